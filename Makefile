@@ -1,0 +1,62 @@
+# Everything runs in .venv, which the first target that needs it makes. Examples:
+#   make reproduce-tables                                              the mini corpus: no download, no GPU
+#   make reproduce-tables STUDY=meld MELD_ROOT=/data/MELD LAUNCHER=slurm
+#   make test ARGS="-k checkpoints"
+
+PYTHON   ?= python3
+STUDY    ?= mini
+MELD_ROOT ?=
+LAUNCHER ?= local
+ARGS     ?=
+
+# MELD_ROOT may hold spaces and quotes: quoted here for Hydra, and by "$$CORPUS_ROOT" for the shell.
+export CORPUS_ROOT := corpus.root='$(subst ',\',$(MELD_ROOT))'
+ROOT := $(if $(MELD_ROOT),"$$CORPUS_ROOT")
+PY   := .venv/bin/python
+MELD := $(PY) -m meld_lightning
+VENV_PACKAGE := $(notdir $(PYTHON))-venv
+
+.PHONY: help setup test lint data reproduce-tables sweep bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-18s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/installed ## make .venv with the tested versions (constraints.txt): about 6 GB
+
+test: .venv/installed ## the quick tests; ARGS="-m slow" for the slow ones
+	$(PY) -m pytest $(ARGS)
+
+lint: .venv/installed ## ruff and mypy
+	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+data: .venv/installed ## check the study's corpus, make or fetch its checkpoints, write the corpus report
+	$(MELD) prepare study=$(STUDY) $(ROOT) $(ARGS)
+
+reproduce-tables: .venv/installed ## every run the study's tables need, then the tables: experiments/STUDY
+	$(MELD) reproduce study=$(STUDY) hydra/launcher=$(LAUNCHER) $(ROOT) $(ARGS)
+
+sweep: data ## a small grid of text runs over batch size and learning rate
+	$(MELD) train --multirun model=bert data.batch_size=8,16,32 optimizer.lr=2e-5,1e-4 study=$(STUDY) \
+	  hydra/launcher=$(LAUNCHER) $(ROOT) $(ARGS)
+
+bench: .venv/installed ## training speed beside the Hugging Face Trainer's
+	$(PY) benchmarks/text_training.py $(ARGS)
+
+clean: ## what tools leave behind; runs/, cache/, experiments/ and .venv/ stay
+	rm -rf .mypy_cache .pytest_cache .ruff_cache build dist multirun outputs
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+# .venv/installing says that an install was cut short: packages may be half there, so that one starts afresh.
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: Python 3.11 or newer is needed, $(PYTHON) is not: install one, then add PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing Debian's $(VENV_PACKAGE) ..."; export DEBIAN_FRONTEND=noninteractive; \
+	    apt-get -qq update && apt-get -qq install -y $(VENV_PACKAGE) >/dev/null; \
+	  else echo "make: $(PYTHON) has no venv module; on Debian run: sudo apt-get install $(VENV_PACKAGE)"; exit 1; fi
+	@if [ -e .venv/installing ]; then echo "The last install was cut short: removing .venv"; rm -rf .venv; fi
+	@echo "Installing the tested versions into .venv (about 6 GB; a minute or more) ..."
+	@mkdir -p .venv && touch .venv/installing && $(PYTHON) -m venv .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mini,bench,dev]'
+	@rm .venv/installing && touch $@
