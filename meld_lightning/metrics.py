@@ -1,0 +1,74 @@
+"""Classification metrics computed from confusion matrices, with numpy alone.
+
+Reads label indices, writes nothing. Used by the modules (metrics of an epoch) and by the report (thousands of bootstrap
+resamples at once, which is why everything works on any number of leading axes). The definitions are scikit-learn's,
+with zero_division=0; the paper's "weighted accuracy" is plain accuracy.
+
+Axes: N utterances, K classes, ... any leading axes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+METRICS = ("accuracy", "weighted_f1", "macro_f1", "weighted_precision", "weighted_recall")
+
+Floats = NDArray[np.float64]
+
+
+def confusion(true: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
+    """Count (truth, prediction) pairs.
+
+    true, predicted: integers (N,) in [0, classes). Returns int64 (K, K), rows = truth, columns = prediction.
+    Raises ValueError where the two differ in length or hold an index outside the range.
+    """
+    true, predicted = np.asarray(true), np.asarray(predicted)
+    if true.ndim != 1 or true.shape != predicted.shape:
+        raise ValueError(f"truth {true.shape} and prediction {predicted.shape} must be two lists of the same length")
+    for name, index in (("truth", true), ("prediction", predicted)):
+        if index.size and not (index.min() >= 0 and index.max() < classes):
+            raise ValueError(f"{name} holds indices {index.min()}..{index.max()}, expected 0..{classes - 1}")
+    pairs = true.astype(np.int64) * classes + predicted.astype(np.int64)
+    return np.bincount(pairs, minlength=classes * classes).astype(np.int64).reshape(classes, classes)
+
+
+def from_confusion(confusion: ArrayLike) -> dict[str, Floats]:
+    """Every metric in METRICS of each confusion matrix.
+
+    confusion: (..., K, K) counts, rows = truth. Returns arrays of shape (...,). Averages are those of
+    scikit-learn with labels=None: "weighted" by a class's true count, "macro" over the classes that occur in truth or
+    prediction.
+    Raises ValueError for a matrix without a single count, whose metrics do not exist.
+    """
+    counts = np.asarray(confusion, dtype=np.float64)
+    hits, true, predicted = _margins(counts)
+    total = true.sum(-1)
+    if (total == 0).any():
+        raise ValueError("no utterance to score: a confusion matrix is all zeros")
+    weight = true / total[..., None]
+    f1 = _ratio(2 * hits, true + predicted)
+    present = (true + predicted) > 0
+    return {
+        "accuracy": hits.sum(-1) / total,
+        "weighted_f1": (weight * f1).sum(-1),
+        "macro_f1": f1.sum(-1) / present.sum(-1),
+        "weighted_precision": (weight * _ratio(hits, predicted)).sum(-1),
+        "weighted_recall": (weight * _ratio(hits, true)).sum(-1),
+    }
+
+
+def per_class_f1(confusion: ArrayLike) -> Floats:
+    """F1 of each class: confusion (..., K, K) -> (..., K); 0 for a class absent from truth and prediction."""
+    hits, true, predicted = _margins(np.asarray(confusion, dtype=np.float64))
+    return _ratio(2 * hits, true + predicted)
+
+
+def _margins(counts: Floats) -> tuple[Floats, Floats, Floats]:
+    """(..., K, K) -> hits, true counts, predicted counts, each (..., K)."""
+    return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    """above / below, and 0 where below is 0 (scikit-learn's zero_division=0)."""
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)

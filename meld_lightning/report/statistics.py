@@ -1,0 +1,188 @@
+"""Intervals and paired tests, computed from the logits that runs left behind.
+
+Reads a run's logits (through `scored`), writes nothing. Used by report/rows.py and report/comparisons.py. Runs are
+joined by utterance key, never by order; runs that do not score the same utterances with the same labels are an error.
+
+Axes: N utterances, U units (what is drawn: dialogues, else speakers, else utterances), S runs, R resamples, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meld_lightning.errors import UserError
+from meld_lightning.metrics import Floats, confusion, from_confusion
+
+RESAMPLES = 5000
+SEED = 20240  # fixed, so that a table rendered twice is the same table
+LEVEL = 0.95
+BLOCK = 500  # resamples held in memory at once
+
+Integers = NDArray[np.int64]
+
+
+class Run(Protocol):
+    """What the report reads of a finished run (meld_lightning.runs.Run)."""
+
+    @property
+    def folder(self) -> Any: ...
+    @property
+    def result(self) -> Mapping[str, Any]: ...
+    @property
+    def config(self) -> Any: ...
+    def logits(self, split: str) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The predictions of one run on one split, in the order of their keys."""
+
+    name: str  # names the run in errors
+    labels: tuple[str, ...]
+    keys: NDArray[np.object_]  # (N,)
+    units: NDArray[np.object_]  # (N,)
+    true: Integers  # (N,)
+    predicted: Integers  # (N,)
+
+    def constant(self, label: str) -> Scored:
+        """The same utterances, all predicted to be `label`."""
+        if label not in self.labels:
+            raise UserError(
+                f"{self.name}: train_majority is '{label}', which is none of its labels {list(self.labels)}"
+            )
+        predicted = np.full_like(self.predicted, self.labels.index(label))
+        return replace(self, name=f"constant {label}", predicted=predicted)
+
+    def metrics(self) -> dict[str, float]:
+        found = from_confusion(confusion(self.true, self.predicted, len(self.labels)))
+        return {name: float(value) for name, value in found.items()}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric of one row minus that of another: value, 95 % interval and two-sided p."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def scored(run: Run, split: str) -> Scored:
+    """Read a run's logits of one split; UserError for a repeated key, a non-finite logit or an unknown label."""
+    frame, labels, name = run.logits(split), tuple(run.result["labels"]), str(run.folder)
+    absent = {"key", "label", "unit", *labels} - set(frame.columns)
+    if absent:
+        raise UserError(f"{name}: logits of {split} lack the columns {sorted(absent)}; run it again")
+    frame = frame.sort_values("key", kind="stable")
+    logits = frame[list(labels)].to_numpy(dtype=np.float64)
+    keys = frame["key"].to_numpy(dtype=object)
+    repeated = keys[1:][keys[1:] == keys[:-1]]
+    if len(repeated):
+        raise UserError(f"{name}: logits of {split} hold {repeated[0]} twice; run it again")
+    if not np.isfinite(logits).all():
+        raise UserError(
+            f"{name}: logits of {split} are not finite at {keys[~np.isfinite(logits).all(1)][0]}; run it again"
+        )
+    unknown = sorted(set(frame["label"]) - set(labels))
+    if unknown:
+        raise UserError(f"{name}: logits of {split} hold the label '{unknown[0]}', expected one of {list(labels)}")
+    place = {label: index for index, label in enumerate(labels)}
+    true = frame["label"].map(place).to_numpy(dtype=np.int64)
+    return Scored(name, labels, keys, frame["unit"].to_numpy(dtype=object), true, logits.argmax(1))
+
+
+def check_joined(runs: Sequence[Scored]) -> None:
+    """UserError, naming both runs, unless all score the same keys, units and true labels in the same label order."""
+    first = runs[0]
+    for other in runs[1:]:
+        both = f"{first.name} and {other.name}"
+        if other.labels != first.labels:
+            raise UserError(f"{both} order their labels differently: {list(first.labels)}, {list(other.labels)}")
+        if not np.array_equal(other.keys, first.keys):
+            odd = sorted(set(first.keys) ^ set(other.keys))
+            raise UserError(
+                f"{both} score different utterances ({len(odd)} in one alone, such as {odd[0]}): run one again"
+            )
+        for what, one, two in (("true label", first.true, other.true), ("unit", first.units, other.units)):
+            if not np.array_equal(one, two):
+                key = first.keys[one != two][0]
+                raise UserError(f"{both} give {key} a different {what}: they were made from different corpora")
+
+
+def unit_confusions(run: Scored) -> Integers:
+    """Confusion counts of each unit, (U, K, K); the units in sorted order."""
+    units, index = np.unique(run.units.astype(str), return_inverse=True)
+    counts = np.zeros((len(units), len(run.labels), len(run.labels)), dtype=np.int64)
+    np.add.at(counts, (index, run.true, run.predicted), 1)
+    return counts
+
+
+def resample_counts(units: int) -> Iterator[Integers]:
+    """How often each unit is drawn in each of RESAMPLES resamples: blocks of rows that make up (R, U)."""
+    generator = np.random.default_rng(SEED)
+    for start in range(0, RESAMPLES, BLOCK):
+        yield generator.multinomial(units, np.full(units, 1 / units), size=min(BLOCK, RESAMPLES - start))
+
+
+def resampled_metrics(runs: Sequence[Scored]) -> dict[str, Floats]:
+    """Every metric of every run in every resample, (R, S); the units drawn are the same for all runs."""
+    check_joined(runs)
+    counts = np.stack([unit_confusions(run) for run in runs], axis=1)  # (U, S, K, K)
+    flat = counts.reshape(len(counts), -1).astype(np.float64)
+    blocks = [
+        from_confusion((drawn.astype(np.float64) @ flat).reshape(-1, *counts.shape[1:]))
+        for drawn in resample_counts(len(counts))
+    ]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def interval(samples: Floats) -> tuple[float, float]:
+    """The percentile 95 % interval of resampled figures (R,).
+
+    Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13.
+    """
+    low, high = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def bootstrap(runs: Sequence[Scored]) -> dict[str, tuple[float, float]]:
+    """95 % interval of each metric's mean over `runs` (the seeds of one row), units drawn with replacement.
+
+    In each resample the same units are drawn for every seed, and their metrics averaged.
+    """
+    return {name: interval(drawn.mean(1)) for name, drawn in resampled_metrics(runs).items()}
+
+
+def paired_bootstrap(row: Sequence[Scored], other: Sequence[Scored], metric: str) -> Difference:
+    """Difference of a metric's mean over seeds between two rows, over the same resampled units.
+
+    Two-sided p: twice the smaller share of resamples in which the difference is at most, or at least, zero; the
+    observed data count as one resample, so that p is never 0 (Davison and Hinkley, Bootstrap Methods, sec. 4.2).
+    """
+    drawn = resampled_metrics([*row, *other])[metric]
+    differences = drawn[:, : len(row)].mean(1) - drawn[:, len(row) :].mean(1)
+    tail = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+    value = float(np.mean([run.metrics()[metric] for run in row]) - np.mean([run.metrics()[metric] for run in other]))
+    return Difference(value, *interval(differences), min(1.0, 2 * (tail + 1) / (len(differences) + 1)))
+
+
+def mcnemar(run: Scored, other: Scored) -> float:
+    """Exact two-sided p that two runs are equally often right (utterances taken as independent)."""
+    from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
+
+    check_joined([run, other])
+    right, other_right = run.predicted == run.true, other.predicted == other.true
+    return float(exact_mcnemar(confusion(right, other_right, 2), exact=True).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment of a family of p-values, in the order given."""
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []

@@ -1,0 +1,161 @@
+"""Fake finished runs on disk, with known logits, the real conf/table/*.yaml, and tables rendered from both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from sklearn import metrics as sk
+
+from meld_lightning.report import needed_cells, render_tables
+from meld_lightning.report import statistics as st
+
+LABELS = ["neutral", "joy", "surprise", "anger", "sadness", "disgust", "fear"]
+SHARES = [0.47, 0.16, 0.11, 0.12, 0.08, 0.03, 0.03]
+REPORT = {"table_01": {"paper": None, "official": None, "found": {"train": 400, "val": 120, "test": 300}}}
+TABLES = Path(__file__).parents[2] / "conf" / "table"
+
+
+Make = Callable[..., Any]
+Spec = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FakeRun:
+    """Reads its folder as meld_lightning.runs.Run does."""
+
+    folder: Path
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return json.loads((self.folder / "result.json").read_text())
+
+    @property
+    def config(self) -> DictConfig:
+        config = OmegaConf.load(self.folder / "config.yaml")
+        assert isinstance(config, DictConfig)
+        return config
+
+    def logits(self, split: str) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "logits" / f"{split}.parquet")
+
+
+def reference(frame: pd.DataFrame, labels: list[str]) -> dict[str, float]:
+    """scikit-learn's metrics of a logits frame."""
+    true, predicted = frame["label"], np.array(labels)[frame[labels].to_numpy().argmax(1)]
+    average: dict[str, Any] = {"y_true": true, "y_pred": predicted, "zero_division": 0}
+    return {
+        "accuracy": sk.accuracy_score(true, predicted),
+        "weighted_f1": sk.f1_score(average="weighted", **average),
+        "macro_f1": sk.f1_score(average="macro", **average),
+        "weighted_precision": sk.precision_score(average="weighted", **average),
+        "weighted_recall": sk.recall_score(average="weighted", **average),
+    }
+
+
+def split_frame(split: str, skill: float, seed: int, dialogues: int, labels: list[str]) -> pd.DataFrame:
+    """Logits of one run: the truth is the same for every skill and seed, the order of the rows is not."""
+    truth = np.random.default_rng(len(split))  # 3 or 4: val and test differ
+    lengths = truth.integers(1, 12, dialogues)
+    keys = [f"{split}/dia{d}_utt{u}" for d, length in enumerate(lengths) for u in range(length)]
+    true = truth.choice(len(labels), len(keys), p=np.array(SHARES[: len(labels)]) / sum(SHARES[: len(labels)]))
+    guess = np.random.default_rng([seed, round(skill * 1000), len(split)])
+    right = guess.random(len(keys)) < skill
+    predicted = np.where(right, true, guess.integers(0, len(labels), len(keys)))
+    logits = guess.normal(size=(len(keys), len(labels))).astype(np.float32)
+    logits[np.arange(len(keys)), predicted] = 5
+    frame = pd.DataFrame({"key": keys, "label": np.array(labels)[true], "unit": [key.split("_")[0] for key in keys]})
+    frame[labels] = logits
+    return frame.iloc[guess.permutation(len(keys))].reset_index(drop=True)
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., FakeRun]:
+    """make_run(name, skill=.6, seed=1, ...) -> FakeRun."""
+
+    def make(
+        name: str,
+        skill: float = 0.6,
+        seed: int = 1,
+        *,
+        dialogues: int = 40,
+        labels: list[str] = LABELS,
+        corpus: str = "c0ffee",
+        majority: str = "neutral",
+        config: dict[str, Any] | None = None,
+    ) -> FakeRun:
+        folder = tmp_path / "runs" / f"{name}-{seed}"
+        (folder / "logits").mkdir(parents=True)
+        metrics: dict[str, Any] = {"train": {"fit_loss": 0.5 + seed / 100, "n": 999}}
+        for split in ("val", "test"):
+            frame = split_frame(split, skill, seed, dialogues, labels)
+            frame.to_parquet(folder / "logits" / f"{split}.parquet")
+            metrics[split] = {**reference(frame, labels), "loss": 1 + seed / 100, "n": len(frame)}
+        result = {
+            "hash": f"hash-{name}-{seed}",
+            "seed": seed,
+            "fold": None,
+            "labels": labels,
+            "checkpoint": "bundled:tiny",
+            "commit": "abc123",
+            "dirty": False,
+            "train_majority": majority,
+            "digests": {"corpus": corpus},
+            "metrics": metrics,
+        }
+        (folder / "result.json").write_text(json.dumps(result))
+        OmegaConf.save(OmegaConf.create(config or {}), folder / "config.yaml")
+        return FakeRun(folder)
+
+    return make
+
+
+@pytest.fixture
+def sklearn_metrics() -> Callable[[pd.DataFrame, list[str]], dict[str, float]]:
+    return reference
+
+
+@pytest.fixture
+def tables() -> dict[str, Any]:
+    """The specs of conf/table/, as the composed `table` node holds them."""
+    return {path.stem: yaml.safe_load(path.read_text()) for path in sorted(TABLES.glob("*.yaml"))}
+
+
+@pytest.fixture
+def study() -> dict[str, Any]:
+    return {"name": "mini", "title": "The mini corpus", "note": "Says nothing about MELD.", "claims": False}
+
+
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough to see every interval in its place; test_report_statistics.py tests them at full size."""
+    monkeypatch.setattr(st, "RESAMPLES", 200)
+
+
+@pytest.fixture
+def runs(make_run: Make, tables: Spec) -> dict[tuple[str, str], list[Any]]:
+    """One run, seed 1, of every cell; in each table the later row is the better one."""
+    config = {"data": {"batch_size": 99}, "optimizer": {"lr": 3e-5, "weight_decay": 0.01}}
+    skills = [0.40, 0.45, 0.60, 0.5, 0.55, 0.65]
+    cells = needed_cells(tables, tables)
+    return {key: [make_run("-".join(key), skill, config=config)] for key, skill in zip(cells, skills, strict=True)}
+
+
+@pytest.fixture
+def render(tables: Spec, runs: Any, study: Spec, tmp_path: Path, few_resamples: None) -> Make:
+    """render("table_02", seeds=[1], runs=..., ...) -> the folder written."""
+
+    def rendered(*selected: str, **changed: Any) -> Path:
+        given = {"tables": tables, "runs": runs, "seeds": [1], "corpus_report": REPORT, "study": study}
+        render_tables(selected=selected, out=tmp_path / "out", **{**given, **changed})
+        return tmp_path / "out"
+
+    return rendered
