@@ -1,0 +1,161 @@
+"""What a running fit leaves in its run folder: checkpoints/last.ckpt to go on from, checkpoints/best.ckpt, metrics.csv.
+
+Used by training. Checkpoints hold tensors and plain values only and are read with weights_only=True.
+"""
+
+import csv
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from meld_lightning.errors import Stopped
+from meld_lightning.models.classifier import Classifier
+
+
+class StopRequest:
+    """Set by SIGINT or SIGTERM. Raises at once, or while `deferred` at a batch boundary."""
+
+    def __init__(self) -> None:
+        self.asked = self.deferred = False
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if self.asked or not self.deferred:
+            raise Stopped("not at a checkpoint")
+        self.asked = True
+
+    @contextmanager
+    def listening(self) -> Iterator["StopRequest"]:
+        """Takes the signals over, in the main thread, until the block ends."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.signal(number, self) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class RunCheckpoints(pl.Callback):
+    """Saves at batch boundaries, keeps the epoch that `monitor` prefers, and writes one row of metrics.csv an epoch.
+
+    Args:
+        folder: the run folder.
+        monitor: a val/ metric; higher is better unless it is val/loss.
+        every_s: seconds between checkpoints within an epoch.
+        stop: asks for a checkpoint at the next batch boundary and the end of the fit.
+    """
+
+    def __init__(self, folder: Path, monitor: str, every_s: float, stop: StopRequest) -> None:
+        self.folder, self.metric, self.every_s, self.stop = folder, monitor.removeprefix("val/"), every_s, stop
+        self.sign = -1 if self.metric == "loss" else 1
+        self.best: dict[str, Any] = {}
+        self.history: list[dict[str, float]] = []
+        self._saved_at = time.monotonic()
+
+    @property
+    def last_ckpt(self) -> Path:
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    @property
+    def best_ckpt(self) -> Path:
+        return self.folder / "checkpoints" / "best.ckpt"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.history = state_dict["best"], state_dict["history"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # after Lightning has put up its own SIGTERM handler, which would end the fit without saving
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self.stop)
+        self.stop.deferred, self._saved_at = True, time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        if trainer.fit_loop.epoch_loop.batch_progress.current.ready == trainer.num_training_batches:
+            return  # the epoch's last batch is followed by validation and saved after it
+        due, asked = self._agreed(trainer)
+        if due or asked:
+            self._save(trainer)
+        if asked:
+            self._leave(trainer, pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        value = pl_module.val_metrics[self.metric]
+        if not self.best or self.sign * value > self.sign * self.best["value"]:
+            self.best = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "value": value}
+            self._atomically(trainer, self.best_ckpt, lambda path: _save_weights(pl_module, path))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "train/fit_loss": pl_module.epoch_fit_loss(),
+        }
+        self.history.append(row | {f"val/{name}": value for name, value in pl_module.val_metrics.items()})
+        if self.best["epoch"] == row["epoch"]:
+            self.best["fit_loss"] = row["train/fit_loss"]
+        if trainer.is_global_zero:
+            _write_csv(self.folder / "metrics.csv", self.history)
+        self._save(trainer)
+        if self._agreed(trainer)[1] and row["epoch"] != trainer.max_epochs:
+            self._leave(trainer, pl_module)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.stop.deferred = False
+
+    def _agreed(self, trainer: pl.Trainer) -> tuple[bool, bool]:
+        """Whether any rank finds a checkpoint due, and whether any was asked to stop: the same answer on all."""
+        flags = [time.monotonic() - self._saved_at >= self.every_s, self.stop.asked]
+        if trainer.world_size > 1:
+            shared = torch.tensor(flags, dtype=torch.int, device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
+            flags = [bool(flag) for flag in shared.tolist()]
+        return flags[0], flags[1]
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        self._atomically(trainer, self.last_ckpt, trainer.save_checkpoint, collective=True)
+        self._saved_at = time.monotonic()
+
+    def _leave(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, Classifier)
+        raise Stopped(f"{self.folder} is saved at step {trainer.global_step} of {module.total_steps}")
+
+    def _atomically(
+        self, trainer: pl.Trainer, path: Path, write: Callable[[Path], Any], collective: bool = False
+    ) -> None:
+        """A reader finds the old file or the new one, never half of one."""
+        temporary = path.with_name(f".{path.name}")
+        if trainer.is_global_zero:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if trainer.is_global_zero or collective:
+            write(temporary)
+        if trainer.is_global_zero:
+            temporary.replace(path)
+
+
+def _save_weights(module: pl.LightningModule, path: Path) -> None:
+    torch.save({"state_dict": module.state_dict()}, path)
+
+
+def _write_csv(path: Path, rows: list[dict[str, float]]) -> None:
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)

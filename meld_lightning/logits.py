@@ -1,0 +1,41 @@
+"""Logits: what a run leaves for others. One row per utterance, joined by key, never by order.
+
+Columns: key, label (the true label's name), unit (what an interval resamples: the dialogue, else the speaker, else the
+utterance), then one float32 column per label. Written by training, read by fusion and the report.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from meld_lightning.errors import UserError
+
+FIXED = ["key", "label", "unit"]
+
+
+def write_logits(path: Path, table: pd.DataFrame, logits: np.ndarray, labels: Sequence[str]) -> None:
+    """Writes `logits` (N, C) beside key, label (an index into `labels`) and unit of `table` (N rows), atomically."""
+    frame = table[FIXED].reset_index(drop=True)
+    frame["label"] = [labels[index] for index in frame["label"]]
+    for column, label in enumerate(labels):
+        frame[label] = logits[:, column].astype(np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    frame.to_parquet(temporary, compression="zstd", index=False)
+    temporary.replace(path)
+
+
+def read_logits(path: Path, labels: Sequence[str]) -> pd.DataFrame:
+    """Reads what `write_logits` wrote; raises UserError if the labels or the keys are not what a run leaves."""
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); delete the run's folder and ask for it again") from error
+    if list(frame.columns) != [*FIXED, *labels]:
+        raise UserError(f"{path}: columns {list(frame.columns)}, expected {[*FIXED, *labels]}")
+    if frame["key"].duplicated().any():
+        raise UserError(f"{path}: utterance {frame['key'][frame['key'].duplicated()].iloc[0]} stands twice")
+    return frame

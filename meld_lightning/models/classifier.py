@@ -1,0 +1,168 @@
+"""What the modules of all modalities share: loss, metrics of a whole split, optimiser, and per-step seeds.
+
+Reads batches with `labels_N`, `rows_N`, `owned_N`, `labels_G`; knows nothing of files. A modality's module adds
+`forward(batch) -> logits_NC`.
+
+Axes: N utterances of a batch, G of the global batch, C classes.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.nn import functional
+
+from meld_lightning import metrics
+
+ClassWeights = Literal["none", "inverse", "effective"]
+
+
+class Scored(NamedTuple):
+    """Logits of one batch and the corpus rows they belong to."""
+
+    rows_N: torch.Tensor
+    labels_N: torch.Tensor
+    logits_NC: torch.Tensor
+
+
+def class_weights(counts: np.ndarray, kind: ClassWeights, beta: float = 0.999) -> torch.Tensor:
+    """Weight of each class (C,), mean 1 over the classes that occur; a class that does not occur weighs 0.
+
+    `inverse`: proportional to 1 / n. `effective`: to (1 - beta) / (1 - beta^n), Cui et al., Class-balanced loss based
+    on effective number of samples, CVPR 2019, equation 2.
+    """
+    present = counts > 0
+    if kind == "none":
+        return torch.ones(len(counts))
+    raw = np.zeros(len(counts))
+    raw[present] = 1 / counts[present] if kind == "inverse" else (1 - beta) / (1 - beta ** counts[present])
+    return torch.tensor(raw / raw[present].mean(), dtype=torch.float32)
+
+
+class Classifier(pl.LightningModule):
+    """Base of the modules.
+
+    Args:
+        train_counts: training utterances per class (C,).
+        weighting: how the loss weighs classes; the weights' sum over the global batch normalises it, as in
+            torch.nn.CrossEntropyLoss.
+        label_smoothing: as in torch.nn.CrossEntropyLoss.
+        optimizer: from parameter groups to an optimiser.
+        scheduler: name and warm-up share for transformers.get_scheduler.
+        total_steps: optimiser steps of the whole fit. (Not asked of the Trainer: its estimated_stepping_batches makes
+            the training loader before a checkpoint is restored, which then no longer finds its place in the epoch.)
+        gradient_clip: largest norm of all gradients together; 0 is no clipping.
+        seed: dropout of step k on rank r is drawn from (seed, k, r) alone, so that a resumed run repeats it.
+    """
+
+    def __init__(
+        self,
+        *,
+        train_counts: np.ndarray,
+        weighting: ClassWeights,
+        label_smoothing: float,
+        optimizer: Callable[[Iterable[dict[str, Any]]], torch.optim.Optimizer],
+        scheduler: tuple[str, float],
+        total_steps: int,
+        gradient_clip: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.class_weights_C: torch.Tensor
+        self.register_buffer("class_weights_C", class_weights(train_counts, weighting), persistent=False)
+        self.label_smoothing, self.gradient_clip, self.seed = label_smoothing, gradient_clip, seed
+        self.make_optimizer, self.scheduler, self.total_steps = optimizer, scheduler, total_steps
+        self.fit_loss = torch.zeros(2)  # this epoch's weighted loss and weight so far, this rank's share
+        self.val_metrics: dict[str, float] = {}
+        self._scored: list[Scored] = []
+
+    def forward(self, batch: Any) -> torch.Tensor:
+        """Logits (N, C) of a batch."""
+        raise TypeError(f"{type(self).__name__} defines no forward")
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        torch.manual_seed(np.random.SeedSequence([self.seed, self.global_step, self.global_rank]).generate_state(1)[0])
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        """Weighted cross-entropy over the global batch: DDP averages ranks, so each scales its share by their count."""
+        logits_NC = self(batch).float()
+        weights_N = self.class_weights_C[batch.labels_N] * batch.owned_N
+        losses_N = functional.cross_entropy(
+            logits_NC, batch.labels_N, reduction="none", label_smoothing=self.label_smoothing
+        )
+        total = (weights_N * losses_N).sum()
+        self.fit_loss = self.fit_loss.to(self.device) + torch.stack([total.detach(), weights_N.sum()])
+        return total * self.trainer.world_size / self.class_weights_C[batch.labels_G].sum()
+
+    def epoch_fit_loss(self) -> float:
+        """Mean training loss of the epoch over all ranks; starts the next epoch's sum."""
+        total, self.fit_loss = self.fit_loss.to(self.device), torch.zeros(2)
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(total)
+        return float(total[0] / total[1])
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        # here rather than by the Trainer: Lightning refuses to clip for a fused optimiser under mixed precision
+        if self.gradient_clip > 0:
+            nn.utils.clip_grad_norm_(self.parameters(), self.gradient_clip)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Scored:
+        """Logits in fp32 on the CPU, with their rows."""
+        logits_NC = self(batch).float()
+        return Scored(batch.rows_N.cpu(), batch.labels_N.cpu(), logits_NC.cpu())
+
+    def on_validation_epoch_start(self) -> None:
+        self._scored = []
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self._scored.append(self.predict_step(batch, batch_idx))
+
+    def on_validation_epoch_end(self) -> None:
+        """Metrics of the whole split, the same on every rank, each utterance counted once."""
+        _, labels, logits = gathered(self._scored, self.trainer.world_size)
+        self.val_metrics = scores(labels, logits)
+        self._scored = []
+
+    def configure_optimizers(self) -> Any:
+        """Weight decay for matrices only (biases and norms are left alone, as in the original BERT recipe)."""
+        from transformers import get_scheduler
+
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        optimizer = self.make_optimizer(
+            [
+                {"params": [p for p in parameters if p.ndim > 1]},
+                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            ]
+        )
+        name, warmup = self.scheduler
+        warmup_steps = round(warmup * self.total_steps)
+        schedule = get_scheduler(name, optimizer, warmup_steps, num_training_steps=self.total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["fit_loss"] = self.fit_loss
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.fit_loss = checkpoint["fit_loss"]
+
+
+def gathered(scored: list[Scored], world_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows (N,), labels (N,) and logits (N, C) of all ranks' batches, ordered by row."""
+    mine = tuple(torch.cat(part).numpy() for part in zip(*scored, strict=True)) if scored else None
+    parts: list[Any] = [mine]
+    if world_size > 1:
+        parts = [None] * world_size
+        torch.distributed.all_gather_object(parts, mine)
+    rows, labels, logits = (np.concatenate([part[field] for part in parts if part is not None]) for field in range(3))
+    order = np.argsort(rows)
+    return rows[order], labels[order], logits[order]
+
+
+def scores(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """Loss (mean cross-entropy in nats) and classification metrics of logits (N, C) against labels (N,)."""
+    matrix = metrics.confusion(labels, logits.argmax(1), logits.shape[1])
+    loss = functional.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(labels)).item()
+    return {"loss": loss, **{name: float(value) for name, value in metrics.from_confusion(matrix).items()}}

@@ -1,0 +1,92 @@
+"""Text: a pretrained encoder fine-tuned to classify utterances.
+
+Any AutoModel name or folder. Used by training with batches of data/text.py.
+
+Axes: N utterances, T tokens, H hidden units, C classes.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+
+from meld_lightning.data.text import TextBatch
+from meld_lightning.errors import UserError
+from meld_lightning.models.classifier import Classifier, ClassWeights
+
+
+class TextClassifier(Classifier):
+    """Encoder and head.
+
+    Args:
+        name: what the run is called.
+        checkpoint: folder that from_pretrained loads.
+        pooling: `classifier` is transformers' AutoModelForSequenceClassification as it stands (the paper's way: BERT's
+            pooler, RoBERTa's dense head); `mean` averages the utterance's own tokens before one linear layer, whatever
+            dialogue stands around them.
+        dropout: rate for hidden layers, attention and head; None keeps the checkpoint's own.
+        labels: names of the classes.
+        class_weights, label_smoothing, and the rest of `training`: see Classifier.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        checkpoint: str | Path,
+        pooling: Literal["classifier", "mean"],
+        dropout: float | None,
+        class_weights: ClassWeights,
+        label_smoothing: float,
+        *,
+        labels: tuple[str, ...],
+        **training: Any,
+    ) -> None:
+        super().__init__(weighting=class_weights, label_smoothing=label_smoothing, **training)
+        torch.manual_seed(self.seed)  # the new head's weights
+        config = AutoConfig.from_pretrained(checkpoint, num_labels=len(labels))
+        if dropout is not None:
+            _set_dropout(config, dropout)
+        self.pooling = pooling
+        if pooling == "classifier":
+            self.encoder = AutoModelForSequenceClassification.from_pretrained(
+                checkpoint, config=config, attn_implementation="sdpa", dtype=torch.float32
+            )
+        else:
+            self.encoder = _without_pooler(checkpoint, config)
+            self.dropout = nn.Dropout(getattr(config, "hidden_dropout_prob", 0.1) if dropout is None else dropout)
+            self.head = nn.Linear(config.hidden_size, len(labels))
+        self.train()  # from_pretrained hands the model over in eval mode
+
+    def forward(self, batch: TextBatch) -> torch.Tensor:
+        """Logits (N, C)."""
+        output = self.encoder(input_ids=batch.input_ids_NT, attention_mask=batch.attention_mask_NT)
+        if self.pooling == "classifier":
+            return output.logits
+        own_NT1 = batch.own_mask_NT.unsqueeze(-1)
+        mean_NH = (output.last_hidden_state * own_NT1).sum(1) / own_NT1.sum(1)
+        return self.head(self.dropout(mean_NH))
+
+
+def _without_pooler(checkpoint: str | Path, config: Any) -> nn.Module:
+    """The bare encoder; an unused pooler would have no gradient, which DDP refuses."""
+    try:
+        return AutoModel.from_pretrained(
+            checkpoint, config=config, attn_implementation="sdpa", dtype=torch.float32, add_pooling_layer=False
+        )
+    except TypeError:  # architectures that have no pooler do not know the option
+        return AutoModel.from_pretrained(checkpoint, config=config, attn_implementation="sdpa", dtype=torch.float32)
+
+
+def _set_dropout(config: Any, rate: float) -> None:
+    names = [
+        n for n in vars(config) if n.endswith(("dropout", "dropout_prob")) and isinstance(getattr(config, n), float)
+    ]
+    names += [n for n in ("hidden_dropout_prob", "attention_probs_dropout_prob") if hasattr(config, n)]
+    if not names:
+        raise UserError("model.dropout: this checkpoint's config has no dropout rate to set; use model.dropout=null")
+    for name in set(names):
+        setattr(config, name, rate)
+    if getattr(config, "classifier_dropout", 0) is not None:
+        config.classifier_dropout = rate

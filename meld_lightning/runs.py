@@ -1,0 +1,178 @@
+"""Runs: a folder per finished training, named by the hash of what determines its result.
+
+    runs/<modality>-<model>/<hash>/{config.yaml, checkpoints/, logits/, metrics.csv, predictions.*, result.json last}
+
+Used by training (which writes them), the launchers (which skip finished ones) and the report (which reads them).
+Imports neither torch nor Lightning.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from meld_lightning.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from meld_lightning.checkpoints import Checkpoint
+    from meld_lightning.corpus import Corpus
+
+RESULT_VERSION = 1  # raise it when the same config and data would now give another result
+
+# What never changes a result: where things lie, on what they run, who watches, and which report asks.
+NOT_HASHED = ("hydra", "machine", "logger", "paths", "study", "table", "checkpoints")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a run is before it exists. `hash` names its folder; `config_hash` leaves the data's digests out."""
+
+    hash: str
+    config_hash: str
+    folder: Path
+    digests: dict[str, str]
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, or the evidence of one."""
+
+    folder: Path
+    result: dict[str, Any]
+    config: DictConfig
+
+    def logits(self, split: str) -> "pd.DataFrame":
+        """key, label, unit and a column per label, one row per utterance of `split`."""
+        from meld_lightning.logits import read_logits
+
+        return read_logits(self.folder / "logits" / f"{split}.parquet", self.result["labels"])
+
+
+def load_run(folder: str | Path) -> Run:
+    """Reads a finished run; raises UserError if `folder` is none."""
+    folder = Path(folder)
+    try:
+        result = json.loads((folder / "result.json").read_text())
+        config = OmegaConf.load(folder / "config.yaml")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: no finished run there ({error})") from error
+    assert isinstance(config, DictConfig)
+    return Run(folder, result, config)
+
+
+def find_run(identity: Identity) -> Run | None:
+    """The finished run, if there is one."""
+    return load_run(identity.folder) if (identity.folder / "result.json").is_file() else None
+
+
+def inputs(cfg: DictConfig) -> "tuple[Corpus, Checkpoint]":
+    """The prepared corpus and checkpoint that `cfg` names; UserError naming `meld-lightning prepare` if they are not."""
+    from meld_lightning.checkpoints import prepared_checkpoint
+    from meld_lightning.corpus import prepared_corpus
+
+    cache = Path(cfg.paths.cache)
+    if cfg.model.checkpoint is None:
+        raise UserError(f"model={cfg.model.name}: this choice of checkpoints= has none for it; choose another")
+    return prepared_corpus(cfg.corpus, cache), prepared_checkpoint(str(cfg.model.checkpoint), cache)
+
+
+def identify(cfg: DictConfig, digests: dict[str, str] | None = None) -> Identity:
+    """The identity of the run that `cfg` (conf/train.yaml, composed) describes."""
+    if digests is None:
+        corpus, checkpoint = inputs(cfg)
+        digests = {"corpus": corpus.digest, "checkpoint": checkpoint.digest}
+    config = hashed_config(cfg)
+    config_hash = sha(config)
+    modality = str(cfg.data._target_).rsplit(".", 2)[-2]
+    whole = sha({"config": config_hash, "digests": digests})
+    folder = Path(cfg.paths.runs) / f"{modality}-{cfg.model.name}" / whole
+    return Identity(whole, config_hash, folder, digests, config)
+
+
+def hashed_config(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved config without what never changes a result; data and weights enter by digest, not by path."""
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "config"
+        raise UserError(f"config key '{key}' has no value: give it as {key}=...") from error
+    assert isinstance(plain, dict)
+    kept = {str(key): value for key, value in plain.items() if key not in NOT_HASHED}
+    kept["corpus"] = {key: value for key, value in kept["corpus"].items() if key not in ("root", "layout")}
+    kept["model"] = {key: value for key, value in kept["model"].items() if key != "checkpoint"}
+    kept["result_version"] = RESULT_VERSION
+    return kept
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Holds the run: of two processes asking for the same one, one runs and the other waits. A dead holder lets go."""
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0.2)
+    except Timeout:
+        print(f"{folder}: another process is running it; waiting for its result", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+    temporary.replace(path)
+
+
+def keep_evidence(run: Run, folder: Path) -> None:
+    """A small copy of `run` in folder/<hash>: result, metrics, config without paths, logits of val and test."""
+    target = folder / run.result["hash"]
+    temporary = folder / f".{run.result['hash']}.{os.getpid()}"
+    (temporary / "logits").mkdir(parents=True)
+    config = {**hashed_config(run.config), "checkpoint": run.result["checkpoint"]}
+    OmegaConf.save(OmegaConf.create(config), temporary / "config.yaml")
+    for split in ("val", "test"):
+        shutil.copyfile(run.folder / "logits" / f"{split}.parquet", temporary / "logits" / f"{split}.parquet")
+    shutil.copyfile(run.folder / "metrics.csv", temporary / "metrics.csv")
+    shutil.copyfile(run.folder / "result.json", temporary / "result.json")
+    if target.exists():
+        shutil.rmtree(target)
+    temporary.replace(target)
+
+
+@functools.cache
+def git_commit() -> tuple[str | None, bool]:
+    """The commit that the package's code stands at and whether files differ from it; (None, False) outside git."""
+    here = Path(__file__).resolve().parent
+    ask = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True, check=False)
+    try:
+        head = ask(["git", "rev-parse", "HEAD"])
+        changed = ask(["git", "status", "--porcelain", "--untracked-files=no", "--", ".", "../conf"])
+    except OSError:
+        return None, False
+    if head.returncode != 0:
+        return None, False
+    return head.stdout.strip(), bool(changed.stdout.strip())
+
+
+def sha(value: Any) -> str:
+    """Twelve hex digits that stand for a JSON-able value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,263 @@
+"""One run from config to result: fit, choose the epoch on val, score every split once with it, write the run folder.
+
+Reads what `prepare` left in the cache; writes runs/<modality>-<model>/<hash>/. Used by `train`, by the launchers and,
+through them, by `reproduce`.
+"""
+
+import ctypes
+import logging
+import os
+import platform
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from meld_lightning import config, metrics
+from meld_lightning.checkpointing import RunCheckpoints, StopRequest
+from meld_lightning.corpus import SPLITS
+from meld_lightning.errors import UserError
+from meld_lightning.logits import write_logits
+from meld_lightning.models.classifier import Classifier, gathered, scores
+from meld_lightning.runs import Identity, Run, claimed, find_run, git_commit, identify, inputs, load_run, write_json
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+def train(cfg: DictConfig) -> Run:
+    """The run that `cfg` describes: read if it is finished, resumed if it was stopped, else run from the start."""
+    config.check(cfg, config.Train)
+    if not cfg.monitor.startswith("val/"):
+        raise UserError(f"monitor={cfg.monitor}: expected a val/ metric; nothing is ever chosen on train or test")
+    identity = identify(cfg)
+    if run := find_run(identity):
+        return run
+    with claimed(identity.folder):
+        if run := find_run(identity):
+            return run
+        OmegaConf.save(cfg, identity.folder / "config.yaml", resolve=True)
+        _start_ranks(identity.folder, cfg)
+    return load_run(identity.folder)
+
+
+def run_rank(folder: str) -> None:
+    """One process of a run: everything it needs stands in the folder's config.yaml."""
+    _quieten()
+    _keep_freed_memory()
+    cfg = OmegaConf.load(Path(folder) / "config.yaml")
+    assert isinstance(cfg, DictConfig)
+    with StopRequest().listening() as stop:
+        _fit_and_score(cfg, identify(cfg), stop)
+
+
+def _start_ranks(folder: Path, cfg: DictConfig) -> None:
+    """world_size 1 runs here. Otherwise one process a device is started, each from the one resolved config."""
+    if cfg.numerics.world_size == 1:
+        run_rank(str(folder))
+        return
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    devices, rest = divmod(cfg.numerics.world_size, cfg.machine.nodes)
+    if rest or cfg.machine.nodes != 1:
+        raise UserError(
+            f"numerics.world_size={cfg.numerics.world_size} over machine.nodes={cfg.machine.nodes}: expected one node"
+        )
+    launch = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=devices, run_id=folder.name, max_restarts=0,
+        rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="spawn",
+    )  # fmt: skip
+    try:
+        elastic_launch(launch, run_rank)(str(folder))
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        raise UserError(f"{folder}: rank {rank} failed: {str(failure.message).splitlines()[-1]}") from error
+
+
+def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest) -> None:
+    started = time.monotonic()
+    torch.set_num_threads(cfg.numerics.threads)
+    pl.seed_everything(cfg.seed, verbose=False)
+    table, labels, datamodule, module = build(cfg)
+    callback = RunCheckpoints(identity.folder, cfg.monitor, cfg.machine.checkpoint_every_s, stop)
+    trainer = _trainer(cfg, callback)
+    resume = callback.last_ckpt if callback.last_ckpt.is_file() else None
+    if resume and trainer.is_global_zero:
+        print(f"{identity.folder}: going on from its last checkpoint", flush=True)
+    trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
+    best = torch.load(callback.best_ckpt, weights_only=True, map_location="cpu")["state_dict"]
+    last = {name: value.cpu() for name, value in module.state_dict().items()}
+    module.load_state_dict(best)
+    by_split, predictions = {}, []
+    for split in SPLITS:
+        scored = trainer.predict(module, datamodule.scoring_dataloader(split))
+        rows, true, logits = gathered(scored, trainer.world_size)  # type: ignore[arg-type]
+        if trainer.is_global_zero:
+            write_logits(identity.folder / "logits" / f"{split}.parquet", table.iloc[rows], logits, labels)
+            by_split[split] = _metrics(true, logits, labels)
+            predictions.append(_predictions(table.iloc[rows], logits, labels))
+    if trainer.is_global_zero:
+        _write_predictions(identity.folder, pd.concat(predictions))
+        torch.save({"state_dict": last}, callback.last_ckpt)  # nothing resumes a finished run: weights are enough
+        write_json(
+            identity.folder / "result.json",
+            _result(cfg, identity, callback, by_split, labels, table, trainer, time.monotonic() - started),
+        )
+
+
+def build(cfg: DictConfig) -> tuple[pd.DataFrame, tuple[str, ...], Any, Classifier]:
+    """Corpus table (with `label` and `unit`), label names, datamodule and module of `cfg`, on this process's rank."""
+    corpus, checkpoint = inputs(cfg)
+    labels = corpus.labels(cfg.target)
+    table = corpus.table.reset_index(drop=True)
+    table["label"] = pd.Categorical(table[cfg.target], categories=list(labels)).codes.astype(np.int64)
+    for split in SPLITS:
+        if not (table["split"] == split).any():
+            raise UserError(
+                f"corpus {corpus.name}: no utterance in split {split}; all of {', '.join(SPLITS)} are needed"
+            )
+    if (table["label"] < 0).any():
+        row = table[table["label"] < 0].iloc[0]
+        raise UserError(f"corpus {corpus.name}: {row['key']} has no {cfg.target}; choose target=emotion or label it")
+    datamodule = instantiate(
+        cfg.data, table=table, corpus_digest=corpus.digest, checkpoint=checkpoint.folder,
+        checkpoint_digest=checkpoint.digest, cache=Path(cfg.paths.cache), seed=cfg.seed,
+        eval_batch_size=cfg.eval_batch_size, workers=cfg.machine.workers,
+        rank=int(os.environ.get("RANK", 0)), world_size=cfg.numerics.world_size,
+    )  # fmt: skip
+    train_labels = table["label"][table["split"] == "train"].to_numpy()
+    module = instantiate(
+        cfg.model, checkpoint=str(checkpoint.folder), labels=labels,
+        train_counts=np.bincount(train_labels, minlength=len(labels)), optimizer=instantiate(cfg.optimizer),
+        scheduler=(cfg.scheduler.name, cfg.scheduler.warmup), total_steps=cfg.epochs * datamodule.steps_per_epoch,
+        gradient_clip=cfg.gradient_clip, seed=cfg.seed, _convert_="all",
+    )  # fmt: skip
+    return table, labels, datamodule, module
+
+
+def _trainer(cfg: DictConfig, callback: RunCheckpoints) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator=cfg.machine.accelerator,
+        devices=cfg.numerics.world_size // cfg.machine.nodes,
+        num_nodes=cfg.machine.nodes,
+        strategy="ddp" if cfg.numerics.world_size > 1 else "auto",
+        precision=cfg.numerics.precision,
+        deterministic="warn" if cfg.numerics.deterministic else False,
+        max_epochs=cfg.epochs,
+        callbacks=[callback],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the datamodule shares batches out itself, none counted twice
+    )
+
+
+def _quieten() -> None:
+    """Leaves warnings and our own lines: the libraries' greetings and loading bars say nothing about a run."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+
+
+def _keep_freed_memory() -> None:
+    """Tells glibc not to hand freed blocks back: the word embedding's gradient (46 MB for BERT) is otherwise mapped and
+    page-faulted anew at every step, 15 % of a MiniLM step on a CPU (benchmarks/text_training.py)."""
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def _metrics(true: np.ndarray, logits: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:
+    per_class = metrics.per_class_f1(metrics.confusion(true, logits.argmax(1), len(labels)))
+    f1 = {label: float(value) for label, value in zip(labels, per_class, strict=True)}
+    return {**scores(true, logits), "n": len(true), "f1": f1}
+
+
+def _predictions(table: pd.DataFrame, logits: np.ndarray, labels: tuple[str, ...]) -> pd.DataFrame:
+    """The paper's data frame (Section B): who said what, its true and predicted label, and how sure the model is."""
+    probabilities = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
+    frame = table[["key", "split", "speaker", "text"]].copy()
+    frame["true_label"] = [labels[index] for index in table["label"]]
+    frame["predicted_label"] = [labels[index] for index in probabilities.argmax(1)]
+    frame["confidence"] = probabilities.max(1)
+    return frame
+
+
+def _write_predictions(folder: Path, frame: pd.DataFrame) -> None:
+    frame.to_parquet(folder / "predictions.parquet", index=False)
+    frame.to_csv(folder / "predictions.csv", index=False)
+
+
+def _result(
+    cfg: DictConfig, identity: Identity, callback: RunCheckpoints, by_split: dict[str, Any], labels: tuple[str, ...],
+    table: pd.DataFrame, trainer: pl.Trainer, wall_s: float,
+) -> dict[str, Any]:  # fmt: skip
+    best = dict(callback.best)
+    by_split["train"]["fit_loss"] = best.pop("fit_loss")
+    commit, dirty = git_commit()
+    last = callback.history[-1]
+    return {
+        "hash": identity.hash,
+        "config_hash": identity.config_hash,
+        "result_version": identity.config["result_version"],
+        "modality": identity.folder.parent.name.split("-")[0],
+        "model": cfg.model.name,
+        "checkpoint": _origin(str(cfg.model.checkpoint)),
+        "seed": cfg.seed,
+        "fold": cfg.corpus.fold if cfg.corpus.split else None,
+        "labels": list(labels),
+        "train_majority": table.loc[table["split"] == "train", cfg.target].value_counts().index[0],
+        "digests": identity.digests,
+        "metrics": by_split,
+        "best": {"monitor": cfg.monitor, **best},
+        "last": {
+            "epoch": int(last["epoch"]),
+            "val": {k.removeprefix("val/"): v for k, v in last.items() if "val/" in k},
+        },
+        "commit": commit,
+        "dirty": dirty,
+        "device": _device(trainer),
+        "versions": _versions(),
+        "wall_s": round(wall_s, 1),
+        "peak_memory_mb": _peak_memory_mb(trainer),
+    }
+
+
+def _origin(checkpoint: str) -> str:
+    """A checkpoint's name as a result may tell it: a folder by its last part, never by its path."""
+    return Path(checkpoint).name if Path(checkpoint).exists() else checkpoint
+
+
+def _device(trainer: pl.Trainer) -> str:
+    device = trainer.strategy.root_device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {platform.machine()}"
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    names = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def _peak_memory_mb(trainer: pl.Trainer) -> int:
+    """Of the device where that is CUDA, else of this process (resident set)."""
+    if trainer.strategy.root_device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated() / 2**20)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 2**20)

@@ -1,0 +1,68 @@
+"""Batches without needless padding give the logits that transformers' own model gives on the padded batch."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+LONGEST = 512
+
+
+@pytest.mark.parametrize("model", ["bert", "roberta"])
+def test_transformers_own_model_gives_the_same_logits(model: str, compose_train: Callable) -> None:
+    """Every 7th test utterance, padded to 512 and fed to AutoModelForSequenceClassification, fp32, to 1e-5."""
+    from meld_lightning.training import build
+
+    table, _, datamodule, module = build(compose_train([f"model={model}"]))
+    module.eval()
+    ours = {}
+    with torch.inference_mode():
+        for batch in datamodule.scoring_dataloader("test"):
+            ours.update(zip(batch.rows_N.tolist(), module(batch).numpy(), strict=True))
+    rows = sorted(ours)[::17]
+    assert len(ours) == (table["split"] == "test").sum()
+
+    folder = Path(module.encoder.config._name_or_path)
+    theirs = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=7, attn_implementation="eager"
+    ).eval()
+    theirs.load_state_dict(module.encoder.state_dict())
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    padded = tokenizer(
+        table["text"].iloc[rows].tolist(),
+        padding="max_length",
+        truncation=True,
+        max_length=LONGEST,
+        return_tensors="pt",
+    )
+    padded.pop("token_type_ids", None)
+    with torch.inference_mode():
+        expected = torch.cat(
+            [theirs(**{k: v[i : i + 8] for k, v in padded.items()}).logits for i in range(0, len(rows), 8)]
+        )
+    np.testing.assert_allclose(np.stack([ours[row] for row in rows]), expected.numpy(), atol=1e-5)
+
+
+def test_mean_pooling_sees_the_utterance_alone(compose_train: Callable) -> None:
+    """With dialogue around it, the pooled tokens are the utterance between its two separators."""
+    from meld_lightning.training import build
+
+    table, _, datamodule, module = build(
+        compose_train(["data.context=both", "model.pooling=mean", "data.max_tokens=64"])
+    )
+    tokenizer = AutoTokenizer.from_pretrained(Path(module.encoder.config._name_or_path))
+    seen = 0
+    for batch in datamodule.scoring_dataloader("val"):
+        for ids, own, mask, row in zip(
+            batch.input_ids_NT, batch.own_mask_NT, batch.attention_mask_NT, batch.rows_N, strict=True
+        ):
+            spoken = tokenizer.decode(ids[own], skip_special_tokens=True)
+            speaker, text = table.loc[int(row), ["speaker", "text"]]
+            whole = tokenizer.decode(tokenizer(f"{speaker}: {text}", add_special_tokens=False)["input_ids"][:60])
+            assert spoken == whole
+            assert mask.sum() <= 64
+            seen += int(mask.sum()) > int(own.sum())
+    assert seen > 50, "hardly any utterance had dialogue around it"
