@@ -1,0 +1,126 @@
+"""The console script: `meld-lightning COMMAND key=value ...`, each command a Hydra app over conf/COMMAND.yaml.
+
+Turns every expected failure into one line on stderr and an exit status: 0 done, 1 refused or failed, 130 stopped.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from meld_lightning.errors import Stopped, UserError
+
+COMMANDS = {
+    "prepare": "find and check the corpus, make or fetch the checkpoints, write the corpus report",
+    "train": "one run, or a sweep with --multirun: fit, choose the epoch on val, keep logits for every split",
+    "reproduce": "every run that the study's tables need, then the tables",
+    "report": "the tables from whatever runs exist",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status."""
+    name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if name not in COMMANDS:
+        from meld_lightning.config import near_miss
+
+        return _refuse(f"no command '{name}'{near_miss(name, COMMANDS)} (commands: {', '.join(COMMANDS)})")
+    try:
+        importlib.import_module(f"meld_lightning.commands.{name}").main(rest)
+    except UserError as error:
+        return _refuse(str(error))
+    except (Stopped, KeyboardInterrupt) as error:
+        print(
+            f"meld-lightning: stopped; {error or 'nothing finished is lost'}: the same command goes on", file=sys.stderr
+        )
+        return 130
+    return 0
+
+
+def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str]) -> None:
+    """Composes conf/`command`.yaml with `arguments` and calls `task` with it.
+
+    Hydra prints and exits on its own; here its errors come back as one UserError that names the near miss.
+    """
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from meld_lightning.config import conf_dir
+
+    failure: list[BaseException] = []
+
+    def guarded(cfg: Any) -> None:
+        try:
+            task(cfg)
+        except (UserError, Stopped, OmegaConfBaseException) as error:  # past Hydra, which would print a banner first
+            failure.append(error)
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = [f"meld-lightning {command}", *(_quote_path(argument) for argument in arguments)]
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(guarded)()
+        if failure:
+            raise failure[0]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(error, command)) from error
+
+
+def _usage() -> str:
+    lines = [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        ["usage: meld-lightning COMMAND [key=value ...] [--multirun]", "", *lines, "", "meld-lightning COMMAND --help"
+         " lists the command's config groups and keys."]
+    )  # fmt: skip
+
+
+def _refuse(line: str) -> int:
+    print(f"meld-lightning: {line}", file=sys.stderr)
+    return 1
+
+
+def _quote_path(argument: str) -> str:
+    """Quotes the value of `key=PATH` for Hydra's grammar, which chokes on spaces, brackets and commas in paths."""
+    key, equals, value = argument.partition("=")
+    if (
+        equals
+        and value
+        and not value.startswith(("'", '"'))
+        and set(value) & set(" ()[]{},:=\\")
+        and Path(value).exists()
+    ):
+        return key + "='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return argument
+
+
+def _explain(error: Exception, command: str) -> str:
+    """One line out of Hydra's several, with the near miss that Hydra does not offer."""
+    from hydra.errors import MissingConfigException, OverrideParseException
+
+    from meld_lightning.config import conf_dir, near_miss
+
+    first = " ".join(str(error).split("\n")[0].split()).rstrip(".")
+    if isinstance(error, OverrideParseException):
+        return f"'{error.override}' cannot be read as key=value ({first}); quote text and paths: key=\"'...'\""
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        wrong = str(error.missing_cfg_file).rsplit("/", 1)[-1]
+        return f"{first}{near_miss(wrong, error.options)} (there are: {', '.join(error.options)})"
+    if "Could not override" in first or "is not in struct" in str(error):
+        wrong = first.split("'")[1] if "'" in first else first
+        groups = [str(p.relative_to(conf_dir())) for p in conf_dir().rglob("*") if p.is_dir()]
+        return f"config key '{wrong}' is not known{near_miss(wrong, [*_known_keys(command), *groups])}"
+    return first
+
+
+def _known_keys(command: str) -> list[str]:
+    from hydra import compose, initialize_config_dir
+
+    from meld_lightning.config import conf_dir, keys_of, plain
+
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return list(keys_of(plain(compose(command), resolve=False)))

@@ -1,0 +1,20 @@
+"""`meld-lightning report`: the tables from whatever runs exist here, else from the evidence under experiments/."""
+
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
+
+from meld_lightning.commands import run_hydra
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    run_hydra("report", _report, arguments)
+
+
+def _report(cfg: DictConfig) -> None:
+    from hydra.core.hydra_config import HydraConfig
+
+    from meld_lightning.report.study import find_runs, read_cells, render_study
+
+    render_study(cfg, find_runs(cfg, read_cells(cfg, HydraConfig.get().overrides.task)))

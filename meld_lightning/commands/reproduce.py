@@ -1,0 +1,39 @@
+"""`meld-lightning reproduce`: prepare, run what the study's tables still need, keep the evidence, render the tables."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from meld_lightning.commands import run_hydra
+from meld_lightning.errors import UserError
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    run_hydra("reproduce", _reproduce, arguments)
+
+
+def _reproduce(cfg: DictConfig) -> None:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.utils import instantiate
+
+    from meld_lightning.commands.prepare import prepare
+    from meld_lightning.corpus import prepared_corpus
+    from meld_lightning.launching import job_of, report_failures
+    from meld_lightning.report.study import keep_study, read_cells, render_study
+
+    cells = read_cells(cfg, HydraConfig.get().overrides.task)
+    prepare(cfg)
+    jobs = {cell: [job_of(one.config, one.overrides) for one in runs] for cell, runs in cells.items()}
+    launcher = instantiate(HydraConfig.get().launcher)
+    if not hasattr(launcher, "run"):
+        raise UserError(f"hydra/launcher={HydraConfig.get().runtime.choices['hydra/launcher']}: choose local")
+    logs = Path(HydraConfig.get().sweep.dir)
+    flat = [job for of_cell in jobs.values() for job in of_cell]
+    if flat:
+        launcher.run(flat, logs)
+    runs = {cell: [job.run for job in of_cell if job.run is not None] for cell, of_cell in jobs.items()}
+    keep_study(cfg, runs, prepared_corpus(cfg.corpus, Path(cfg.paths.cache)).report)
+    render_study(cfg, runs)
+    report_failures(flat, logs)

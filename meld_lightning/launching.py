@@ -1,0 +1,155 @@
+"""Runs many trainings on one machine: a process each, a bounded number at once, the failure of one kept to itself.
+
+Used by the `local` launcher (`train --multirun`) and by `reproduce`. Reads run folders, writes a log per job and
+summary.json.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from meld_lightning.config import Train, check
+from meld_lightning.errors import Stopped, UserError
+from meld_lightning.runs import Identity, Run, find_run, identify, write_json
+
+GRACE_S = 60  # how long a stopped job may take to save its checkpoint
+
+
+@dataclass
+class Job:
+    """One training: what was asked, and what became of it."""
+
+    overrides: list[str]
+    identity: Identity
+    status: str = "waiting"  # then running, and finished, read, failed or stopped
+    reason: str = ""
+    wall_s: float = 0.0
+
+    @property
+    def run(self) -> Run | None:
+        return find_run(self.identity)
+
+
+def job_of(cfg: DictConfig, overrides: Sequence[str]) -> Job:
+    """A job from its composed config; raises UserError before anything starts if the config is wrong."""
+    job = Job(list(overrides), identify(cfg))
+    if job.run is None:  # checking imports what the config names: seconds that a finished run need not cost
+        check(cfg, Train)
+    return job
+
+
+def run_jobs(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
+    """Runs what is not finished yet, `at_once` processes side by side; fills in each job's status and reason.
+
+    A job is the command `meld-lightning train OVERRIDES`. Two jobs with one hash are run once. Ctrl-C asks the
+    running jobs to save, waits for them, and raises Stopped.
+    """
+    if at_once < 1:
+        raise UserError(f"jobs={at_once}: expected at least 1")
+    waiting: list[Job] = []
+    for job in jobs:
+        if job.run is not None:
+            job.status = "read"
+        elif job.identity.hash in {other.identity.hash for other in waiting}:
+            job.status = "read"  # by the time anyone reads it
+        else:
+            waiting.append(job)
+    _say(f"{len(jobs)} runs: {len(jobs) - len(waiting)} finished before, {len(waiting)} to do, {at_once} at once")
+    logs.mkdir(parents=True, exist_ok=True)
+    total, done = len(waiting), 0
+    running: dict[subprocess.Popen, Job] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                job = waiting.pop(0)
+                running[_start(job, _log(logs, job))] = job
+            time.sleep(0.1)
+            for process in [process for process in running if process.poll() is not None]:
+                job = running.pop(process)
+                done += 1
+                _settle(job, process.returncode, _log(logs, job))
+                _say(f"[{done}/{total}] {_describe(job)}")
+    except KeyboardInterrupt:
+        _stop(running)
+        left = len(waiting) + sum(job.run is None for job in running.values())
+        raise Stopped(f"{left} of {len(jobs)} runs are left, those begun are saved") from None
+    finally:
+        write_json(logs / "summary.json", [_row(job) for job in jobs])
+
+
+def report_failures(jobs: Sequence[Job], logs: Path) -> None:
+    """Raises UserError with a line per failed job and what to do, or returns."""
+    failed = [job for job in jobs if job.status == "failed"]
+    if failed:
+        lines = [f"  {' '.join(job.overrides)}: {job.reason} (log: {_log(logs, job)})" for job in failed]
+        raise UserError(
+            "\n".join([f"{len(failed)} of {len(jobs)} runs failed; the same command runs just these again:", *lines])
+        )
+
+
+def _start(job: Job, log: Path) -> subprocess.Popen:
+    job.status, job.wall_s = "running", -time.monotonic()
+    with log.open("w") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "meld_lightning", "train", *job.overrides],
+            stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches it through `_stop` alone, once
+        )  # fmt: skip
+
+
+def _settle(job: Job, code: int, log: Path) -> None:
+    job.wall_s += time.monotonic()
+    if job.run is not None:
+        job.status = "finished"
+        return
+    job.status = "failed"
+    if code < 0:
+        job.reason = f"killed by {signal.Signals(-code).name}"
+        if -code == signal.SIGKILL:
+            job.reason += " (out of memory?)"
+        return
+    said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    job.reason = said[-1].removeprefix("meld-lightning: ").strip() if said else f"exit status {code}"
+
+
+def _stop(running: dict[subprocess.Popen, Job]) -> None:
+    for process in running:
+        process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + GRACE_S
+    for process, job in running.items():
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        job.status = "stopped"
+
+
+def _describe(job: Job) -> str:
+    name = " ".join(job.overrides)
+    run = job.run
+    if run is None:
+        return f"FAILED {name}: {job.reason}"
+    return f"{name}: {run.result['best']['monitor']} {run.result['best']['value']:.4f} ({job.wall_s:.0f} s)"
+
+
+def _row(job: Job) -> dict:
+    return {
+        "overrides": job.overrides, "run": job.identity.hash, "folder": str(job.identity.folder), "status": job.status,
+        "reason": job.reason, "wall_s": round(max(job.wall_s, 0), 1),
+    }  # fmt: skip
+
+
+def _log(logs: Path, job: Job) -> Path:
+    return logs / f"{job.identity.hash}.log"
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
