@@ -79,7 +79,7 @@ def find_run(identity: Identity) -> Run | None:
 
 
 def inputs(cfg: DictConfig) -> "tuple[Corpus, Checkpoint]":
-    """The prepared corpus and checkpoint that `cfg` names; UserError naming `meld-lightning prepare` if they are not."""
+    """The prepared corpus and checkpoint that `cfg` names; UserError if `prepare` has not been run."""
     from meld_lightning.checkpoints import prepared_checkpoint
     from meld_lightning.corpus import prepared_corpus
 
