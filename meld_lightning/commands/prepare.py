@@ -10,16 +10,21 @@ from meld_lightning.commands import run_hydra
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
-    run_hydra("prepare", prepare, arguments)
+    run_hydra("prepare", _prepare, arguments)
+
+
+def _prepare(cfg: DictConfig) -> None:
+    from meld_lightning.config import Common, check
+
+    check(cfg, Common)
+    prepare(cfg)
 
 
 def prepare(cfg: DictConfig) -> None:
     """Prepares what `cfg` names, for the command and for `reproduce`; what is prepared already is only checked."""
     from meld_lightning.checkpoints import prepare_checkpoint
-    from meld_lightning.config import Common, check
     from meld_lightning.corpus import SPLITS, prepare_corpus, prepared_folder
 
-    check(cfg, Common)
     cache = Path(cfg.paths.cache)
     corpus = prepare_corpus(cfg.corpus, cache)
     counts = ", ".join(f"{split} {(corpus.table['split'] == split).sum()}" for split in SPLITS)
