@@ -90,6 +90,7 @@ class Common:
     numerics: Numerics
     machine: Machine
     study: Study
+    table: dict
     target: Literal["emotion", "sentiment"]
 
 
@@ -112,7 +113,6 @@ class Train(Common):
 class Tables(Common):
     """Nodes of `reproduce` and `report`."""
 
-    table: dict
     tables: list
 
 
