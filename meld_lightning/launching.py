@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -19,6 +19,7 @@ from meld_lightning.config import Train, check
 from meld_lightning.errors import Stopped, UserError
 from meld_lightning.runs import Identity, Run, find_run, identify, write_json
 
+MOST_AT_ONCE = 4  # a training holds about 1.5 GB; more of them would fill a laptop's memory
 GRACE_S = 60  # how long a stopped job may take to save its checkpoint
 
 
@@ -31,6 +32,7 @@ class Job:
     status: str = "waiting"  # then running, and finished, read, failed or stopped
     reason: str = ""
     wall_s: float = 0.0
+    place: dict[str, str] = field(default_factory=dict)  # environment that gives it its own devices
 
     @property
     def run(self) -> Run | None:
@@ -43,6 +45,11 @@ def job_of(cfg: DictConfig, overrides: Sequence[str]) -> Job:
     if job.run is None:  # checking imports what the config names: seconds that a finished run need not cost
         check(cfg, Train)
     return job
+
+
+def room() -> int:
+    """How many trainings this machine takes side by side: its GPUs, else its cores, at most MOST_AT_ONCE."""
+    return min(_gpus() or os.cpu_count() or 1, MOST_AT_ONCE)
 
 
 def run_jobs(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
@@ -65,14 +72,18 @@ def run_jobs(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     total, done = len(waiting), 0
     running: dict[subprocess.Popen, Job] = {}
+    places = _places(at_once) if waiting else []
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the jobs are asked to save
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
                 job = waiting.pop(0)
+                job.place = places.pop()
                 running[_start(job, _log(logs, job))] = job
             time.sleep(0.1)
             for process in [process for process in running if process.poll() is not None]:
                 job = running.pop(process)
+                places.append(job.place)
                 done += 1
                 _settle(job, process.returncode, _log(logs, job))
                 _say(f"[{done}/{total}] {_describe(job)}")
@@ -81,6 +92,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
         left = len(waiting) + sum(job.run is None for job in running.values())
         raise Stopped(f"{left} of {len(jobs)} runs are left, those begun are saved") from None
     finally:
+        signal.signal(signal.SIGTERM, before)
         write_json(logs / "summary.json", [_row(job) for job in jobs])
 
 
@@ -94,12 +106,29 @@ def report_failures(jobs: Sequence[Job], logs: Path) -> None:
         )
 
 
+def _places(at_once: int) -> list[dict[str, str]]:
+    """What each of the jobs that run side by side is told of the GPUs: its own share, so that none crowds another."""
+    gpus = _gpus()
+    if gpus < 2 or at_once < 2:
+        return [{} for _ in range(at_once)]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(str(index) for index in range(gpus))
+    each = max(1, gpus // at_once)
+    shares = [visible.split(",")[index * each % gpus :][:each] for index in range(at_once)]
+    return [{"CUDA_VISIBLE_DEVICES": ",".join(share)} for share in shares]
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def _start(job: Job, log: Path) -> subprocess.Popen:
     job.status, job.wall_s = "running", -time.monotonic()
     with log.open("w") as file:
         return subprocess.Popen(
             [sys.executable, "-m", "meld_lightning", "train", *job.overrides],
-            stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+            env={**os.environ, **job.place}, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches it through `_stop` alone, once
         )  # fmt: skip
 

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -35,8 +36,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 def train(cfg: DictConfig) -> Run:
     """The run that `cfg` describes: read if it is finished, resumed if it was stopped, else run from the start."""
     config.check(cfg, config.Train)
-    if not cfg.monitor.startswith("val/"):
-        raise UserError(f"monitor={cfg.monitor}: expected a val/ metric; nothing is ever chosen on train or test")
+    known = [f"val/{name}" for name in ("loss", *metrics.METRICS)]
+    if cfg.monitor not in known:  # nothing is ever chosen on train or test
+        raise UserError(f"monitor={cfg.monitor}: expected a val/ metric{config.near_miss(cfg.monitor, known)}")
     identity = identify(cfg)
     if run := find_run(identity):
         return run
@@ -54,8 +56,11 @@ def run_rank(folder: str) -> None:
     _keep_freed_memory()
     cfg = OmegaConf.load(Path(folder) / "config.yaml")
     assert isinstance(cfg, DictConfig)
-    with StopRequest().listening() as stop:
-        _fit_and_score(cfg, identify(cfg), stop)
+    try:
+        with StopRequest().listening() as stop:
+            _fit_and_score(cfg, identify(cfg), stop)
+    except InstantiationException as error:
+        raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from None
 
 
 def _start_ranks(folder: Path, cfg: DictConfig) -> None:

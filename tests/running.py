@@ -25,3 +25,10 @@ def environment() -> dict[str, str]:
 def argv(*arguments: str) -> list[str]:
     """The command line of `meld-lightning ARGUMENTS` with this interpreter."""
     return [sys.executable, "-m", "meld_lightning", *arguments]
+
+
+def folder_over(prepared: Path, target: Path) -> Path:
+    """A folder of its own over the same cache."""
+    target.mkdir(exist_ok=True)
+    (target / "cache").symlink_to(prepared / "cache")
+    return target

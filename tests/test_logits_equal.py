@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,24 +13,25 @@ LONGEST = 512
 
 
 @pytest.mark.parametrize("model", ["bert", "roberta"])
-def test_transformers_own_model_gives_the_same_logits(model: str, compose_train: Callable) -> None:
-    """Every 7th test utterance, padded to 512 and fed to AutoModelForSequenceClassification, fp32, to 1e-5."""
+def test_transformers_own_model_gives_the_same_logits(model: str, compose_train: Callable[..., Any]) -> None:
+    """Some of the test utterances, padded to 512, through AutoModelForSequenceClassification, fp32, to 1e-5."""
     from meld_lightning.training import build
 
     table, _, datamodule, module = build(compose_train([f"model={model}"]))
     module.eval()
-    ours = {}
+    encoder: Any = module.encoder
+    ours: dict[int, np.ndarray] = {}
     with torch.inference_mode():
         for batch in datamodule.scoring_dataloader("test"):
             ours.update(zip(batch.rows_N.tolist(), module(batch).numpy(), strict=True))
-    rows = sorted(ours)[::17]
+    rows = sorted(ours)[::60]
     assert len(ours) == (table["split"] == "test").sum()
 
-    folder = Path(module.encoder.config._name_or_path)
+    folder = Path(encoder.config._name_or_path)
     theirs = AutoModelForSequenceClassification.from_pretrained(
         folder, num_labels=7, attn_implementation="eager"
     ).eval()
-    theirs.load_state_dict(module.encoder.state_dict())
+    theirs.load_state_dict(encoder.state_dict())
     tokenizer = AutoTokenizer.from_pretrained(folder)
     padded = tokenizer(
         table["text"].iloc[rows].tolist(),
@@ -46,14 +48,15 @@ def test_transformers_own_model_gives_the_same_logits(model: str, compose_train:
     np.testing.assert_allclose(np.stack([ours[row] for row in rows]), expected.numpy(), atol=1e-5)
 
 
-def test_mean_pooling_sees_the_utterance_alone(compose_train: Callable) -> None:
+def test_mean_pooling_sees_the_utterance_alone(compose_train: Callable[..., Any]) -> None:
     """With dialogue around it, the pooled tokens are the utterance between its two separators."""
     from meld_lightning.training import build
 
     table, _, datamodule, module = build(
         compose_train(["data.context=both", "model.pooling=mean", "data.max_tokens=64"])
     )
-    tokenizer = AutoTokenizer.from_pretrained(Path(module.encoder.config._name_or_path))
+    encoder: Any = module.encoder
+    tokenizer = AutoTokenizer.from_pretrained(Path(encoder.config._name_or_path))
     seen = 0
     for batch in datamodule.scoring_dataloader("val"):
         for ids, own, mask, row in zip(

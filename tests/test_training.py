@@ -16,7 +16,7 @@ import torch
 from sklearn import metrics as sklearn_metrics
 
 from meld_lightning import load_run
-from tests.running import Command, argv, environment
+from tests.running import Command, argv, environment, folder_over
 
 SMALL = ["model=roberta", "optimizer.lr=1e-3", "data.batch_size=16"]  # random weights, 1 million parameters
 
@@ -26,13 +26,6 @@ def only_run(folder: Path) -> Path:
     return result.parent
 
 
-def copy_of(prepared: Path, target: Path) -> Path:
-    """A folder of its own over the same cache."""
-    target.mkdir(exist_ok=True)
-    (target / "cache").symlink_to(prepared / "cache")
-    return target
-
-
 def arguments(*extra: str) -> list[str]:
     return ["train", *SMALL, *extra]
 
@@ -40,7 +33,7 @@ def arguments(*extra: str) -> list[str]:
 @pytest.fixture(scope="module")
 def finished(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One finished small run."""
-    folder = copy_of(prepared, tmp_path_factory.mktemp("finished"))
+    folder = folder_over(prepared, tmp_path_factory.mktemp("finished"))
     done = subprocess.run(
         argv(*arguments()), cwd=folder, env=environment(), capture_output=True, text=True, check=False
     )
@@ -81,7 +74,7 @@ def test_scikit_learn_agrees_with_every_metric(finished: Path, split: str) -> No
         "weighted_recall": sklearn_metrics.recall_score(true, predicted, **average),
         "macro_f1": sklearn_metrics.f1_score(true, predicted, average="macro", zero_division=0),
         "loss": sklearn_metrics.log_loss(
-            true, torch.from_numpy(logits).double().softmax(1).numpy()[:, np.argsort(labels)], labels=sorted(labels)
+            true, torch.tensor(logits).double().softmax(1).numpy()[:, np.argsort(labels)], labels=sorted(labels)
         ),
     }
     assert {name: printed[name] for name in expected} == pytest.approx(expected, abs=1e-9)
@@ -132,12 +125,12 @@ def start_and_kill(arguments: list[str], folder: Path, after_s: float, sign: sig
     return process.wait(60)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_with_the_same_weights(
     sign: signal.Signals, finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
     """With dropout on, data workers, and the kill between two checkpoints, at a random moment."""
-    folder = copy_of(prepared, tmp_path / "killed")
+    folder = folder_over(prepared, tmp_path / "killed")
     asked = arguments("machine.checkpoint_every_s=0.3", "machine.workers=2")
     status = start_and_kill(asked, folder, random.uniform(0.0, 0.6), sign)
     assert status == (-9 if sign == signal.SIGKILL else 130)
@@ -154,7 +147,7 @@ def test_two_processes_score_and_train_like_one(
     """DDP over gloo: the same utterances, none twice; training equal to 1e-4 where no dropout is drawn."""
     runs = {}
     for world_size in (1, 2):
-        folder = copy_of(prepared, tmp_path / str(world_size))
+        folder = folder_over(prepared, tmp_path / str(world_size))
         done = meld_lightning(
             *arguments("model.dropout=0", "epochs=1", "data.batch_size=31", f"numerics.world_size={world_size}"),
             cwd=folder,
@@ -173,7 +166,7 @@ def test_two_processes_score_and_train_like_one(
 
 
 def test_two_processes_asking_for_one_run_run_it_once(prepared: Path, tmp_path: Path) -> None:
-    folder = copy_of(prepared, tmp_path / "both")
+    folder = folder_over(prepared, tmp_path / "both")
     asked = argv(*arguments("epochs=1"))
     both = [subprocess.Popen(asked, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=180)[0] for process in both]
@@ -205,7 +198,7 @@ def test_changed_data_is_refused_and_moved_data_is_the_same(
 def test_result_says_where_it_comes_from(finished: Path) -> None:
     result = json.loads((finished / "result.json").read_text())
     assert set(result["digests"]) == {"corpus", "checkpoint"}
-    assert result["versions"]["torch"] == torch.__version__
+    assert result["versions"]["torch"] == torch.__version__.split("+")[0]
     assert result["wall_s"] > 0
     assert result["peak_memory_mb"] > 100
     assert result["last"]["epoch"] == 3

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class LocalLauncherConf:
-    """jobs: how many run at once."""
+    """jobs: how many run at once; 0 is one for each GPU, or without any for each core, four at the most."""
 
     _target_: str = "hydra_plugins.meld_lightning_launchers.local.LocalLauncher"
-    jobs: int = 1
+    jobs: int = 0
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalLauncherConf, provider="meld_lightning")
@@ -51,9 +51,9 @@ class LocalLauncher(Launcher):
 
     def run(self, jobs: "Sequence[Job]", logs: Path) -> None:
         """Runs the jobs; a failed one is told by its status. What `reproduce` calls of a launcher."""
-        from meld_lightning.launching import run_jobs
+        from meld_lightning.launching import room, run_jobs
 
-        run_jobs(jobs, self.jobs, logs)
+        run_jobs(jobs, self.jobs or room(), logs)
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))

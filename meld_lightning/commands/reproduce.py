@@ -23,12 +23,13 @@ def _reproduce(cfg: DictConfig) -> None:
     from meld_lightning.launching import job_of, report_failures
     from meld_lightning.report.study import keep_study, read_cells, render_study
 
+    if "meld_lightning" not in HydraConfig.get().launcher._target_:
+        choice = HydraConfig.get().runtime.choices["hydra/launcher"]
+        raise UserError(f"hydra/launcher={choice}: cannot run the jobs of reproduce; choose hydra/launcher=local")
     cells = read_cells(cfg, HydraConfig.get().overrides.task)
     prepare(cfg)
     jobs = {cell: [job_of(one.config, one.overrides) for one in runs] for cell, runs in cells.items()}
     launcher = instantiate(HydraConfig.get().launcher)
-    if not hasattr(launcher, "run"):
-        raise UserError(f"hydra/launcher={HydraConfig.get().runtime.choices['hydra/launcher']}: choose local")
     logs = Path(HydraConfig.get().sweep.dir)
     flat = [job for of_cell in jobs.values() for job in of_cell]
     if flat:

@@ -93,7 +93,7 @@ class TextDataModule(pl.LightningDataModule):
         if batch_size < 1 or eval_batch_size < 1:
             raise UserError(f"data.batch_size={batch_size}, eval_batch_size={eval_batch_size}: expected at least 1")
         self.batch_size, self.eval_batch_size, self.workers, self.seed = batch_size, eval_batch_size, workers, seed
-        self.rank, self.world_size = rank, world_size
+        self.context, self.rank, self.world_size = context, rank, world_size
         self.table, self.sampling = table.reset_index(drop=True), sampling
         self.labels = self.table["label"].to_numpy(np.int64)
         self.tokens = cached_tokens(

@@ -59,6 +59,11 @@ class TextClassifier(Classifier):
             self.head = nn.Linear(config.hidden_size, len(labels))
         self.train()  # from_pretrained hands the model over in eval mode
 
+    def on_fit_start(self) -> None:
+        datamodule: Any = getattr(self.trainer, "datamodule", None)
+        if self.pooling == "classifier" and datamodule is not None and datamodule.context != "none":
+            raise UserError("data.context needs model.pooling=mean: the model's own head cannot tell the utterance")
+
     def forward(self, batch: TextBatch) -> torch.Tensor:
         """Logits (N, C)."""
         output = self.encoder(input_ids=batch.input_ids_NT, attention_mask=batch.attention_mask_NT)
