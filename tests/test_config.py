@@ -129,7 +129,7 @@ def test_a_typo_inside_a_file_is_refused(tmp_path: Path, compose_train: Callable
     from meld_lightning.errors import UserError
 
     cfg = compose_train([])
-    cfg = OmegaConf.merge(OmegaConf.create(plain(cfg, resolve=False)), {"machine": {"workrs": 1}})
+    cfg = OmegaConf.create({**plain(cfg, resolve=False), "machine": {"workrs": 1}})
     with pytest.raises(UserError, match="machine.workrs.*did you mean machine.workers"):
         check(cfg, Train)
 

@@ -58,7 +58,7 @@ def render_tables(
     if not seeds:
         raise UserError("study.seeds is empty: name at least one seed")
     read = read_tables(tables)
-    pages, written = [], []
+    written = []
     for name in selected:
         table = chosen_table(read, name)
         if table.kind == "corpus":
@@ -67,13 +67,12 @@ def render_tables(
         else:
             rows = table_rows(table, read[table.source], runs, seeds)
             page, records = runs_page(table, rows, seeds, study), [*_candidates(table, runs), *_run_records(rows)]
-        pages.append(page)
         written += [
-            _write(out / name / "table.md", _markdown(page, "#", with_note=True)),
+            _write(out / name / "table.md", _markdown(page)),
             _write(out / name / "table.tex", _latex(page)),
             _write(out / name / "results.csv", _csv(records)),
         ]
-    return [*written, _write(out / "README.md", _readme(pages, study))]
+    return [*written, _write(out / "README.md", _readme(out, study))]
 
 
 def _write(path: Path, text: str) -> Path:
@@ -82,18 +81,18 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _readme(pages: Sequence[Page], study: Mapping[str, Any]) -> str:
+def _readme(out: Path, study: Mapping[str, Any]) -> str:
+    """Every table that stands in `out`, those rendered earlier included: rendering one table again hides no other."""
     parts = [f"# {study['title']}\n\n{study['note']}\n"]
-    for page in pages:
-        parts.append(_markdown(page, "##", with_note=False))
-        parts.append(f"As files: [LaTeX]({page.name}/table.tex), [CSV]({page.name}/results.csv)\n")
+    for path in sorted(out.glob("*/table.md")):
+        title, _, *body = path.read_text(encoding="utf-8").split("\n\n")  # the note stands at the top already
+        parts.append("\n\n".join([f"#{title}", *body]))
+        parts.append(f"As files: [LaTeX]({path.parent.name}/table.tex), [CSV]({path.parent.name}/results.csv)\n")
     return "\n".join(parts)
 
 
-def _markdown(page: Page, level: str, with_note: bool) -> str:
-    parts = [f"{level} {page.title}"]
-    if with_note:
-        parts.append(page.study_note)
+def _markdown(page: Page) -> str:
+    parts = [f"# {page.title}", page.study_note]
     for grid in page.grids:
         parts += [f"**{grid.caption}**"] if grid.caption else []
         parts.append(_markdown_grid(grid))

@@ -15,9 +15,11 @@ Make = Callable[..., Any]
 Spec = dict[str, Any]
 
 
-def test_readme_holds_every_table_in_the_order_asked(render: Make, tables: Spec) -> None:
-    names = ["table_03", "table_01", "table_07"]
-    text = (render(*names) / "README.md").read_text()
+def test_readme_holds_every_table_rendered_so_far(render: Make, tables: Spec) -> None:
+    names = ["table_01", "table_03", "table_07"]
+    render("table_03", "table_01")
+    text = (render("table_07") / "README.md").read_text()
+    assert text.count("Says nothing about MELD.") == 1
     assert text.startswith("# The mini corpus\n\nSays nothing about MELD.\n")
     places = [text.index(f"## {tables[name]['title']}") for name in names]
     assert places == sorted(places)
