@@ -68,7 +68,7 @@ def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str
         if failure:
             raise failure[0]
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_explain(error, command)) from error
+        raise UserError(_explain(error, command, arguments)) from error
 
 
 def _usage() -> str:
@@ -98,7 +98,7 @@ def _quote_path(argument: str) -> str:
     return argument
 
 
-def _explain(error: Exception, command: str) -> str:
+def _explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
     """One line out of Hydra's several, with the near miss that Hydra does not offer."""
     from hydra.errors import MissingConfigException, OverrideParseException
 
@@ -113,14 +113,20 @@ def _explain(error: Exception, command: str) -> str:
     if "Could not override" in first or "is not in struct" in str(error):
         wrong = first.split("'")[1] if "'" in first else first
         groups = [str(p.relative_to(conf_dir())) for p in conf_dir().rglob("*") if p.is_dir()]
-        return f"config key '{wrong}' is not known{near_miss(wrong, [*_known_keys(command), *groups])}"
+        return f"config key '{wrong}' is not known{near_miss(wrong, [*_known_keys(command, arguments), *groups])}"
     return first
 
 
-def _known_keys(command: str) -> list[str]:
+def _known_keys(command: str, arguments: Sequence[str]) -> list[str]:
+    """The keys of the config with the groups that were chosen."""
     from hydra import compose, initialize_config_dir
 
     from meld_lightning.config import conf_dir, keys_of, plain
 
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return list(keys_of(plain(compose(command), resolve=False)))
+        whole = compose(command, return_hydra_config=True)
+        groups = whole.hydra.runtime.choices
+        chosen = [one.split(",")[0] for one in arguments if one.split("=")[0] in groups]
+        if "--config-dir" in arguments:
+            chosen.append(f"hydra.searchpath=[file://{Path(arguments[arguments.index('--config-dir') + 1]).resolve()}]")
+        return list(keys_of(plain(compose(command, chosen), resolve=False)))
