@@ -1,6 +1,6 @@
 # Everything runs in .venv, which the first target that needs it makes. Examples:
 #   make reproduce-tables                                              the mini corpus: no download, no GPU
-#   make reproduce-tables STUDY=meld MELD_ROOT=/data/MELD LAUNCHER=slurm
+#   make reproduce-tables STUDY=meld MELD_ROOT=/data/MELD
 #   make test ARGS="-k checkpoints"
 
 PYTHON   ?= python3

@@ -19,17 +19,22 @@ import torch
 from meld_lightning.errors import Stopped
 from meld_lightning.models.classifier import Classifier
 
+SAME_REQUEST_S = 1.0
+
 
 class StopRequest:
-    """Set by SIGINT or SIGTERM. Raises at once, or while `deferred` at a batch boundary."""
+    """Set by SIGINT or SIGTERM. Raises at once, or while `deferred` at a batch boundary; asked again, at once."""
 
     def __init__(self) -> None:
         self.asked = self.deferred = False
+        self._asked_at = 0.0
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if self.asked and time.monotonic() - self._asked_at < SAME_REQUEST_S:
+            return  # a terminal's Ctrl-C reaches a rank twice: by itself and through the process that started it
         if self.asked or not self.deferred:
             raise Stopped("not at a checkpoint")
-        self.asked = True
+        self.asked, self._asked_at = True, time.monotonic()
 
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:
@@ -60,7 +65,13 @@ class RunCheckpoints(pl.Callback):
         self.sign = -1 if self.metric == "loss" else 1
         self.best: dict[str, Any] = {}
         self.history: list[dict[str, float]] = []
-        self._saved_at = time.monotonic()
+        self._saved_at = self._started_at = time.monotonic()
+        self._wall_before = 0.0
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds this run has taken, those before it was stopped and resumed included."""
+        return self._wall_before + time.monotonic() - self._started_at
 
     @property
     def last_ckpt(self) -> Path:
@@ -71,10 +82,11 @@ class RunCheckpoints(pl.Callback):
         return self.folder / "checkpoints" / "best.ckpt"
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "history": self.history}
+        return {"best": self.best, "history": self.history, "wall_s": self.wall_s}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.history = state_dict["best"], state_dict["history"]
+        self._wall_before = state_dict["wall_s"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # after Lightning has put up its own SIGTERM handler, which would end the fit without saving
@@ -82,6 +94,8 @@ class RunCheckpoints(pl.Callback):
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self.stop)
         self.stop.deferred, self._saved_at = True, time.monotonic()
+        loader: Any = trainer.train_dataloader
+        loader.handed_out = trainer.global_step  # one step a batch: a resumed run goes on with the batch after
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if trainer.fit_loop.epoch_loop.batch_progress.current.ready == trainer.num_training_batches:
@@ -139,13 +153,15 @@ class RunCheckpoints(pl.Callback):
         self, trainer: pl.Trainer, path: Path, write: Callable[[Path], Any], collective: bool = False
     ) -> None:
         """A reader finds the old file or the new one, never half of one."""
-        temporary = path.with_name(f".{path.name}")
+        temporary = path.with_name(f".{path.name}")  # one name: under DDP every rank is told of it
         if trainer.is_global_zero:
             path.parent.mkdir(parents=True, exist_ok=True)
         if trainer.is_global_zero or collective:
             write(temporary)
         if trainer.is_global_zero:
             temporary.replace(path)
+        if collective:
+            trainer.strategy.barrier()  # no rank leaves before the file is there
 
 
 def _save_weights(module: pl.LightningModule, path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import NotPrepared, UserError
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def prepared_checkpoint(name: str, cache: Path) -> Checkpoint:
     path = _record_path(name, cache)
     record = _read_record(path)
     if record is None:
-        raise UserError(f"checkpoint {name}: not prepared in {cache}; run: meld-lightning prepare")
+        raise NotPrepared(f"checkpoint {name}: not prepared in {cache}; run: meld-lightning prepare")
     folder = path.parent / record["folder"]
     changed = _changed(folder, record["files"])
     if changed:

@@ -7,6 +7,7 @@ the report; imports neither torch nor Lightning until a node with a `_target_` i
 import difflib
 import functools
 import inspect
+import math
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,7 +56,6 @@ class Machine:
     """On what a run is computed; never hashed."""
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
-    nodes: int
     workers: int
     checkpoint_every_s: float
 
@@ -114,6 +114,27 @@ class Tables(Common):
     """Nodes of `reproduce` and `report`."""
 
     tables: list
+
+
+# Inclusive; beyond them a run would fail late or, worse, in silence.
+RANGES: dict[str, tuple[float, float | None]] = {
+    "corpus.folds": (2, None),
+    "corpus.fold": (0, None),
+    "numerics.world_size": (1, None),
+    "numerics.threads": (1, None),
+    "machine.workers": (0, None),
+    "machine.checkpoint_every_s": (0, None),
+    "data.batch_size": (1, None),
+    "model.dropout": (0, 1),
+    "model.label_smoothing": (0, 1),
+    "optimizer.lr": (0, None),
+    "optimizer.weight_decay": (0, None),
+    "scheduler.warmup": (0, 1),
+    "seed": (0, 2**32 - 1),
+    "epochs": (1, None),
+    "gradient_clip": (0, None),
+    "eval_batch_size": (1, None),
+}
 
 
 def conf_dir() -> Path:
@@ -179,6 +200,9 @@ def _check_value(value: Any, hint: Any, full: str) -> None:
         if not OmegaConf.is_dict(value):
             raise UserError(f"config key '{full}' must be a node with {', '.join(hint.__dataclass_fields__)}")
         _check_fields(value, typing.get_type_hints(hint), f"{full}.")
+    elif full in RANGES and isinstance(value, (int, float)) and not _within(value, *RANGES[full]):
+        low, high = RANGES[full]
+        raise UserError(f"{full}={value!r}: expected {f'at least {low}' if high is None else f'{low} to {high}'}")
     elif not _fits(value, hint):
         choices = [str(c) for c in typing.get_args(hint)] if typing.get_origin(hint) is Literal else []
         raise UserError(f"{full}={value!r}: expected {_spell(hint)}{near_miss(str(value), choices)}")
@@ -204,6 +228,10 @@ def _signature(target: str, full: str) -> dict[str, Any]:
     hints = typing.get_type_hints(found.__init__ if inspect.isclass(found) else found)
     filled_in = {n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and p.default is p.empty}
     return {name: hints.get(name, Any) for name in parameters if name not in filled_in | {"self"}}
+
+
+def _within(value: float, low: float, high: float | None) -> bool:
+    return low <= value < math.inf and (high is None or value <= high)  # False for nan too
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.config import Train, check
 from meld_lightning.errors import Stopped, UserError
 from meld_lightning.runs import Identity, Run, find_run, identify, write_json
 
-MOST_AT_ONCE = 4  # a training holds about 1.5 GB; more of them would fill a laptop's memory
+MOST_AT_ONCE = 4  # a training holds 1 to 3 GB; more of them would fill a laptop's memory
 GRACE_S = 60  # how long a stopped job may take to save its checkpoint
 
 
@@ -28,6 +28,7 @@ class Job:
     """One training: what was asked, and what became of it."""
 
     overrides: list[str]
+    config: DictConfig
     identity: Identity
     status: str = "waiting"  # then running, and finished, read, failed or stopped
     reason: str = ""
@@ -41,38 +42,39 @@ class Job:
 
 def job_of(cfg: DictConfig, overrides: Sequence[str]) -> Job:
     """A job from its composed config; raises UserError before anything starts if the config is wrong."""
-    job = Job(list(overrides), identify(cfg))
+    job = Job(list(overrides), cfg, identify(cfg))
     if job.run is None:  # checking imports what the config names: seconds that a finished run need not cost
         check(cfg, Train)
     return job
 
 
-def room() -> int:
-    """How many trainings this machine takes side by side: its GPUs, else its cores, at most MOST_AT_ONCE."""
-    return min(_gpus() or os.cpu_count() or 1, MOST_AT_ONCE)
+def room(jobs: Sequence[Job]) -> int:
+    """How many of the jobs this machine takes side by side: one for each of its GPUs, else for each core, but no more
+    than MOST_AT_ONCE; fewer where a job is several processes."""
+    each = max((job.config.numerics.world_size for job in jobs), default=1)
+    return max(1, (_gpus() or min(os.cpu_count() or 1, MOST_AT_ONCE)) // each)
 
 
 def run_jobs(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
     """Runs what is not finished yet, `at_once` processes side by side; fills in each job's status and reason.
 
-    A job is the command `meld-lightning train OVERRIDES`. Two jobs with one hash are run once. Ctrl-C asks the
-    running jobs to save, waits for them, and raises Stopped.
+    A job is a process that trains from its config, written to `logs`. Two jobs with one hash are run once. Ctrl-C asks
+    the running jobs to save, waits for them, and raises Stopped.
     """
     if at_once < 1:
         raise UserError(f"jobs={at_once}: expected at least 1")
-    waiting: list[Job] = []
+    twins: dict[str, Job] = {}
     for job in jobs:
         if job.run is not None:
             job.status = "read"
-        elif job.identity.hash in {other.identity.hash for other in waiting}:
-            job.status = "read"  # by the time anyone reads it
         else:
-            waiting.append(job)
+            twins.setdefault(job.identity.hash, job)
+    waiting = list(twins.values())
     _say(f"{len(jobs)} runs: {len(jobs) - len(waiting)} finished before, {len(waiting)} to do, {at_once} at once")
     logs.mkdir(parents=True, exist_ok=True)
     total, done = len(waiting), 0
     running: dict[subprocess.Popen, Job] = {}
-    places = _places(at_once) if waiting else []
+    places = _places(at_once, jobs) if waiting else []
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the jobs are asked to save
     try:
         while waiting or running:
@@ -87,12 +89,17 @@ def run_jobs(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
                 done += 1
                 _settle(job, process.returncode, _log(logs, job))
                 _say(f"[{done}/{total}] {_describe(job)}")
-    except KeyboardInterrupt:
-        _stop(running)
+    except BaseException as error:
+        _stop(running)  # whatever went wrong here, no training is left running unseen
+        if not isinstance(error, KeyboardInterrupt):
+            raise
         left = len(waiting) + sum(job.run is None for job in running.values())
         raise Stopped(f"{left} of {len(jobs)} runs are left, those begun are saved") from None
     finally:
         signal.signal(signal.SIGTERM, before)
+        for job in jobs:
+            twin = twins.get(job.identity.hash, job)
+            job.status, job.reason = twin.status, twin.reason
         write_json(logs / "summary.json", [_row(job) for job in jobs])
 
 
@@ -106,15 +113,15 @@ def report_failures(jobs: Sequence[Job], logs: Path) -> None:
         )
 
 
-def _places(at_once: int) -> list[dict[str, str]]:
-    """What each of the jobs that run side by side is told of the GPUs: its own share, so that none crowds another."""
+def _places(at_once: int, jobs: Sequence[Job]) -> list[dict[str, str]]:
+    """What each of the jobs that run side by side is told of the GPUs: its own, in turn where there are too few."""
     gpus = _gpus()
     if gpus < 2 or at_once < 2:
         return [{} for _ in range(at_once)]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(str(index) for index in range(gpus))
-    each = max(1, gpus // at_once)
-    shares = [visible.split(",")[index * each % gpus :][:each] for index in range(at_once)]
-    return [{"CUDA_VISIBLE_DEVICES": ",".join(share)} for share in shares]
+    visible = (os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))).split(",")
+    each = min(gpus, max(job.config.numerics.world_size for job in jobs))
+    starts = [index * each % (gpus - each + 1) for index in range(at_once)]
+    return [{"CUDA_VISIBLE_DEVICES": ",".join(visible[start : start + each])} for start in starts]
 
 
 def _gpus() -> int:
@@ -125,9 +132,10 @@ def _gpus() -> int:
 
 def _start(job: Job, log: Path) -> subprocess.Popen:
     job.status, job.wall_s = "running", -time.monotonic()
+    OmegaConf.save(job.config, log.with_suffix(".yaml"), resolve=True)
     with log.open("w") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "meld_lightning", "train", *job.overrides],
+            [sys.executable, "-m", "meld_lightning.commands.train", str(log.with_suffix(".yaml"))],
             env={**os.environ, **job.place}, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches it through `_stop` alone, once
         )  # fmt: skip
@@ -149,6 +157,7 @@ def _settle(job: Job, code: int, log: Path) -> None:
 
 
 def _stop(running: dict[subprocess.Popen, Job]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # asked once more, they are still given their time to save
     for process in running:
         process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + GRACE_S
@@ -159,6 +168,7 @@ def _stop(running: dict[subprocess.Popen, Job]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         job.status = "stopped"
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _describe(job: Job) -> str:

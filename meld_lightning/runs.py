@@ -164,11 +164,12 @@ def git_commit() -> tuple[str | None, bool]:
     here = Path(__file__).resolve().parent
     ask = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True, check=False)
     try:
+        tracked = ask(["git", "ls-files", "--error-unmatch", Path(__file__).name])
+        if tracked.returncode != 0:  # no repository, or one that this package merely lies in
+            return None, False
         head = ask(["git", "rev-parse", "HEAD"])
-        changed = ask(["git", "status", "--porcelain", "--untracked-files=no", "--", ".", "../conf"])
-    except OSError:
-        return None, False
-    if head.returncode != 0:
+        changed = ask(["git", "status", "--porcelain", "--", ".", "../conf", "../hydra_plugins"])
+    except OSError:  # no git on this machine
         return None, False
     return head.stdout.strip(), bool(changed.stdout.strip())
 

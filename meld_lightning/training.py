@@ -9,7 +9,6 @@ import logging
 import os
 import platform
 import sys
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from meld_lightning.corpus import SPLITS
 from meld_lightning.errors import UserError
 from meld_lightning.logits import write_logits
 from meld_lightning.models.classifier import Classifier, gathered, scores
+from meld_lightning.ranks import start_ranks
 from meld_lightning.runs import Identity, Run, claimed, find_run, git_commit, identify, inputs, load_run, write_json
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -46,54 +46,33 @@ def train(cfg: DictConfig) -> Run:
         if run := find_run(identity):
             return run
         OmegaConf.save(cfg, identity.folder / "config.yaml", resolve=True)
-        _start_ranks(identity.folder, cfg)
+        start_ranks(run_rank, identity.folder, cfg.numerics.world_size, cfg.machine.accelerator)
     return load_run(identity.folder)
 
 
-def run_rank(folder: str) -> None:
+def run_rank(folder: Path) -> None:
     """One process of a run: everything it needs stands in the folder's config.yaml."""
-    _quieten()
-    _keep_freed_memory()
-    cfg = OmegaConf.load(Path(folder) / "config.yaml")
+    quieten()
+    keep_freed_memory()
+    cfg = OmegaConf.load(folder / "config.yaml")
     assert isinstance(cfg, DictConfig)
+    identity = identify(cfg)
+    if identity.folder != folder:
+        raise UserError(f"{folder}: the corpus or the checkpoint was prepared anew meanwhile; run the command again")
     try:
         with StopRequest().listening() as stop:
-            _fit_and_score(cfg, identify(cfg), stop)
+            _fit_and_score(cfg, identity, stop)
     except InstantiationException as error:
         raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from None
 
 
-def _start_ranks(folder: Path, cfg: DictConfig) -> None:
-    """world_size 1 runs here. Otherwise one process a device is started, each from the one resolved config."""
-    if cfg.numerics.world_size == 1:
-        run_rank(str(folder))
-        return
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    devices, rest = divmod(cfg.numerics.world_size, cfg.machine.nodes)
-    if rest or cfg.machine.nodes != 1:
-        raise UserError(
-            f"numerics.world_size={cfg.numerics.world_size} over machine.nodes={cfg.machine.nodes}: expected one node"
-        )
-    launch = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=devices, run_id=folder.name, max_restarts=0,
-        rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="spawn",
-    )  # fmt: skip
-    try:
-        elastic_launch(launch, run_rank)(str(folder))
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        raise UserError(f"{folder}: rank {rank} failed: {str(failure.message).splitlines()[-1]}") from error
-
-
 def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest) -> None:
-    started = time.monotonic()
     torch.set_num_threads(cfg.numerics.threads)
     pl.seed_everything(cfg.seed, verbose=False)
     table, labels, datamodule, module = build(cfg)
     callback = RunCheckpoints(identity.folder, cfg.monitor, cfg.machine.checkpoint_every_s, stop)
-    trainer = _trainer(cfg, callback)
+    trainer = make_trainer(cfg, callback)
+    _advise_on_precision(cfg.numerics.precision, trainer)
     resume = callback.last_ckpt if callback.last_ckpt.is_file() else None
     if resume and trainer.is_global_zero:
         print(f"{identity.folder}: going on from its last checkpoint", flush=True)
@@ -105,17 +84,21 @@ def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest) -> No
     for split in SPLITS:
         scored = trainer.predict(module, datamodule.scoring_dataloader(split))
         rows, true, logits = gathered(scored, trainer.world_size)  # type: ignore[arg-type]
+        if len(rows) != (table["split"] == split).sum():
+            raise UserError(
+                f"{identity.folder}: {len(rows)} utterances of {split} scored, some are missing; run it again"
+            )
         if trainer.is_global_zero:
             write_logits(identity.folder / "logits" / f"{split}.parquet", table.iloc[rows], logits, labels)
             by_split[split] = _metrics(true, logits, labels)
             predictions.append(_predictions(table.iloc[rows], logits, labels))
     if trainer.is_global_zero:
         _write_predictions(identity.folder, pd.concat(predictions))
-        torch.save({"state_dict": last}, callback.last_ckpt)  # nothing resumes a finished run: weights are enough
-        write_json(
-            identity.folder / "result.json",
-            _result(cfg, identity, callback, by_split, labels, table, trainer, time.monotonic() - started),
-        )
+        _check_chosen(identity.folder, callback, by_split["val"])
+        write_json(identity.folder / "result.json", _result(cfg, identity, callback, by_split, labels, table, trainer))
+        slim = callback.last_ckpt.with_name("slim.tmp")  # nothing resumes a finished run: its weights are enough
+        torch.save({"state_dict": last}, slim)
+        slim.replace(callback.last_ckpt)
 
 
 def build(cfg: DictConfig) -> tuple[pd.DataFrame, tuple[str, ...], Any, Classifier]:
@@ -136,7 +119,7 @@ def build(cfg: DictConfig) -> tuple[pd.DataFrame, tuple[str, ...], Any, Classifi
         cfg.data, table=table, corpus_digest=corpus.digest, checkpoint=checkpoint.folder,
         checkpoint_digest=checkpoint.digest, cache=Path(cfg.paths.cache), seed=cfg.seed,
         eval_batch_size=cfg.eval_batch_size, workers=cfg.machine.workers,
-        rank=int(os.environ.get("RANK", 0)), world_size=cfg.numerics.world_size,
+        rank=int(os.environ["RANK"]) if cfg.numerics.world_size > 1 else 0, world_size=cfg.numerics.world_size,
     )  # fmt: skip
     train_labels = table["label"][table["split"] == "train"].to_numpy()
     module = instantiate(
@@ -148,14 +131,16 @@ def build(cfg: DictConfig) -> tuple[pd.DataFrame, tuple[str, ...], Any, Classifi
     return table, labels, datamodule, module
 
 
-def _trainer(cfg: DictConfig, callback: RunCheckpoints) -> pl.Trainer:
+def make_trainer(cfg: DictConfig, callback: RunCheckpoints) -> pl.Trainer:
+    """The Trainer of a run; `callback` alone saves."""
+    # deterministic algorithms would have torch fill every fresh tensor with NaN, 4 % of a step: nothing here reads one
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return pl.Trainer(
         accelerator=cfg.machine.accelerator,
-        devices=cfg.numerics.world_size // cfg.machine.nodes,
-        num_nodes=cfg.machine.nodes,
+        devices=cfg.numerics.world_size,
         strategy="ddp" if cfg.numerics.world_size > 1 else "auto",
         precision=cfg.numerics.precision,
-        deterministic="warn" if cfg.numerics.deterministic else False,
+        deterministic=cfg.numerics.deterministic,
         max_epochs=cfg.epochs,
         callbacks=[callback],
         logger=False,
@@ -167,7 +152,7 @@ def _trainer(cfg: DictConfig, callback: RunCheckpoints) -> pl.Trainer:
     )
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Leaves warnings and our own lines: the libraries' greetings and loading bars say nothing about a run."""
     import transformers
 
@@ -175,15 +160,38 @@ def _quieten() -> None:
     transformers.logging.disable_progress_bar()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # it is: see RunCheckpoints
 
 
-def _keep_freed_memory() -> None:
+def _advise_on_precision(precision: str, trainer: pl.Trainer) -> None:
+    """Precision is part of a run's hash and never chosen by the device; what the device would rather do is said."""
+    device = trainer.strategy.root_device.type
+    if device == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if trainer.is_global_zero and fast != (precision == "bf16-mixed"):
+        other, why = ("bf16", "computes bf16 fast") if fast else ("fp32", "has no fast bf16")
+        print(f"this device {why}: numerics={other} would train faster (as a run of its own)", flush=True)
+
+
+def keep_freed_memory() -> None:
     """Tells glibc not to hand freed blocks back: the word embedding's gradient (46 MB for BERT) is otherwise mapped and
-    page-faulted anew at every step, 15 % of a MiniLM step on a CPU (benchmarks/text_training.py)."""
+    page-faulted anew at every step, a tenth of a MiniLM step on a CPU."""
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
         libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def _check_chosen(folder: Path, callback: RunCheckpoints, val: dict[str, Any]) -> None:
+    """best.ckpt must score what its epoch scored: a run resumed on another device could have left another epoch's."""
+    scored, chosen = val[callback.metric], callback.best["value"]
+    if abs(scored - chosen) > 1e-3:
+        raise UserError(
+            f"{folder}: best.ckpt scores val/{callback.metric} {scored:.4f}, the chosen epoch {chosen:.4f}: "
+            "they are not of one epoch; delete the folder and run it again"
+        )
 
 
 def _metrics(true: np.ndarray, logits: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:
@@ -197,7 +205,7 @@ def _predictions(table: pd.DataFrame, logits: np.ndarray, labels: tuple[str, ...
     probabilities = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
     frame = table[["key", "split", "speaker", "text"]].copy()
     frame["true_label"] = [labels[index] for index in table["label"]]
-    frame["predicted_label"] = [labels[index] for index in probabilities.argmax(1)]
+    frame["predicted_label"] = [labels[index] for index in logits.argmax(1)]
     frame["confidence"] = probabilities.max(1)
     return frame
 
@@ -209,7 +217,7 @@ def _write_predictions(folder: Path, frame: pd.DataFrame) -> None:
 
 def _result(
     cfg: DictConfig, identity: Identity, callback: RunCheckpoints, by_split: dict[str, Any], labels: tuple[str, ...],
-    table: pd.DataFrame, trainer: pl.Trainer, wall_s: float,
+    table: pd.DataFrame, trainer: pl.Trainer,
 ) -> dict[str, Any]:  # fmt: skip
     best = dict(callback.best)
     by_split["train"]["fit_loss"] = best.pop("fit_loss")
@@ -237,14 +245,15 @@ def _result(
         "dirty": dirty,
         "device": _device(trainer),
         "versions": _versions(),
-        "wall_s": round(wall_s, 1),
+        "wall_s": round(callback.wall_s, 1),
         "peak_memory_mb": _peak_memory_mb(trainer),
     }
 
 
 def _origin(checkpoint: str) -> str:
     """A checkpoint's name as a result may tell it: a folder by its last part, never by its path."""
-    return Path(checkpoint).name if Path(checkpoint).exists() else checkpoint
+    folder = Path(checkpoint).expanduser()
+    return folder.name if folder.exists() else checkpoint
 
 
 def _device(trainer: pl.Trainer) -> str:

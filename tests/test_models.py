@@ -59,15 +59,17 @@ def test_effective_weights_follow_the_paper_and_lie_between() -> None:
     assert class_weights(np.array([5, 0, 5]), "inverse").tolist() == [1, 0, 1]
 
 
-@pytest.mark.parametrize("weighting", ["none", "inverse"])
-def test_the_loss_is_torchs_own(weighting: str, compose_train: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(("weighting", "smoothing"), [("none", 0.0), ("inverse", 0.0), ("inverse", 0.2)])
+def test_the_loss_is_torchs_own(weighting: str, smoothing: float, compose_train: Callable[..., Any]) -> None:
     """training_step against torch.nn.CrossEntropyLoss with class weights, in one process and shared by two ranks."""
     from meld_lightning.training import build
 
-    _, _, datamodule, module = build(compose_train(["model=roberta", f"model.class_weights={weighting}"]))
+    asked = ["model=roberta", f"model.class_weights={weighting}", f"model.label_smoothing={smoothing}"]
+    _, _, datamodule, module = build(compose_train(asked))
     module.eval()
     batch = next(iter(datamodule.train_dataloader()))
-    expected = torch.nn.CrossEntropyLoss(weight=module.class_weights_C)(module(batch), batch.labels_N).item()
+    loss = torch.nn.CrossEntropyLoss(weight=module.class_weights_C, label_smoothing=smoothing)
+    expected = loss(module(batch), batch.labels_N).item()
     module._trainer = trainer(1)
     assert module.training_step(batch, 0).item() == pytest.approx(expected, abs=1e-5)
     shares = []
@@ -101,7 +103,7 @@ def test_a_model_is_added_with_a_class_and_a_config_file(
     (folder / "my_conf" / "model").mkdir(parents=True)
     (folder / "my_conf" / "model" / "toy.yaml").write_text(TOY_CONFIG)
     asked = ["train", "--config-dir", "my_conf", "model=toy", "optimizer.lr=1e-2", "epochs=1"]
-    done = meld_lightning(*asked, cwd=folder)
+    done = meld_lightning("train", "--multirun", *asked[1:], "seed=1", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert load_run(next(folder.glob("runs/text-toy/*/result.json")).parent).result["model"] == "toy"
     refused = meld_lightning(*asked, "model.widht=3", cwd=folder)

@@ -125,13 +125,21 @@ def start_and_kill(arguments: list[str], folder: Path, after_s: float, sign: sig
     return process.wait(60)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("sign", "every_s"),
+    [
+        (signal.SIGKILL, 0.3),
+        (signal.SIGKILL, 3600),  # only the checkpoint of an epoch's end is there
+        (signal.SIGINT, 0.3),
+        pytest.param(signal.SIGTERM, 0.3, marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_run_ends_with_the_same_weights(
-    sign: signal.Signals, finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
+    sign: signal.Signals, every_s: float, finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
     """With dropout on, data workers, and the kill between two checkpoints, at a random moment."""
     folder = folder_over(prepared, tmp_path / "killed")
-    asked = arguments("machine.checkpoint_every_s=0.3", "machine.workers=2")
+    asked = arguments(f"machine.checkpoint_every_s={every_s}", "machine.workers=2")
     status = start_and_kill(asked, folder, random.uniform(0.0, 0.6), sign)
     assert status == (-9 if sign == signal.SIGKILL else 130)
     assert not list(folder.glob("runs/*/*/result.json")), "finished before it was killed: the test says nothing"
@@ -163,6 +171,22 @@ def test_two_processes_score_and_train_like_one(
     assert runs[2].result["metrics"]["train"]["fit_loss"] == pytest.approx(
         runs[1].result["metrics"]["train"]["fit_loss"], abs=1e-4
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_ddp_run_ends_with_the_same_weights(
+    sign: signal.Signals, prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    asked = arguments("numerics.world_size=2", "machine.checkpoint_every_s=0.3")
+    calm, folder = (folder_over(prepared, tmp_path / name) for name in ("calm", "killed"))
+    assert meld_lightning(*asked, cwd=calm).returncode == 0
+    status = start_and_kill(asked, folder, random.uniform(0.0, 0.6), sign)
+    assert status == (-9 if sign == signal.SIGKILL else 130)
+    assert not list(folder.glob("runs/*/*/result.json")), "finished before it was killed: the test says nothing"
+    again = meld_lightning(*asked, cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert_same_run(only_run(folder), only_run(calm))
 
 
 def test_two_processes_asking_for_one_run_run_it_once(prepared: Path, tmp_path: Path) -> None:

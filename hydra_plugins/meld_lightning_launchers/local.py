@@ -53,7 +53,7 @@ class LocalLauncher(Launcher):
         """Runs the jobs; a failed one is told by its status. What `reproduce` calls of a launcher."""
         from meld_lightning.launching import room, run_jobs
 
-        run_jobs(jobs, self.jobs or room(), logs)
+        run_jobs(jobs, self.jobs or room(jobs), logs)
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))

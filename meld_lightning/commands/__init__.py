@@ -30,14 +30,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         from meld_lightning.config import near_miss
 
         return _refuse(f"no command '{name}'{near_miss(name, COMMANDS)} (commands: {', '.join(COMMANDS)})")
+    return exit_status(lambda: importlib.import_module(f"meld_lightning.commands.{name}").main(rest))
+
+
+def exit_status(work: Callable[[], None]) -> int:
+    """Does the work; tells what went wrong in one line and gives the exit status."""
     try:
-        importlib.import_module(f"meld_lightning.commands.{name}").main(rest)
+        work()
     except UserError as error:
         return _refuse(str(error))
     except (Stopped, KeyboardInterrupt) as error:
-        print(
-            f"meld-lightning: stopped; {error or 'nothing finished is lost'}: the same command goes on", file=sys.stderr
-        )
+        said = str(error) or "nothing finished is lost"
+        print(f"meld-lightning: stopped; {said}: the same command goes on", file=sys.stderr)
         return 130
     return 0
 
@@ -92,7 +96,7 @@ def _quote_path(argument: str) -> str:
         and value
         and not value.startswith(("'", '"'))
         and set(value) & set(" ()[]{},:=\\")
-        and Path(value).exists()
+        and os.path.exists(value)  # noqa: PTH110 -- Path.exists raises on text too long for a name
     ):
         return key + "='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return argument

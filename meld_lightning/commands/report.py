@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.commands import run_hydra
+
+NO_ROOT = "not given"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -17,4 +19,8 @@ def _report(cfg: DictConfig) -> None:
 
     from meld_lightning.report.study import find_runs, read_cells, render_study
 
-    render_study(cfg, find_runs(cfg, read_cells(cfg, HydraConfig.get().overrides.task)))
+    asked = list(HydraConfig.get().overrides.task)
+    if OmegaConf.is_missing(cfg.corpus, "root"):  # evidence is enough for a report
+        cfg.corpus.root = NO_ROOT
+        asked.append(f"corpus.root='{NO_ROOT}'")
+    render_study(cfg, find_runs(cfg, read_cells(cfg, asked)))

@@ -35,6 +35,7 @@ def _reproduce(cfg: DictConfig) -> None:
     if flat:
         launcher.run(flat, logs)
     runs = {cell: [job.run for job in of_cell if job.run is not None] for cell, of_cell in jobs.items()}
-    keep_study(cfg, runs, prepared_corpus(cfg.corpus, Path(cfg.paths.cache)).report)
+    whole = all(job.run is not None for job in flat) and set(cfg.tables) >= set(cfg.study.tables)
+    keep_study(cfg, runs, prepared_corpus(cfg.corpus, Path(cfg.paths.cache)).report, whole)
     render_study(cfg, runs)
     report_failures(flat, logs)

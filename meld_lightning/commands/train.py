@@ -1,10 +1,11 @@
 """`meld-lightning train`: one run, or with --multirun a sweep of them. A finished run is read, not run again."""
 
+import sys
 from collections.abc import Sequence
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from meld_lightning.commands import run_hydra
+from meld_lightning.commands import exit_status, run_hydra
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -25,3 +26,13 @@ def _train(cfg: DictConfig) -> None:
         f"{run.folder}: {run.result['best']['monitor']} {run.result['best']['value']:.4f} (epoch"
         f" {run.result['best']['epoch']}), test weighted F1 {test['weighted_f1']:.4f}, accuracy {test['accuracy']:.4f}"
     )
+
+
+def _train_from(file: str) -> None:
+    cfg = OmegaConf.load(file)
+    assert isinstance(cfg, DictConfig)
+    _train(cfg)
+
+
+if __name__ == "__main__":  # how a launcher starts a job: from the config that it composed and checked
+    sys.exit(exit_status(lambda: _train_from(sys.argv[1])))

@@ -12,7 +12,15 @@ import pandas as pd
 
 from meld_lightning.corpus.folds import split_by_units
 from meld_lightning.corpus.meld import Found
-from meld_lightning.corpus.reading import Record, check_columns, choice, milliseconds, read_records, whole
+from meld_lightning.corpus.reading import (
+    Record,
+    check_columns,
+    choice,
+    milliseconds,
+    read_records,
+    repaired_record,
+    whole,
+)
 from meld_lightning.corpus.table import typed
 from meld_lightning.errors import UserError
 
@@ -63,7 +71,7 @@ def _read_parquet(path: Path) -> list[Record]:
     texts = {str(name): [_as_text(value) for value in table[name]] for name in table.columns if str(name) in KNOWN}
     others = {str(name): "" for name in table.columns if str(name) not in KNOWN}
     return [
-        Record(path, number, {name: values[number - 2] for name, values in texts.items()} | others)
+        repaired_record(path, number, {name: values[number - 2] for name, values in texts.items()} | others)
         for number in range(2, len(table) + 2)
     ]
 

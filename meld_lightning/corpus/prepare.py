@@ -22,7 +22,7 @@ from meld_lightning.corpus.mini import MINI_VERSION, mini_is_current, write_mini
 from meld_lightning.corpus.render import render_report
 from meld_lightning.corpus.report import file_digest
 from meld_lightning.corpus.table import Corpus, typed
-from meld_lightning.errors import UserError
+from meld_lightning.errors import NotPrepared, UserError
 
 PREPARED_VERSION = 1
 _FILES = ("corpus.parquet", "report.json", "report.md")
@@ -58,7 +58,7 @@ def prepared_corpus(cfg_corpus: Mapping[str, Any], cache: Path) -> Corpus:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(
+        raise NotPrepared(
             f"corpus {settings['name']!r} at {settings['root']} is not prepared in {cache}; {again}"
         ) from None
     if manifest.get("version") != _version(settings):

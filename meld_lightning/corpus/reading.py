@@ -57,8 +57,7 @@ def read_records(path: Path, required: Sequence[str]) -> list[Record]:
                 f"{path}, row {number}: {len(row)} fields where {len(header)} were expected: a truncated file, or a "
                 "comma outside quotes; download it again or mend the row"
             )
-        repaired = sum(len(_C1.findall(field)) for field in row)
-        records.append(Record(path, number, dict(zip(header, map(repair, row), strict=True)), repaired))
+        records.append(repaired_record(path, number, dict(zip(header, row, strict=True))))
     if not records:
         raise UserError(f"{path}: a header and no rows; a truncated file? download it again")
     return records
@@ -84,6 +83,12 @@ def _decode(path: Path) -> str:
         raise UserError(
             f"{path}, row {row}: byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
         ) from error
+
+
+def repaired_record(path: Path, number: int, fields: dict[str, str]) -> Record:
+    """A Record of row `number` with its C1 controls mended and counted."""
+    found = sum(len(_C1.findall(value)) for value in fields.values())
+    return Record(path, number, {name: repair(value) for name, value in fields.items()}, found)
 
 
 def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) -> None:

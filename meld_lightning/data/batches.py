@@ -62,7 +62,8 @@ class EpochPlan(Sampler[Any]):
 class ResumableLoader(DataLoader):
     """A DataLoader over an EpochPlan that continues after the last batch it handed out, epochs included.
 
-    Lightning saves `state_dict` in its checkpoints and hands it back before the first batch of a resumed run.
+    A resumed run sets `handed_out` to its optimiser steps before the first batch (RunCheckpoints does). Lightning's own
+    way, `state_dict` of the loader, is not used: a checkpoint saved at an epoch's end does not give it back.
     """
 
     def __init__(self, dataset: Dataset, plan: EpochPlan, **options: Any) -> None:
@@ -77,12 +78,6 @@ class ResumableLoader(DataLoader):
 
     def __len__(self) -> int:
         return len(self.plan)
-
-    def state_dict(self) -> dict[str, int]:
-        return {"handed_out": self.handed_out}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.handed_out = state["handed_out"]
 
 
 def share(batch: Sequence[int] | np.ndarray, rank: int, world_size: int) -> np.ndarray:

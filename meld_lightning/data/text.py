@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from meld_lightning.data.batches import EpochPlan, ResumableLoader, balanced_draw, by_length, share
 from meld_lightning.data.tokens import Tokens, cached_tokens
-from meld_lightning.errors import UserError
 
 
 class TextBatch(NamedTuple):
@@ -90,8 +89,6 @@ class TextDataModule(pl.LightningDataModule):
         world_size: int,
     ) -> None:
         super().__init__()
-        if batch_size < 1 or eval_batch_size < 1:
-            raise UserError(f"data.batch_size={batch_size}, eval_batch_size={eval_batch_size}: expected at least 1")
         self.batch_size, self.eval_batch_size, self.workers, self.seed = batch_size, eval_batch_size, workers, seed
         self.context, self.rank, self.world_size = context, rank, world_size
         self.table, self.sampling = table.reset_index(drop=True), sampling

@@ -19,7 +19,7 @@ import pandas as pd
 from meld_lightning.errors import UserError
 
 _ARRAYS = ("ids", "offsets", "own")
-WRITER_VERSION = 1  # raise it when the ids that this file writes change
+WRITER_VERSION = 2  # raise it when the ids that this file writes change
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,29 @@ def cached_tokens(
 ) -> Tokens:
     """The tokens of `table` under `checkpoint`'s tokenizer: read if the cache has them, else made and written."""
     import tokenizers
+    import transformers
 
     settings = {
         "digests": list(digests), "max_tokens": max_tokens, "context": context, "rows": len(table),
-        "writer": WRITER_VERSION, "tokenizers": tokenizers.__version__,
+        "writer": WRITER_VERSION, "tokenizers": tokenizers.__version__, "transformers": transformers.__version__,
     }  # fmt: skip
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     folder = cache / key
     if not (folder / "manifest.json").is_file():
         _write(folder, _tokenise(table, checkpoint, max_tokens, context), settings)
-    pad = json.loads((folder / "manifest.json").read_text())["pad"]
     try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        damaged = [name for name in _ARRAYS if _digest(folder / f"{name}.npy") != manifest["sha256"][name]]
+        if damaged:
+            raise UserError(f"{folder / damaged[0]}.npy: changed since it was written; delete {folder} and run again")
         ids, offsets, own = (np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in _ARRAYS)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: token cache cannot be read ({error}); delete that folder and run again") from error
-    if len(offsets) != len(table) + 1 or len(own) != len(table) or len(ids) != offsets[-1]:
-        raise UserError(f"{folder}: token cache does not fit its corpus; delete that folder and run again")
-    return Tokens(ids, np.asarray(offsets), np.asarray(own), pad)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: token cache cannot be read ({error}); delete it and run again") from error
+    return Tokens(ids, np.asarray(offsets), np.asarray(own), manifest["pad"])
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _write(folder: Path, tokens: Tokens, settings: dict[str, Any]) -> None:
@@ -68,7 +74,8 @@ def _write(folder: Path, tokens: Tokens, settings: dict[str, Any]) -> None:
     temporary.mkdir(parents=True, exist_ok=True)
     for name in _ARRAYS:
         np.save(temporary / f"{name}.npy", getattr(tokens, name), allow_pickle=False)
-    (temporary / "manifest.json").write_text(json.dumps({**settings, "pad": tokens.pad}, indent=1))
+    digests = {name: _digest(temporary / f"{name}.npy") for name in _ARRAYS}
+    (temporary / "manifest.json").write_text(json.dumps({**settings, "pad": tokens.pad, "sha256": digests}, indent=1))
     try:
         temporary.replace(folder)
     except OSError:
@@ -117,7 +124,7 @@ def _neighbours(table: pd.DataFrame) -> Iterator[tuple[int, list[int], list[int]
     order: dict[int, tuple[list[int], list[int]]] = {}
     keys = [table["split"], table["dialogue_id"].astype("string").fillna("row " + table["key"])]
     for _, group in table.groupby(keys, sort=False):
-        rows = list(group.index)  # a corpus keeps a dialogue's turns in their order
+        rows = list(group.sort_values("utterance_id", kind="stable").index)  # without ids: as the corpus lists them
         for place, row in enumerate(rows):
             order[row] = (rows[:place][::-1], rows[place + 1 :])
     return ((row, *order[row]) for row in range(len(table)))

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from meld_lightning import metrics
+from meld_lightning.errors import UserError
 
 ClassWeights = Literal["none", "inverse", "effective"]
 
@@ -89,19 +90,21 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         """Weighted cross-entropy over the global batch: DDP averages ranks, so each scales its share by their count."""
         logits_NC = self(batch).float()
-        weights_N = self.class_weights_C[batch.labels_N] * batch.owned_N
         losses_N = functional.cross_entropy(
-            logits_NC, batch.labels_N, reduction="none", label_smoothing=self.label_smoothing
+            logits_NC,
+            batch.labels_N,
+            weight=self.class_weights_C,
+            label_smoothing=self.label_smoothing,
+            reduction="none",
         )
-        total = (weights_N * losses_N).sum()
+        total = (losses_N * batch.owned_N).sum()
+        weights_N = self.class_weights_C[batch.labels_N] * batch.owned_N
         self.fit_loss = self.fit_loss.to(self.device) + torch.stack([total.detach(), weights_N.sum()])
         return total * self.trainer.world_size / self.class_weights_C[batch.labels_G].sum()
 
     def epoch_fit_loss(self) -> float:
         """Mean training loss of the epoch over all ranks; starts the next epoch's sum."""
-        total, self.fit_loss = self.fit_loss.to(self.device), torch.zeros(2)
-        if self.trainer.world_size > 1:
-            torch.distributed.all_reduce(total)
+        total, self.fit_loss = self._over_ranks(self.fit_loss), torch.zeros(2)
         return float(total[0] / total[1])
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -123,8 +126,13 @@ class Classifier(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Metrics of the whole split, the same on every rank, each utterance counted once."""
         _, labels, logits = gathered(self._scored, self.trainer.world_size)
-        self.val_metrics = scores(labels, logits)
         self._scored = []
+        if not np.isfinite(logits).all():
+            raise UserError(
+                f"epoch {self.current_epoch + 1}: the model's outputs are not finite any more; lower optimizer.lr"
+                " or raise scheduler.warmup"
+            )
+        self.val_metrics = scores(labels, logits)
 
     def configure_optimizers(self) -> Any:
         """Weight decay for matrices only (biases and norms are left alone, as in the original BERT recipe)."""
@@ -143,10 +151,16 @@ class Classifier(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["fit_loss"] = self.fit_loss
+        checkpoint["fit_loss"] = self._over_ranks(self.fit_loss).cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.fit_loss = checkpoint["fit_loss"]
+        self.fit_loss = checkpoint["fit_loss"] if self.global_rank == 0 else torch.zeros(2)
+
+    def _over_ranks(self, partial: torch.Tensor) -> torch.Tensor:
+        total = partial.to(self.device, copy=True)
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(total)
+        return total
 
 
 def gathered(scored: list[Scored], world_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -175,7 +175,7 @@ def _record(cell: str, run: Run, metric: str, figure: Figure) -> Record:
         "fold": result.get("fold"),
         "n": result["metrics"][metric.split("/")[0]]["n"],
         "run": result["hash"],
-        "commit": result["commit"] + ("-dirty" if result["dirty"] else ""),
+        "commit": (result["commit"] or "") + ("-dirty" if result["dirty"] else ""),
     }
 
 

@@ -1,6 +1,6 @@
 """Intervals and paired tests, computed from the logits that runs left behind.
 
-Reads a run's logits (through `scored`), writes nothing. Used by report/rows.py and report/comparisons.py. Runs are
+Reads a run's logits (through `scored`), writes nothing. Used by report/rows.py and report/layout.py. Runs are
 joined by utterance key, never by order; runs that do not score the same utterances with the same labels are an error.
 
 Axes: N utterances, U units (what is drawn: dialogues, else speakers, else utterances), S runs, R resamples, K labels.
