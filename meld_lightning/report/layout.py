@@ -128,6 +128,8 @@ def _remarks(table: Table, rows: Sequence[Row], seeds: Sequence[int]) -> list[st
     text += "else utterances)."
     if any(not has_interval(metric) for metric in table.metrics):
         text += " Losses have no interval."
+    if table.split == "val":
+        text += " Val chose each run's epoch too, so that all of these figures are optimistic."
     if len(seeds) > 1:
         text += f" Ours: mean ± standard deviation over {len(seeds)} seeds; the interval is that of the "
         text += "mean and covers the draw of utterances, not that of seeds."
