@@ -24,7 +24,7 @@ help: ## list the targets
 setup: .venv/installed ## make .venv with the tested versions (constraints.txt): about 6 GB
 
 test: .venv/installed ## the quick tests; ARGS="-m slow" for the slow ones
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/installed ## ruff and mypy
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

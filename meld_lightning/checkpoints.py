@@ -99,7 +99,9 @@ def prepared_checkpoint(name: str, cache: Path) -> Checkpoint:
     path = _record_path(name, cache)
     record = _read_record(path)
     if record is None:
-        raise NotPrepared(f"checkpoint {name}: not prepared in {cache}; run: meld-lightning prepare")
+        raise NotPrepared(
+            f"checkpoint {name}: not prepared in {cache}; run: meld-lightning prepare, with the same checkpoints="
+        )
     folder = path.parent / record["folder"]
     changed = _changed(folder, record["files"])
     if changed:
@@ -218,7 +220,9 @@ def _write_roberta(folder: Path, texts: Sequence[str]) -> None:
     import torch
     from tokenizers import ByteLevelBPETokenizer
     from transformers import RobertaConfig, RobertaModel, RobertaTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     trained = ByteLevelBPETokenizer()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     trained.train_from_iterator(texts, vocab_size=2000, special_tokens=special, show_progress=False)

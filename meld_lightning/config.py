@@ -121,7 +121,7 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "corpus.folds": (2, None),
     "corpus.fold": (0, None),
     "numerics.world_size": (1, None),
-    "numerics.threads": (1, None),
+    "numerics.threads": (1, 1024),
     "machine.workers": (0, None),
     "machine.checkpoint_every_s": (0, None),
     "data.batch_size": (1, None),

@@ -32,8 +32,10 @@ def read_logits(path: Path, labels: Sequence[str]) -> pd.DataFrame:
     """Reads what `write_logits` wrote; raises UserError if the labels or the keys are not what a run leaves."""
     try:
         frame = pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: missing; delete the run's folder and run it again") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); delete the run's folder and ask for it again") from error
+        raise UserError(f"{path}: cannot be read ({error}); delete the run's folder and run it again") from error
     if list(frame.columns) != [*FIXED, *labels]:
         raise UserError(f"{path}: columns {list(frame.columns)}, expected {[*FIXED, *labels]}")
     if frame["key"].duplicated().any():

@@ -64,18 +64,26 @@ class Run:
 def load_run(folder: str | Path) -> Run:
     """Reads a finished run; raises UserError if `folder` is none."""
     folder = Path(folder)
+    if not (folder / "result.json").is_file():
+        raise UserError(f"{folder}: no finished run there: it has no result.json")
     try:
         result = json.loads((folder / "result.json").read_text())
         config = OmegaConf.load(folder / "config.yaml")
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: no finished run there ({error})") from error
+        said = str(error).splitlines()[0]
+        raise UserError(f"{folder}: damaged ({said}); delete that folder and ask for the run again") from error
     assert isinstance(config, DictConfig)
     return Run(folder, result, config)
 
 
 def find_run(identity: Identity) -> Run | None:
-    """The finished run, if there is one."""
-    return load_run(identity.folder) if (identity.folder / "result.json").is_file() else None
+    """The finished run, if there is one; raises UserError if something of it was lost."""
+    if not (identity.folder / "result.json").is_file():
+        return None
+    for split in ("train", "val", "test"):
+        if not (identity.folder / "logits" / f"{split}.parquet").is_file():
+            raise UserError(f"{identity.folder}: logits/{split}.parquet is gone; delete that folder and run it again")
+    return load_run(identity.folder)
 
 
 def inputs(cfg: DictConfig) -> "tuple[Corpus, Checkpoint]":
@@ -146,7 +154,7 @@ def keep_evidence(run: Run, folder: Path) -> None:
     """A small copy of `run` in folder/<hash>: result, metrics, config without paths, logits of val and test."""
     target = folder / run.result["hash"]
     temporary = folder / f".{run.result['hash']}.{os.getpid()}"
-    (temporary / "logits").mkdir(parents=True)
+    (temporary / "logits").mkdir(parents=True, exist_ok=True)
     config = {**hashed_config(run.config), "checkpoint": run.result["checkpoint"]}
     OmegaConf.save(OmegaConf.create(config), temporary / "config.yaml")
     for split in ("val", "test"):

@@ -8,8 +8,10 @@ import ctypes
 import logging
 import os
 import platform
+import shutil
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from meld_lightning import config, metrics
 from meld_lightning.checkpointing import RunCheckpoints, StopRequest
@@ -46,7 +49,12 @@ def train(cfg: DictConfig) -> Run:
         if run := find_run(identity):
             return run
         OmegaConf.save(cfg, identity.folder / "config.yaml", resolve=True)
-        start_ranks(run_rank, identity.folder, cfg.numerics.world_size, cfg.machine.accelerator)
+        try:
+            start_ranks(run_rank, identity.folder, cfg.numerics.world_size, cfg.machine.accelerator)
+        except UserError:
+            if not (identity.folder / "checkpoints").is_dir():  # refused before it began: nothing to go on from
+                shutil.rmtree(identity.folder)
+            raise
     return load_run(identity.folder)
 
 
@@ -74,6 +82,8 @@ def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest) -> No
     trainer = make_trainer(cfg, callback)
     _advise_on_precision(cfg.numerics.precision, trainer)
     resume = callback.last_ckpt if callback.last_ckpt.is_file() else None
+    if resume and not zipfile.is_zipfile(resume):
+        raise UserError(f"{resume}: damaged; delete it and the run starts over")
     if resume and trainer.is_global_zero:
         print(f"{identity.folder}: going on from its last checkpoint", flush=True)
     trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
@@ -135,6 +145,13 @@ def make_trainer(cfg: DictConfig, callback: RunCheckpoints) -> pl.Trainer:
     """The Trainer of a run; `callback` alone saves."""
     # deterministic algorithms would have torch fill every fresh tensor with NaN, 4 % of a step: nothing here reads one
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        return _trainer(cfg, callback)
+    except MisconfigurationException as error:
+        raise UserError(f"machine.accelerator={cfg.machine.accelerator}: {str(error).splitlines()[0]}") from error
+
+
+def _trainer(cfg: DictConfig, callback: RunCheckpoints) -> pl.Trainer:
     return pl.Trainer(
         accelerator=cfg.machine.accelerator,
         devices=cfg.numerics.world_size,
@@ -158,7 +175,8 @@ def quieten() -> None:
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for library in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # it is: see RunCheckpoints
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -226,3 +227,55 @@ def test_result_says_where_it_comes_from(finished: Path) -> None:
     assert result["wall_s"] > 0
     assert result["peak_memory_mb"] > 100
     assert result["last"]["epoch"] == 3
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda run: (run / "logits" / "val.parquet").unlink(), "logits/val.parquet is gone; delete that folder"),
+        (lambda run: (run / "result.json").write_text('{"best": '), "damaged"),
+    ],
+)
+def test_a_damaged_run_is_told_with_its_remedy(
+    damage: Callable[[Path], None], said: str, finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    folder = folder_over(prepared, tmp_path / "damaged")
+    shutil.copytree(finished.parents[1], folder / "runs")
+    damage(only_run(folder))
+    refused = meld_lightning(*arguments(), cwd=folder)
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+    shutil.rmtree(only_run(folder))
+    again = meld_lightning(*arguments(), cwd=folder)
+    assert again.returncode == 0
+    assert_same_run(only_run(folder), finished)
+
+
+def test_a_damaged_checkpoint_or_token_cache_is_told_with_its_remedy(
+    prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    folder = folder_over(prepared, tmp_path / "damaged")
+    start_and_kill(arguments("machine.checkpoint_every_s=0.3"), folder, 0.0, signal.SIGKILL)
+    [last] = folder.glob("runs/*/*/checkpoints/last.ckpt")
+    last.write_bytes(last.read_bytes()[:100_000])
+    refused = meld_lightning(*arguments(), cwd=folder)
+    assert (refused.returncode, "last.ckpt: damaged; delete it" in refused.stderr) == (1, True), refused.stderr
+    last.unlink()
+    (folder / "cache").unlink()
+    shutil.copytree(prepared / "cache", folder / "cache")
+    for cache in (folder / "cache" / "tokens").glob("*/ids.npy"):
+        cache.write_bytes(cache.read_bytes()[:-1] + b"\x01")
+    assert meld_lightning("prepare", cwd=folder).returncode == 0
+    refused = meld_lightning(*arguments(), cwd=folder)
+    assert refused.returncode == 1
+    assert "ids.npy: changed since it was written; delete" in refused.stderr, refused.stderr
+
+
+def test_a_read_only_folder_gets_one_line(prepared: Path, tmp_path: Path, meld_lightning: Command) -> None:
+    folder = folder_over(prepared, tmp_path / "full")
+    (folder / "runs").write_text("a file where a folder is wanted")
+    refused = meld_lightning(*arguments(), cwd=folder)
+    assert refused.returncode == 1
+    assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr
+    assert "runs" in refused.stderr

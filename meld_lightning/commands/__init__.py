@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import meld_lightning
 from meld_lightning.errors import Stopped, UserError
 
 COMMANDS = {
@@ -23,6 +24,9 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
     name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name == "--version":
+        print(f"meld-lightning {meld_lightning.__version__}")
+        return 0
     if name in ("-h", "--help"):
         print(_usage())
         return 0
@@ -39,6 +43,10 @@ def exit_status(work: Callable[[], None]) -> int:
         work()
     except UserError as error:
         return _refuse(str(error))
+    except OSError as error:  # a full disk, a read-only folder, a path that is no folder
+        if error.filename is None:
+            raise
+        return _refuse(f"{error.filename}: {error.strerror}; make it writable or choose other paths.*")
     except (Stopped, KeyboardInterrupt) as error:
         said = str(error) or "nothing finished is lost"
         print(f"meld-lightning: stopped; {said}: the same command goes on", file=sys.stderr)
@@ -62,7 +70,12 @@ def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str
     def guarded(cfg: Any) -> None:
         try:
             task(cfg)
-        except (UserError, Stopped, OmegaConfBaseException) as error:  # past Hydra, which would print a banner first
+        except (
+            UserError,
+            Stopped,
+            OSError,
+            OmegaConfBaseException,
+        ) as error:  # past Hydra's own banner
             failure.append(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -117,7 +130,8 @@ def _explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
     if "Could not override" in first or "is not in struct" in str(error):
         wrong = first.split("'")[1] if "'" in first else first
         groups = [str(p.relative_to(conf_dir())) for p in conf_dir().rglob("*") if p.is_dir()]
-        return f"config key '{wrong}' is not known{near_miss(wrong, [*_known_keys(command, arguments), *groups])}"
+        known = {*_known_keys(command, arguments), *groups} - {wrong}
+        return f"config key '{wrong}' is not known{near_miss(wrong, known)}"
     return first
 
 

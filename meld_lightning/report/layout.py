@@ -57,7 +57,10 @@ def corpus_page(table: Table, counts: Mapping[str, Mapping[str, int]], study: Ma
     """Utterances by split, beside the paper's. counts: {found or official: {split: n}}."""
     columns = {"paper": table.paper[FOUND], **{OFFICIAL.get(name, name): column for name, column in counts.items()}}
     splits = list(dict.fromkeys(split for column in columns.values() for split in column))
-    body = [[split, *(str(column.get(split, NONE)) for column in columns.values())] for split in splits]
+    body = [
+        [split, *(str(column.get(split, NONE if column else "missing")) for column in columns.values())]
+        for split in splits
+    ]
     grid = Grid("", ["split", *columns], body)
     return Page(table.name, table.title, study["note"], [grid], notes=_notes(table))
 
@@ -65,7 +68,8 @@ def corpus_page(table: Table, counts: Mapping[str, Mapping[str, int]], study: Ma
 def figure_text(figure: Figure, percent: bool) -> str:
     """0.6345 ± 0.0040 [0.6160, 0.6530]; the spread over seeds and the interval where there are any."""
     scale, digits = (100, 2) if percent else (1, 4)
-    text = f"{figure.value * scale:.{digits}f}"
+    # equal figures print alike though they were computed another way: weighted recall is accuracy
+    text = f"{round(figure.value * scale, 9):.{digits}f}"
     if figure.sd is not None:
         text += f" ± {figure.sd * scale:.{digits}f}"
     if figure.low is not None and figure.high is not None:

@@ -191,8 +191,8 @@ def _number(value: float | None) -> str:
 
 def _corpus_counts(name: str, corpus_report: Mapping[str, Any] | None) -> dict[str, Mapping[str, int]]:
     """{official, found: {split: utterances}} of the corpus report; a corpus other than MELD has no official counts."""
-    if corpus_report is None or name not in corpus_report:
-        raise UserError(f"{name}: the corpus report holds no '{name}'; run meld-lightning prepare")
+    if corpus_report is None:
+        return {FOUND: {}}  # nothing prepared and no evidence: the column stays empty
     return {key: corpus_report[name][key] for key in ("official", FOUND) if corpus_report[name].get(key) is not None}
 
 

@@ -14,6 +14,7 @@ from hydra import compose
 from omegaconf import DictConfig
 
 from meld_lightning.config import Tables, check, plain
+from meld_lightning.corpus import prepared_corpus
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.report.render import render_tables
 from meld_lightning.report.spec import needed_cells
@@ -67,6 +68,7 @@ def keep_study(
     whole: `runs` are all that the study's tables rest on, so that any other evidence is stale and goes.
     """
     folder = _folder(cfg)
+    folder.mkdir(parents=True, exist_ok=True)
     by_hash = {run.result["hash"]: run for of_cell in runs.values() for run in of_cell}
     for run in by_hash.values():
         keep_evidence(run, folder / "runs")
@@ -79,8 +81,12 @@ def keep_study(
 def render_study(cfg: DictConfig, runs: Mapping[CellKey, Sequence[Run]]) -> None:
     """Writes the chosen tables below experiments/<study>/."""
     folder = _folder(cfg)
-    counts = folder / "corpus.json"
-    corpus_report = json.loads(counts.read_text()) if counts.is_file() else None
+    kept = folder / "corpus.json"
+    corpus_report: dict[str, Any] | None
+    try:
+        corpus_report = prepared_corpus(cfg.corpus, Path(cfg.paths.cache)).report
+    except NotPrepared:
+        corpus_report = json.loads(kept.read_text()) if kept.is_file() else None
     written = render_tables(
         plain(cfg.table), cfg.tables, runs, cfg.study.seeds, corpus_report, plain(cfg.study), folder
     )
