@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.running import Command, argv, environment, folder_over
+from tests.running import CHECKOUT, Command, argv, environment, folder_over
 
 ASKED = ["reproduce", "tables=[table_01,table_04,table_05]", "study.seeds=[1,2]"]
 
@@ -102,3 +102,19 @@ def test_a_missing_run_shows_as_missing(reproduced: Path, tmp_path: Path, meld_l
     assert meld_lightning("report", *ASKED[1:], cwd=folder).returncode == 0
     rendered = (folder / "experiments" / "mini" / "table_05" / "table.md").read_text()
     assert "missing 1 of 2 seeds" in rendered
+
+
+@pytest.mark.parametrize("study", sorted(path.name for path in (CHECKOUT / "experiments").glob("meld*")))
+def test_committed_evidence_renders_to_the_committed_tables(
+    study: str, tmp_path: Path, meld_lightning: Command
+) -> None:
+    committed = CHECKOUT / "experiments" / study
+    shutil.copytree(committed / "runs", tmp_path / "experiments" / study / "runs")
+    shutil.copyfile(committed / "corpus.json", tmp_path / "experiments" / study / "corpus.json")
+    done = meld_lightning("report", f"study={study}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    files = sorted(path.relative_to(committed) for path in committed.rglob("*") if "runs" not in path.parts)
+    assert len([path for path in files if path.suffix == ".csv"]) >= 3
+    for path in files:
+        if (committed / path).is_file():
+            assert (tmp_path / "experiments" / study / path).read_bytes() == (committed / path).read_bytes(), path
