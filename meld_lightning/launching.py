@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
 
 from meld_lightning.config import Train, check
 from meld_lightning.errors import Stopped, UserError
@@ -73,6 +74,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
     _say(f"{len(jobs)} runs: {len(jobs) - len(waiting)} finished before, {len(waiting)} to do, {at_once} at once")
     logs.mkdir(parents=True, exist_ok=True)
     total, done = len(waiting), 0
+    bar = tqdm(total=total, unit="run", disable=None, mininterval=1)  # None: only on a terminal
     running: dict[subprocess.Popen, Job] = {}
     places = _places(at_once, jobs) if waiting else []
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the jobs are asked to save
@@ -83,11 +85,13 @@ def run_jobs(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
                 job.place = places.pop()
                 running[_start(job, _log(logs, job))] = job
             time.sleep(0.1)
+            bar.set_postfix_str(f"{len(running)} running")
             for process in [process for process in running if process.poll() is not None]:
                 job = running.pop(process)
                 places.append(job.place)
                 done += 1
                 _settle(job, process.returncode, _log(logs, job))
+                bar.update()
                 _say(f"[{done}/{total}] {_describe(job)}")
     except BaseException as error:
         _stop(running)  # whatever went wrong here, no training is left running unseen
@@ -96,6 +100,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
         left = len(waiting) + sum(job.run is None for job in running.values())
         raise Stopped(f"{left} of {len(jobs)} runs are left, those begun are saved") from None
     finally:
+        bar.close()
         signal.signal(signal.SIGTERM, before)
         for job in jobs:
             twin = twins.get(job.identity.hash, job)
@@ -191,4 +196,5 @@ def _log(logs: Path, job: Job) -> Path:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    tqdm.write(line)
+    sys.stdout.flush()
