@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 
 README = (CHECKOUT / "README.md").read_text()
 MELD = CHECKOUT.parent / "shared" / "data" / "meld"
+OF_AN_OUTER_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "ARGS", "STUDY", "MELD_ROOT", "CORPUS_ROOT"}
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()]
 
 
@@ -49,9 +50,7 @@ def test_every_command_of_the_readme_works(tmp_path: Path) -> None:
     manifest(folder / "my_utterances.csv")
     commands = [command for command in COMMANDS if command != "make test"]  # that is what .ci/run runs first
     assert len(commands) == len(COMMANDS) - 1 >= 9
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
-    }
+    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
     environment["PATH"] = f"{folder / '.venv' / 'bin'}:{environment['PATH']}"
     for command in commands:
         if "/data/MELD" in command:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from meld_lightning.corpus.labels import SPLITS
 from meld_lightning.errors import UserError
 from meld_lightning.report.layout import Grid, Page, corpus_page, runs_page
 from meld_lightning.report.rows import Figure, Row, Runs, stored, table_rows
@@ -193,7 +194,12 @@ def _corpus_counts(name: str, corpus_report: Mapping[str, Any] | None) -> dict[s
     """{official, found: {split: utterances}} of the corpus report; a corpus other than MELD has no official counts."""
     if corpus_report is None:
         return {FOUND: {}}  # nothing prepared and no evidence: the column stays empty
-    return {key: corpus_report[name][key] for key in ("official", FOUND) if corpus_report[name].get(key) is not None}
+    counts = {key: corpus_report[name].get(key) for key in ("official", FOUND)}
+    return {
+        key: {split: column[split] for split in SPLITS if split in column}  # evidence keeps no order
+        for key, column in counts.items()
+        if column is not None
+    }
 
 
 def _corpus_records(counts: Mapping[str, Mapping[str, int]]) -> list[Record]:
