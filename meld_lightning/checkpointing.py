@@ -33,7 +33,7 @@ class StopRequest:
         if self.asked and time.monotonic() - self._asked_at < SAME_REQUEST_S:
             return  # a terminal's Ctrl-C reaches a rank twice: by itself and through the process that started it
         if self.asked or not self.deferred:
-            raise Stopped("not at a checkpoint")
+            raise Stopped("what was saved last stands")
         self.asked, self._asked_at = True, time.monotonic()
 
     @contextmanager
@@ -126,7 +126,7 @@ class RunCheckpoints(pl.Callback):
         if trainer.is_global_zero:
             _write_csv(self.folder / "metrics.csv", self.history)
         self._save(trainer)
-        if self._agreed(trainer)[1] and row["epoch"] != trainer.max_epochs:
+        if self._agreed(trainer)[1]:
             self._leave(trainer, pl_module)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -107,17 +107,19 @@ def assert_same_run(one: Path, other: Path) -> None:
         pd.testing.assert_frame_equal(load_run(one).logits(split), load_run(other).logits(split), check_exact=True)
 
 
-def start_and_kill(arguments: list[str], folder: Path, after_s: float, sign: signal.Signals) -> int:
-    """Starts a run, waits for its first checkpoint and `after_s` more, kills it and its workers; gives its status."""
+def start_and_kill(
+    arguments: list[str], folder: Path, after_s: float, sign: signal.Signals, waiting_for: str = "checkpoints/last.ckpt"
+) -> int:
+    """Starts a run, waits for a file and `after_s` more, kills the run and its workers; gives its status."""
     process = subprocess.Popen(
         argv(*arguments), cwd=folder, env=environment(), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not list(folder.glob("runs/*/*/checkpoints/last.ckpt")):
-        assert process.poll() is None, "ended before it left a checkpoint"
-        assert time.monotonic() < deadline, "no checkpoint after two minutes"
-        time.sleep(0.05)
+    while not list(folder.glob(f"runs/*/*/{waiting_for}")):
+        assert process.poll() is None, "ended before it could be killed"
+        assert time.monotonic() < deadline, f"no {waiting_for} after two minutes"
+        time.sleep(0.01)
     time.sleep(after_s)
     if sign == signal.SIGKILL:
         os.killpg(process.pid, sign)
@@ -172,6 +174,21 @@ def test_two_processes_score_and_train_like_one(
     assert runs[2].result["metrics"]["train"]["fit_loss"] == pytest.approx(
         runs[1].result["metrics"]["train"]["fit_loss"], abs=1e-4
     )
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_killed_while_it_scores_fits_no_step_again(
+    sign: signal.Signals, finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    folder = folder_over(prepared, tmp_path / "killed")
+    status = start_and_kill(arguments(), folder, 0.0, sign, "logits/train.parquet")
+    assert status == (-9 if sign == signal.SIGKILL else 130)
+    assert not list(folder.glob("runs/*/*/result.json")), "finished before it was killed: the test says nothing"
+    before = next(folder.glob("runs/*/*/metrics.csv")).stat().st_mtime_ns
+    again = meld_lightning(*arguments(), cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert (only_run(folder) / "metrics.csv").stat().st_mtime_ns == before
+    assert_same_run(only_run(folder), finished)
 
 
 @pytest.mark.slow
