@@ -4,20 +4,19 @@ Reads conf/ (beside the package in a checkout, inside it in a wheel). Used by ev
 the report; imports neither torch nor Lightning until a node with a `_target_` is checked.
 """
 
-import difflib
 import functools
 import inspect
 import math
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
 
 from omegaconf import DictConfig, OmegaConf
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, near_miss
 
 
 @dataclass
@@ -152,12 +151,6 @@ def check(cfg: DictConfig, schema: type) -> None:
     A node with a `_target_` is held against that class's signature, any other against its dataclass above.
     """
     _check_fields(cfg, typing.get_type_hints(schema), "")
-
-
-def near_miss(word: str, known: Iterable[str]) -> str:
-    """`; did you mean x?` where something close to `word` is known, else the empty string."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def keys_of(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

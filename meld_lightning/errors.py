@@ -1,5 +1,8 @@
 """The exceptions that users are meant to see: the command line prints each as a single line, without a traceback."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Says in one line what is wrong, where, what was expected and what to do."""
@@ -11,3 +14,10 @@ class NotPrepared(UserError):  # noqa: N818 -- says what is the matter, as Stopp
 
 class Stopped(Exception):  # noqa: N818 -- nothing went wrong
     """The user or the machine asked a run to end early; says where it stands. The same command goes on from there."""
+
+
+def near_miss(word: str, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` where something close to `word` is known, whatever its case; else the empty string."""
+    folded = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.5)
+    return f" (did you mean {folded[close[0]]!r}?)" if close else ""

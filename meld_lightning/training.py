@@ -27,7 +27,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from meld_lightning import config, metrics
 from meld_lightning.checkpointing import RunCheckpoints, StopRequest
 from meld_lightning.corpus import SPLITS
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, near_miss
 from meld_lightning.logits import write_logits
 from meld_lightning.models.classifier import Classifier, gathered, scores
 from meld_lightning.ranks import start_ranks
@@ -41,7 +41,7 @@ def train(cfg: DictConfig) -> Run:
     config.check(cfg, config.Train)
     known = [f"val/{name}" for name in ("loss", *metrics.METRICS)]
     if cfg.monitor not in known:  # nothing is ever chosen on train or test
-        raise UserError(f"monitor={cfg.monitor}: expected a val/ metric{config.near_miss(cfg.monitor, known)}")
+        raise UserError(f"monitor={cfg.monitor}: expected a val/ metric{near_miss(cfg.monitor, known)}")
     identity = identify(cfg)
     if run := find_run(identity):
         return run

@@ -93,14 +93,14 @@ def test_the_hash_holds_what_changes_a_result_and_nothing_else(override: str, sa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["trian"], "no command 'trian'; did you mean train?"),
-        (["train", "data.batchsize=3"], "'data.batchsize' is not known; did you mean data.batch_size?"),
-        (["train", "sede=4"], "'sede' is not known; did you mean seed?"),
-        (["train", "modle=bert"], "'modle' is not known; did you mean model?"),
-        (["train", "model=bertt"], "'model/bertt'; did you mean bert?"),
-        (["train", "+data.contxt=past"], "'data.contxt' is not known; did you mean data.context?"),
+        (["trian"], "no command 'trian' (did you mean 'train'?)"),
+        (["train", "data.batchsize=3"], "'data.batchsize' is not known (did you mean 'data.batch_size'?)"),
+        (["train", "sede=4"], "'sede' is not known (did you mean 'seed'?)"),
+        (["train", "modle=bert"], "'modle' is not known (did you mean 'model'?)"),
+        (["train", "model=bertt"], "'model/bertt' (did you mean 'bert'?)"),
+        (["train", "+data.contxt=past"], "'data.contxt' is not known (did you mean 'data.context'?)"),
         (["train", "data.batch_size=abc"], "data.batch_size='abc': expected a whole number"),
-        (["train", "model.pooling=men"], "expected classifier or mean; did you mean mean?"),
+        (["train", "model.pooling=men"], "expected classifier or mean (did you mean 'mean'?)"),
         (["train", "monitor=test/accuracy"], "expected a val/ metric"),
         (["train", "monitor=val/f1"], "val/f1"),
         (["train", "data.max_tokens=100000"], "expected 8 to 512"),
@@ -135,7 +135,7 @@ def test_a_typo_inside_a_file_is_refused(tmp_path: Path, compose_train: Callable
 
     cfg = compose_train([])
     cfg = OmegaConf.create({**plain(cfg, resolve=False), "machine": {"workrs": 1}})
-    with pytest.raises(UserError, match="machine.workrs.*did you mean machine.workers"):
+    with pytest.raises(UserError, match="machine.workrs.*did you mean .machine.workers"):
         check(cfg, Train)
 
 

@@ -107,4 +107,4 @@ def test_a_model_is_added_with_a_class_and_a_config_file(
     assert done.returncode == 0, done.stderr
     assert load_run(next(folder.glob("runs/text-toy/*/result.json")).parent).result["model"] == "toy"
     refused = meld_lightning(*asked, "model.widht=3", cwd=folder)
-    assert "'model.widht' is not known; did you mean model.width?" in refused.stderr
+    assert "'model.widht' is not known (did you mean 'model.width'?)" in refused.stderr

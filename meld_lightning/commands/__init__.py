@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import meld_lightning
-from meld_lightning.errors import Stopped, UserError
+from meld_lightning.errors import Stopped, UserError, near_miss
 
 COMMANDS = {
     "prepare": "find and check the corpus, make or fetch the checkpoints, write the corpus report",
@@ -31,9 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0
     if name not in COMMANDS:
-        from meld_lightning.config import near_miss
-
-        return _refuse(f"no command '{name}'{near_miss(name, COMMANDS)} (commands: {', '.join(COMMANDS)})")
+        return _refuse(f"no command '{name}'{near_miss(name, COMMANDS)}; commands: {', '.join(COMMANDS)}")
     return exit_status(lambda: importlib.import_module(f"meld_lightning.commands.{name}").main(rest))
 
 
@@ -119,14 +117,14 @@ def _explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
     """One line out of Hydra's several, with the near miss that Hydra does not offer."""
     from hydra.errors import MissingConfigException, OverrideParseException
 
-    from meld_lightning.config import conf_dir, near_miss
+    from meld_lightning.config import conf_dir
 
     first = " ".join(str(error).split("\n")[0].split()).rstrip(".")
     if isinstance(error, OverrideParseException):
         return f"'{error.override}' cannot be read as key=value ({first}); quote text and paths: key=\"'...'\""
     if isinstance(error, MissingConfigException) and error.options is not None:
         wrong = str(error.missing_cfg_file).rsplit("/", 1)[-1]
-        return f"{first}{near_miss(wrong, error.options)} (there are: {', '.join(error.options)})"
+        return f"{first}{near_miss(wrong, error.options)}; there are: {', '.join(error.options)}"
     if "Could not override" in first or "is not in struct" in str(error):
         wrong = first.split("'")[1] if "'" in first else first
         groups = [str(p.relative_to(conf_dir())) for p in conf_dir().rglob("*") if p.is_dir()]

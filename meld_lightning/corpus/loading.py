@@ -9,10 +9,9 @@ from meld_lightning.corpus.labels import EMOTIONS, SENTIMENTS, ordered
 from meld_lightning.corpus.manifest import read_manifest
 from meld_lightning.corpus.meld import read_meld
 from meld_lightning.corpus.mini import MARKER, mini_text_optimum
-from meld_lightning.corpus.reading import near_miss
 from meld_lightning.corpus.report import build_report
 from meld_lightning.corpus.table import Corpus
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, near_miss
 
 LAYOUTS = ("meld", "manifest")
 

@@ -5,14 +5,13 @@ Rows are numbered as a spreadsheet does: the header is row 1.
 """
 
 import csv
-import difflib
 import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, near_miss
 
 _C1 = re.compile("[\u0080-\u009f]")
 _TIME = re.compile(r"(\d{1,2}):([0-5]?\d):([0-5]?\d)[,.](\d{1,3})")
@@ -148,10 +147,3 @@ def choice(record: Record, column: str, allowed: Sequence[str], fold_case: bool 
             f"expected one of {', '.join(allowed)}"
         )
     return value
-
-
-def near_miss(value: str, known: Sequence[str]) -> str:
-    """A hint such as " (did you mean 'joy'?)", or nothing where no name is near."""
-    folded = {name.casefold(): name for name in known}
-    found = difflib.get_close_matches(value.casefold(), list(folded), n=1, cutoff=0.6)
-    return f" (did you mean {folded[found[0]]!r}?)" if found else ""

@@ -3,6 +3,7 @@
 Writes cache/tokens/<key>/{ids,offsets,own}.npy with manifest.json last; the key holds all that the ids depend on.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -32,7 +33,7 @@ class Tokens:
     own: np.ndarray
     pad: int
 
-    @property
+    @functools.cached_property
     def lengths(self) -> np.ndarray:
         """Tokens per row (N,)."""
         return np.diff(self.offsets)

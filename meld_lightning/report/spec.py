@@ -30,8 +30,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from meld_lightning.config import near_miss
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, near_miss
 from meld_lightning.metrics import METRICS
 from meld_lightning.report.notes import NOTES
 

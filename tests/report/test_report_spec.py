@@ -118,7 +118,7 @@ def test_settings_are_written_as_people_write_them() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"celss": {}}, "grid.celss is not known; did you mean cells?"),
+        ({"celss": {}}, "grid.celss is not known (did you mean 'cells'?)"),
         ({"paper": {"own": {"val/accuracy": "0.5"}}}, "grid.paper.own is no cell of this table"),
         ({"cells": {"a": ["x=1"]}, "paper": {"a": {"val/f1": "0.5"}}}, "grid.paper.a.val/f1 is no metric"),
         (
