@@ -104,7 +104,7 @@ class Classifier(pl.LightningModule):
 
     def epoch_fit_loss(self) -> float:
         """Mean training loss of the epoch over all ranks; starts the next epoch's sum."""
-        total, self.fit_loss = self._over_ranks(self.fit_loss), torch.zeros(2)
+        total, self.fit_loss = self._fit_loss_by_rank().sum(0), torch.zeros(2)
         return float(total[0] / total[1])
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -151,16 +151,20 @@ class Classifier(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["fit_loss"] = self._over_ranks(self.fit_loss).cpu()
+        checkpoint["fit_loss"] = self._fit_loss_by_rank().cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.fit_loss = checkpoint["fit_loss"] if self.global_rank == 0 else torch.zeros(2)
+        self.fit_loss = checkpoint["fit_loss"][self.global_rank].clone()
 
-    def _over_ranks(self, partial: torch.Tensor) -> torch.Tensor:
-        total = partial.to(self.device, copy=True)
+    def _fit_loss_by_rank(self) -> torch.Tensor:
+        """(ranks, 2): each rank resumes from its own sum, since adding them up earlier would round otherwise."""
+        mine = self.fit_loss.to(self.device)
+        parts = [torch.empty_like(mine) for _ in range(self.trainer.world_size)]
         if self.trainer.world_size > 1:
-            torch.distributed.all_reduce(total)
-        return total
+            torch.distributed.all_gather(parts, mine)
+        else:
+            parts = [mine]
+        return torch.stack(parts)
 
 
 def gathered(scored: list[Scored], world_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
