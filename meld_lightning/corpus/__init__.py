@@ -5,8 +5,8 @@ Used by every other room. Knows nothing of models or training.
 
 from meld_lightning.corpus.labels import EMOTIONS, SENTIMENTS, SPLITS
 from meld_lightning.corpus.loading import load_corpus
-from meld_lightning.corpus.mini import mini_text_optimum, write_mini
-from meld_lightning.corpus.prepare import prepare_corpus, prepared_corpus, prepared_folder
+from meld_lightning.corpus.mini import mini_optimum, write_mini
+from meld_lightning.corpus.prepare import prepare_corpus, prepared_corpus, prepared_folder, report_media
 from meld_lightning.corpus.render import render_report
 from meld_lightning.corpus.table import Corpus
 
@@ -16,10 +16,11 @@ __all__ = [
     "SPLITS",
     "Corpus",
     "load_corpus",
-    "mini_text_optimum",
+    "mini_optimum",
     "prepare_corpus",
     "prepared_corpus",
     "prepared_folder",
     "render_report",
+    "report_media",
     "write_mini",
 ]

@@ -1,12 +1,11 @@
 """Writes the mini corpus: the project's own small corpus in MELD's layout and with MELD's flaws, always the same bytes.
 
-Writes {train,dev,test}_sent_emo.csv, mini_truth.csv and mini.json (last) below one folder; read by the very loader that
-reads MELD. prepare.py calls it. How an utterance comes about: the emotion is drawn first, from PRIOR and
-independently of all others; then the cues of each modality, given the emotion and nothing else. Text: with
-probability AMBIGUOUS_SHARE the wording comes from a set that several emotions share, else from the emotion's own.
-Hence the posterior of emotion e is 1 for clear wording, and for the ambiguous set s PRIOR[e] P(s | e) / sum over f
-of PRIOR[f] P(s | f), exactly; wording, length, speaker and neighbours tell nothing more. Each modality draws from a
-random stream of its own: adding one leaves the others as they are.
+Writes {train,dev,test}_sent_emo.csv, the clips in MELD's folders, mini_truth.csv and mini.json (last) below one folder;
+read by the very loader that reads MELD. prepare.py calls it. How an utterance comes about: the emotion is drawn first,
+from PRIOR and independently of all others; then the cue of each modality, given the emotion and nothing else (see
+mini_cues.py): the wording, the voice, the face. Hence the posterior of each emotion given a cue is known exactly;
+wording, length, speaker, neighbours, loudness and colours tell nothing more. Each modality draws from a random stream
+of its own: adding one leaves the others as they are.
 """
 
 import csv
@@ -17,27 +16,19 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from meld_lightning.corpus.finding import CSV_NAMES
 from meld_lightning.corpus.folders import whole_folder
 from meld_lightning.corpus.labels import EMOTIONS
-from meld_lightning.corpus.mini_flaws import Line, csv_bytes, spoil
+from meld_lightning.corpus.mini_cues import CUES, PRIOR, optimum
+from meld_lightning.corpus.mini_flaws import Line, Plan, csv_bytes, plan_clips, spoil
 from meld_lightning.corpus.mini_words import AMBIGUOUS, CLEAR, OPENERS, TAILS, TOPICS
 from meld_lightning.errors import UserError
 
-MINI_VERSION = 4
+MINI_VERSION = 5
 SEED = 22
 ROWS = {"train": 640, "val": 160, "test": 480}
-# About MELD's own shares, the rare ones raised a little so that every split holds all seven.
-PRIOR = {
-    "neutral": 0.46,
-    "joy": 0.17,
-    "surprise": 0.12,
-    "anger": 0.11,
-    "sadness": 0.07,
-    "disgust": 0.035,
-    "fear": 0.035,
-}
-AMBIGUOUS_SHARE = 0.3
 MARKER = "mini.json"
 TRUTH = "mini_truth.csv"
 
@@ -48,8 +39,7 @@ class Utterance:
 
     split: str
     emotion: str
-    ambiguous: bool
-    posterior: dict[str, float]
+    cues: dict[str, str]  # by modality
     line: Line = field(default_factory=Line)
 
 
@@ -61,17 +51,23 @@ def write_mini(root: Path) -> None:
     root = Path(root)
     if root.exists() and not (root / MARKER).is_file() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root}: exists and is not a mini corpus; remove it or choose another corpus.root")
-    contents = _contents()
+    from meld_lightning.corpus.mini_clips import write_clips  # PyAV: nothing that only reads a corpus needs it
+
+    contents, plans, stubs = _contents()
     digests = {name: hashlib.sha256(raw).hexdigest() for name, raw in contents.items()}
     marker = json.dumps({"version": MINI_VERSION, "files": digests}, indent=1) + "\n"
     with whole_folder(root) as fresh:
+        write_clips(fresh, plans, stubs)
         for name, raw in contents.items():
             (fresh / name).write_bytes(raw)
         (fresh / MARKER).write_text(marker, encoding="utf-8")
 
 
 def mini_is_current(root: Path) -> bool:
-    """Whether `root` holds the mini corpus of this version, whole and untouched."""
+    """Whether `root` holds the mini corpus of this version, its CSV files whole and untouched.
+
+    A clip that was damaged or removed stays so, as one of MELD's would: the corpus report tells of it.
+    """
     try:
         marker = json.loads((root / MARKER).read_text())
         return bool(marker["version"] == MINI_VERSION) and all(
@@ -81,43 +77,51 @@ def mini_is_current(root: Path) -> bool:
         return False
 
 
-def mini_text_optimum(root: Path) -> dict[str, dict[str, float]]:
-    """The best that text can do, from mini_truth.csv: split -> {"expected", "realised"} accuracy.
+def mini_optimum(root: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """The best that any model can do, from mini_truth.csv: split -> modality, or `fused` -> {"expected", "realised"}.
 
-    expected: the mean over rows of the largest posterior. realised: how often the emotion of largest posterior is
-    the label.
+    expected: the mean over rows of the largest posterior, an accuracy. realised: how often the emotion of largest
+    posterior is the label.
     """
     with (root / TRUTH).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    optimum = {}
+    best: dict[str, dict[str, dict[str, float]]] = {}
     for split in CSV_NAMES:
-        expected = realised = count = 0.0
-        for row in (row for row in rows if row["split"] == split):
-            posterior = {emotion: float(row[f"text_{emotion}"]) for emotion in EMOTIONS}
-            best = max(EMOTIONS, key=posterior.__getitem__)
-            expected, realised, count = expected + posterior[best], realised + (best == row["emotion"]), count + 1
-        optimum[split] = {"expected": expected / count, "realised": realised / count}
-    return optimum
+        here = [row for row in rows if row["split"] == split]
+        labels = np.array([EMOTIONS.index(row["emotion"]) for row in here])
+        by_modality = {
+            name: np.array([[float(row[f"{name}_{emotion}"]) for emotion in EMOTIONS] for row in here]) for name in CUES
+        }
+        by_modality["fused"] = optimum(np.stack(list(by_modality.values())))
+        best[split] = {
+            name: {"expected": float(p.max(1).mean()), "realised": float((p.argmax(1) == labels).mean())}
+            for name, p in by_modality.items()
+        }
+    return best
 
 
-def _contents() -> dict[str, bytes]:
-    streams = {name: random.Random(f"{SEED}/{name}") for name in ("emotion", "text", "frame", "flaws")}
+def _contents() -> tuple[dict[str, bytes], list[Plan], list[str]]:
+    streams = {name: random.Random(f"{SEED}/{name}") for name in ("emotion", "frame", "flaws", *CUES)}
     splits = {split: [_draw(split, streams) for _ in range(count)] for split, count in ROWS.items()}
     spoil(
         {split: [utterance.line for utterance in rows] for split, rows in splits.items()},
         streams["frame"],
         streams["flaws"],
     )
+    shown = {split: [(utterance.line, utterance.cues) for utterance in rows] for split, rows in splits.items()}
+    plans, stubs = plan_clips(shown, SEED)
     contents = {CSV_NAMES[split]: csv_bytes([utterance.line for utterance in rows]) for split, rows in splits.items()}
     contents[TRUTH] = _truth([utterance for rows in splits.values() for utterance in rows])
-    return contents
+    return contents, plans, stubs
 
 
 def _draw(split: str, streams: dict[str, random.Random]) -> Utterance:
     emotion = streams["emotion"].choices(EMOTIONS, weights=[PRIOR[name] for name in EMOTIONS])[0]
-    ambiguous = streams["text"].random() < AMBIGUOUS_SHARE
-    text, posterior = _wording(emotion, ambiguous, streams["text"])
-    utterance = Utterance(split, emotion, ambiguous, posterior)
+    text, cue = _wording(emotion, streams["text"])
+    utterance = Utterance(split, emotion, {"text": cue})
+    for modality in ("audio", "video"):
+        given_K = CUES[modality].given_emotion[EMOTIONS.index(emotion)]
+        utterance.cues[modality] = streams[modality].choices(CUES[modality].names, weights=given_K.tolist())[0]
     utterance.line.text = text
     utterance.line.emotion = emotion
     positive = streams["emotion"].random() < 0.5  # of surprise alone, which is either in MELD, about evenly
@@ -127,44 +131,31 @@ def _draw(split: str, streams: dict[str, random.Random]) -> Utterance:
     return utterance
 
 
-def _wording(emotion: str, ambiguous: bool, stream: random.Random) -> tuple[str, dict[str, float]]:
-    if ambiguous:
-        name = stream.choices(list(AMBIGUOUS), weights=[_share(name, emotion) for name in AMBIGUOUS])[0]
-        _, templates, words = AMBIGUOUS[name]
-        joint = {other: PRIOR[other] * _share(name, other) for other in EMOTIONS}
-        posterior = {other: value / sum(joint.values()) for other, value in joint.items()}
-    else:
-        templates, words = CLEAR[emotion]
-        posterior = {other: float(other == emotion) for other in EMOTIONS}
+def _wording(emotion: str, stream: random.Random) -> tuple[str, str]:
+    """A sentence and the cue that it is."""
+    cue = emotion
+    templates, words = CLEAR[emotion]
+    if stream.random() < CUES["text"].share:
+        weights = [shares.get(emotion, 0.0) for shares in CUES["text"].sets.values()]
+        cue = stream.choices(list(AMBIGUOUS), weights=weights)[0]
+        _, templates, words = AMBIGUOUS[cue]
     bare = stream.random() < 0.4  # short, so that the same text comes up under several labels, as in MELD
     clause = stream.choice(templates).format(t="that" if bare else stream.choice(TOPICS), w=stream.choice(words))
     opener = f"{stream.choice(OPENERS)} " if not bare and stream.random() < 0.4 else ""
     tail = f" {stream.choice(TAILS)}" if not bare and stream.random() < 0.6 else ""
     sentence = f"{opener}{clause}{tail}{stream.choice(('.', '.', '!', '?', '...'))}"
-    return sentence[0].upper() + sentence[1:], posterior
-
-
-def _share(name: str, emotion: str) -> float:
-    """P(set `name` | `emotion`, ambiguous)."""
-    total = sum(shares.get(emotion, 0.0) for shares, _, _ in AMBIGUOUS.values())
-    return AMBIGUOUS[name][0].get(emotion, 0.0) / total
+    return sentence[0].upper() + sentence[1:], cue
 
 
 def _truth(utterances: list[Utterance]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["split", "dialogue", "utterance", "emotion", "text_ambiguous", *(f"text_{name}" for name in EMOTIONS)]
-    )
-    for utterance in utterances:
-        writer.writerow(
-            [
-                utterance.split,
-                utterance.line.dialogue,
-                utterance.line.utterance,
-                utterance.emotion,
-                int(utterance.ambiguous),
-                *(f"{utterance.posterior[name]:.6f}" for name in EMOTIONS),
-            ]
-        )
+    columns = [f"{modality}_{what}" for modality in CUES for what in ("ambiguous", *EMOTIONS)]
+    writer.writerow(["split", "dialogue", "utterance", "emotion", *columns])
+    for one in utterances:
+        known: list[object] = [one.split, one.line.dialogue, one.line.utterance, one.emotion]
+        for modality, cue in one.cues.items():
+            posterior = PRIOR if modality in one.line.lost else CUES[modality].posterior(cue)
+            known += [int(cue not in EMOTIONS), *(f"{posterior[name]:.6f}" for name in EMOTIONS)]
+        writer.writerow(known)
     return text.getvalue().encode()

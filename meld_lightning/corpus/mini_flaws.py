@@ -1,12 +1,13 @@
-"""The frame around the mini corpus's utterances: dialogues, speakers, times, and the flaws that MELD's own CSVs have.
+"""The frame around the mini corpus's utterances: dialogues, speakers, times, and the flaws of MELD's CSVs and archive.
 
-Writes CSV bytes; used by mini.py. Nothing here looks at an emotion, so that none of it gives one away.
+Writes CSV bytes and plans clips; used by mini.py and mini_clips.py. Nothing here looks at an emotion, so that none of
+it gives one away.
 """
 
 import csv
 import io
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 SPEAKERS = ("Ada", "Bruno", "Clara", "Dmitri", "Esme", "Farid", "Greta", "Hugo")
 EPISODES = {"train": 12, "val": 6, "test": 10}  # the episodes of season 1 and 2 that a split draws on
@@ -25,6 +26,22 @@ HEADER = (
 )
 
 
+FOLDERS = {"train": "train_splits", "val": "dev_splits_complete", "test": "output_repeated_splits_test"}
+SOUNDLESS_S = 0.2  # a clip shorter than this has no room for a voice that tells anything
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One mp4 file: what it shows and how it is spoilt. A cue that is None is a track left out."""
+
+    name: str  # below the corpus's folder
+    face: str | None
+    voice: str | None
+    seconds: float
+    seed: str
+    headless: bool = False  # cut before the index at its end, as an aborted download is
+
+
 @dataclass
 class Line:
     """One row of a MELD CSV; times in milliseconds."""
@@ -39,6 +56,7 @@ class Line:
     episode: int = 1
     start: int = 0
     end: int = 0
+    lost: set[str] = field(default_factory=set)  # modalities that this row's clip cannot show
     short_hours: bool = False  # 0:10:44,769 instead of 00:10:44,769, as in some of MELD's dialogues
 
 
@@ -100,7 +118,7 @@ def _frame(split: str, lines: list[Line], stream: random.Random) -> list[list[Li
             line.dialogue, line.utterance, (line.season, line.episode) = len(groups), turn, place
             line.speaker = stream.choice(cast)
             line.start = now + stream.randint(0, 900)
-            line.end = line.start + 400 + 90 * len(line.text.split()) + stream.randint(0, 2800)
+            line.end = line.start + 600 + 20 * len(line.text.split()) + stream.randint(0, 1200)
             line.short_hours = number == 3
             now = line.end
         clock[place] = now + 5_000
@@ -166,3 +184,47 @@ def _overlap(dialogues: dict[str, list[list[Line]]]) -> None:
             line = group[0]
             other = next(row for row in train if (row.season, row.episode) == (line.season, line.episode))
             line.start, line.end = other.start + 200, other.end + 100
+
+
+def plan_clips(shown: dict[str, list[tuple[Line, dict[str, str]]]], seed: int) -> tuple[list[Plan], list[str]]:
+    """A clip for each row, with what is wrong in MELD's archive; and the names of its AppleDouble stubs.
+
+    shown: each row's line and the cue of each modality. Marks in the lines which modalities their clips cannot show.
+    """
+    plans: list[Plan] = []
+    for split, rows in shown.items():
+        stream = random.Random(f"{seed}/clips/{split}")
+        unlike = [cues for _, cues in rows]
+        odd = dict(zip(("headless", "missing", "silent", "blind"), stream.sample(range(len(rows)), 4), strict=True))
+        recut = set(stream.sample(range(len(rows)), len(rows) // 20)) if split == "test" else set()
+        for place, (line, cues) in enumerate(rows):
+            plan = _plan(split, line, cues, odd, place, seed)
+            if place in recut:
+                wrong = stream.choice(unlike)
+                plans.append(
+                    Plan(plan.name, wrong["video"], wrong["audio"], 0.5 + stream.random(), f"{seed}/{plan.name}")
+                )
+                folder, _, name = plan.name.rpartition("/")
+                plan = replace(plan, name=f"{folder}/final_videos_test{name}")
+            if not (split == "val" and place == odd["missing"]):
+                plans.append(plan)
+            else:
+                line.lost |= {"audio", "video"}
+        for number in range(0 if split == "train" else 2 if split == "val" else 5):
+            cues, name = stream.choice(unlike), f"{FOLDERS[split]}/dia{900 + number}_utt0.mp4"
+            plans.append(Plan(name, cues["video"], cues["audio"], 1.0, f"{seed}/{name}"))
+    stream = random.Random(f"{seed}/stubs")
+    stubs = {f"{FOLDERS['test']}/._dia{stream.randrange(70)}_utt{stream.randrange(10)}.mp4" for _ in range(60)}
+    return plans, sorted(stubs)
+
+
+def _plan(split: str, line: Line, cues: dict[str, str], odd: dict[str, int], place: int, seed: int) -> Plan:
+    name = f"{FOLDERS[split]}/dia{line.dialogue}_utt{line.utterance}.mp4"
+    seconds = (line.end - line.start) / 1000
+    silent = split != "val" and place == odd["silent"]
+    blind = split == "test" and place == odd["blind"]
+    headless = split == "train" and place == odd["headless"]
+    line.lost |= {"audio"} if silent or headless or seconds < SOUNDLESS_S else set()
+    line.lost |= {"video"} if blind or headless else set()
+    face, voice = None if blind else cues["video"], None if silent else cues["audio"]
+    return Plan(name, face, voice, seconds, f"{seed}/{name}", headless)

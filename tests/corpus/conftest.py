@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from meld_lightning.corpus import write_mini
+from meld_lightning.corpus import mini_clips
 
 MELD = Path(__file__).parents[2] / "../shared/data/meld"
 HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\r\n"
@@ -19,10 +19,9 @@ def meld_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def mini_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("mini") / "mini"
-    write_mini(root)
-    return root
+def mini_root(prepared: Path) -> Path:
+    """The mini corpus."""
+    return prepared / "cache" / "mini"
 
 
 @pytest.fixture
@@ -38,3 +37,9 @@ def meld_like(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def no_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mini corpus's CSV files alone: its clips take half a minute, and have tests of their own."""
+    monkeypatch.setattr(mini_clips, "write_clips", lambda *_: None)

@@ -1,6 +1,5 @@
 """The mini corpus: the same bytes everywhere, MELD's flaws, and a text whose best accuracy is known."""
 
-import csv
 import hashlib
 import re
 from pathlib import Path
@@ -13,13 +12,14 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from meld_lightning.corpus import EMOTIONS, Corpus, load_corpus, mini_text_optimum, write_mini
-from meld_lightning.corpus.mini import MINI_VERSION, PRIOR
+from meld_lightning.corpus import EMOTIONS, Corpus, load_corpus, mini_optimum, write_mini
+from meld_lightning.corpus.mini import MINI_VERSION
+from meld_lightning.corpus.mini_cues import CUES, PRIOR
 from meld_lightning.corpus.mini_words import AMBIGUOUS, CLEAR
 from meld_lightning.errors import UserError
 
 # Changes with the bytes: whoever changes the corpus raises MINI_VERSION, so that prepared copies are written anew.
-BYTES_OF_VERSION = {4: "a132b610ac096b8fb6edcbb9c77ed13c8939d4a5fc351b108c9ce37d8300b357"}
+BYTES_OF_VERSION = {5: "08981e036b4d17097f070a6989ea6c92f9c553770da17049163f8e2b066bc6e3"}
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,9 @@ def truth(mini_root: Path, mini: Corpus) -> pd.DataFrame:
 
 
 def test_the_bytes_are_always_the_same(mini_root: Path, tmp_path: Path) -> None:
-    write_mini(tmp_path / "again")
-    names = sorted(path.name for path in mini_root.iterdir())
-    assert names == ["dev_sent_emo.csv", "mini.json", "mini_truth.csv", "test_sent_emo.csv", "train_sent_emo.csv"]
+    write_mini(tmp_path / "again")  # without its clips: see test_corpus_mini_clips.py
+    names = ["dev_sent_emo.csv", "mini.json", "mini_truth.csv", "test_sent_emo.csv", "train_sent_emo.csv"]
+    assert sorted(path.name for path in mini_root.iterdir() if path.is_file()) == names
     digest = hashlib.sha256()
     for name in names:
         assert (tmp_path / "again" / name).read_bytes() == (mini_root / name).read_bytes()
@@ -121,39 +121,54 @@ def test_no_pool_gives_itself_away_by_its_shape() -> None:
     assert shape(*AMBIGUOUS["pleasant"][1:])[2]
 
 
-def test_the_posterior_is_what_counting_finds(truth: pd.DataFrame) -> None:
+@pytest.mark.parametrize("modality", CUES)
+def test_the_posterior_is_what_counting_finds(truth: pd.DataFrame, modality: str) -> None:
     """Over all rows, the share of each emotion is the mean posterior, in every ambiguous set and overall."""
-    posterior = truth[[f"text_{name}" for name in EMOTIONS]].to_numpy()
+    shown = truth[truth[[f"{modality}_{name}" for name in EMOTIONS]].to_numpy().max(axis=1) != max(PRIOR.values())]
+    posterior = shown[[f"{modality}_{name}" for name in EMOTIONS]].to_numpy()  # of clips that show the modality
+    assert len(shown) > 0.97 * len(truth)
     assert posterior.sum(axis=1) == pytest.approx(1, abs=1e-5)
-    clear = truth["text_ambiguous"] == 0
-    assert 0.25 < 1 - clear.mean() < 0.35
-    assert (truth.loc[clear, "emotion"] == [EMOTIONS[best] for best in posterior[clear].argmax(axis=1)]).all()
-    drawn = np.stack([truth["emotion"] == name for name in EMOTIONS], axis=1).astype(float)
-    for _, rows in truth[~clear].groupby([f"text_{name}" for name in EMOTIONS]).groups.items():
-        expected, found = posterior[rows[0]], drawn[rows].mean(axis=0)
-        deviation = np.sqrt(expected * (1 - expected) / len(rows))
-        assert (np.abs(found - expected) <= 4 * deviation + 1e-6).all()
+    clear = (shown[f"{modality}_ambiguous"] == 0).to_numpy()
+    assert abs(1 - clear.mean() - CUES[modality].share) < 0.05
+    emotions = shown["emotion"].to_numpy()
+    assert (emotions[clear] == np.array(EMOTIONS)[posterior[clear].argmax(axis=1)]).all()
+    drawn = np.stack([emotions == name for name in EMOTIONS], axis=1).astype(float)
+    for expected in np.unique(posterior[~clear], axis=0):
+        rows = (posterior == expected).all(axis=1)
+        deviation = np.sqrt(expected * (1 - expected) / rows.sum())
+        assert (np.abs(drawn[rows].mean(axis=0) - expected) <= 4 * deviation + 1e-6).all()
     assert np.abs(drawn.mean(axis=0) - [PRIOR[name] for name in EMOTIONS]).max() < 0.03
 
 
+def test_the_modalities_are_ambiguous_independently(truth: pd.DataFrame) -> None:
+    flags = truth[[f"{modality}_ambiguous" for modality in CUES]].to_numpy()
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert abs(np.corrcoef(flags[:, one], flags[:, other])[0, 1]) < 3 / np.sqrt(len(flags))
+
+
 def test_the_optimum_follows_from_the_truth(truth: pd.DataFrame, mini: Corpus, mini_root: Path) -> None:
-    posterior = truth[[f"text_{name}" for name in EMOTIONS]].to_numpy()
-    best = np.array(EMOTIONS)[posterior.argmax(axis=1)]
-    optimum = mini_text_optimum(mini_root)
-    assert mini.report["text_optimum"] == optimum
+    optimum = mini_optimum(mini_root)
+    assert mini.report["optimum"] == optimum
+    posterior = {
+        name: truth[[f"{name}_{emotion}" for emotion in EMOTIONS]].to_numpy() for name in ("text", "audio", "video")
+    }
+    prior = np.array([PRIOR[name] for name in EMOTIONS])
+    fused = prior * (posterior["text"] / prior) * (posterior["audio"] / prior) * (posterior["video"] / prior)
+    posterior["fused"] = fused / fused.sum(axis=1, keepdims=True)
     for split in ("train", "val", "test"):
         rows = (truth["split"] == split).to_numpy()
-        assert optimum[split]["expected"] == pytest.approx(posterior[rows].max(axis=1).mean())
-        assert optimum[split]["realised"] == pytest.approx((best[rows] == truth["emotion"][rows]).mean())
-        assert optimum[split]["realised"] == pytest.approx(optimum[split]["expected"], abs=0.03)
-    with (mini_root / "mini_truth.csv").open(newline="") as file:
-        assert next(csv.reader(file))[:5] == ["split", "dialogue", "utterance", "emotion", "text_ambiguous"]
+        for name, values in posterior.items():
+            best = np.array(EMOTIONS)[values.argmax(axis=1)]
+            assert optimum[split][name]["expected"] == pytest.approx(values[rows].max(axis=1).mean())
+            assert optimum[split][name]["realised"] == pytest.approx((best[rows] == truth["emotion"][rows]).mean())
+            assert optimum[split][name]["realised"] == pytest.approx(optimum[split][name]["expected"], abs=0.06)
+        assert optimum[split]["fused"]["expected"] > optimum[split]["text"]["expected"] + 0.1
 
 
 def test_words_teach_the_emotion_and_length_does_not(mini: Corpus) -> None:
     train, test = (mini.table[mini.table["split"] == split] for split in ("train", "test"))
     constant = (test["emotion"] == "neutral").mean()
-    optimum = mini.report["text_optimum"]["test"]["realised"]
+    optimum = mini.report["optimum"]["test"]["text"]["realised"]
     words = make_pipeline(CountVectorizer(ngram_range=(1, 2)), LogisticRegression(C=3, max_iter=1000))
     accuracy = words.fit(train["text"], train["emotion"]).score(test["text"], test["emotion"])
     assert constant + 0.25 < accuracy <= optimum
