@@ -1,8 +1,8 @@
 """prepare_corpus writes a checked corpus into the cache, prepared_corpus reads it back and refuses changed data.
 
-Writes and reads <cache>/corpus/<name>-<8 hex>/{corpus.parquet, report.json, report.md, manifest.json}; the hex
-digits stand for the root and the settings. The folder appears under its name whole or not at all. `prepare` writes
-it, `train` and others read it.
+Writes and reads <cache>/corpus/<name>-<8 hex>/{corpus.parquet, report.json, report.md, media.json, manifest.json}; the
+hex digits stand for the root and the settings. The folder appears under its name whole or not at all, but for what
+became of the clips (media.json), which is added later. `prepare` writes it, `train` and others read it.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ from meld_lightning.corpus.report import file_digest
 from meld_lightning.corpus.table import Corpus, typed
 from meld_lightning.errors import NotPrepared, UserError
 
-PREPARED_VERSION = 1
-_FILES = ("corpus.parquet", "report.json", "report.md")
+PREPARED_VERSION = 2
+_FILES = ("corpus.parquet", "report.json")  # report.md is for people: media.json, made later, is part of it
 
 
 def prepare_corpus(cfg_corpus: Mapping[str, Any], cache: Path) -> Corpus:
@@ -84,6 +84,15 @@ def prepared_corpus(cfg_corpus: Mapping[str, Any], cache: Path) -> Corpus:
     return corpus
 
 
+def report_media(cfg_corpus: Mapping[str, Any], cache: Path, media: Mapping[str, Any]) -> None:
+    """Add what became of the clips (see media.media_report) to the stored corpus report: media.json and report.md."""
+    folder = prepared_folder(cfg_corpus, cache)
+    with FileLock(f"{folder}.lock"):
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        _write(folder / "media.json", json.dumps(media, indent=1, ensure_ascii=False) + "\n")
+        _write(folder / "report.md", render_report(report, media))
+
+
 def prepared_folder(cfg_corpus: Mapping[str, Any], cache: Path) -> Path:
     """Where prepare_corpus stores this corpus and its report."""
     return _folder(_settings(cfg_corpus), Path(cache))
@@ -98,7 +107,7 @@ def _settings(cfg_corpus: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(
             f"corpus.name {name!r}: only letters, digits, '.', '_' and '-' are possible, as it names a folder"
         )
-    split = cfg_corpus.get("split")
+    split, test = cfg_corpus.get("split"), cfg_corpus.get("test")
     return {
         "name": name,
         "layout": str(cfg_corpus.get("layout") or "meld"),
@@ -106,6 +115,7 @@ def _settings(cfg_corpus: Mapping[str, Any]) -> dict[str, Any]:
         "split": None if split is None else str(split),
         "folds": int(cfg_corpus.get("folds", 5)),
         "fold": int(cfg_corpus.get("fold", 0)),
+        "test": None if test is None else str(test),
     }
 
 
@@ -118,6 +128,8 @@ def _command(settings: Mapping[str, Any]) -> str:
         words.append(f"corpus.name={settings['name']}")
     if settings["split"] is not None:
         words += [f"corpus.{name}={settings[name]}" for name in ("split", "folds", "fold")]
+    if settings["test"] is not None:
+        words.append(f"corpus.test={settings['test']}")
     return f"run: meld-lightning prepare {shlex.join(words)}"
 
 

@@ -3,7 +3,7 @@
 Reads the plain data that report.py makes; used by prepare.py for report.md.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from meld_lightning.corpus.labels import SPLITS
@@ -17,6 +17,7 @@ QUIRKS = {
     "missing_dialogue_ids": "dialogue ids missing",
     "dialogue_also_in_train": "rows whose dialogue is also in train",
     "speaker_also_in_train": "rows whose speaker is also in train",
+    "left_out_for_test": "rows in no split, as test holds others of their speaker, dialogue or id",
     "emotion_not_in_train": "rows whose emotion is never in train",
     "dialogues_with_decreasing_starts": "dialogues with a decreasing start time",
     "rows_starting_earlier": "rows that start before the row preceding them",
@@ -59,8 +60,8 @@ SPLIT_FACTS = {
 }
 
 
-def render_report(report: dict[str, Any]) -> str:
-    """`report` (see build_report) as a Markdown document."""
+def render_report(report: dict[str, Any], media: Mapping[str, Any] | None = None) -> str:
+    """`report` (see build_report) and what became of the clips (see media_report), as a Markdown document."""
     parts = [
         f"# Corpus report: {report['corpus']}",
         *_origin(report),
@@ -84,6 +85,7 @@ def render_report(report: dict[str, Any]) -> str:
         _counts(report["quirks"], QUIRKS),
         "## Clips",
         *_clips(report["clips"]),
+        *(_media(media) if media else []),
         "## Dropped and doubtful rows",
         *_rows(report["rows"]),
         "## Sources",
@@ -95,16 +97,17 @@ def render_report(report: dict[str, Any]) -> str:
 def _origin(report: dict[str, Any]) -> list[str]:
     lines = []
     if report["is_mini"]:
-        best = ", ".join(
-            f"{split} {report['text_optimum'][split]['expected']:.3f} expected and "
-            f"{report['text_optimum'][split]['realised']:.3f} on the labels drawn"
-            for split in SPLITS
-        )
         lines.append(
             "This is the project's own mini corpus. Its numbers show that the machine works; "
             "they say nothing about MELD."
         )
-        lines.append(f"The best accuracy that its text allows: {best}.")
+        lines.append("The best accuracy that each modality allows (expected, and on the labels drawn):")
+        best = report["optimum"]
+        rows = [
+            (name, *(f"{best[split][name]['expected']:.3f}, {best[split][name]['realised']:.3f}" for split in SPLITS))
+            for name in best["test"]
+        ]
+        lines.append(_table(("", *SPLITS), rows))
     if report["ignored_columns"]:
         lines.append(f"Columns that nothing reads: {', '.join(report['ignored_columns'])}.")
     return lines
@@ -159,6 +162,18 @@ def _clips(clips: dict[str, Any]) -> list[str]:
         if clips[name]:
             parts.append(f"{text}: {_some(clips[name])}.")
     return parts
+
+
+def _media(media: Mapping[str, Any]) -> list[str]:
+    """Utterances with frames and with sound, and every one without, by reason."""
+    rows = [
+        (f"with {modality}", *(str(counts[split]) for split in SPLITS)) for modality, counts in media["counts"].items()
+    ]
+    parts = ["## Decoded", _table(("utterances", *SPLITS), rows)]
+    by_reason: dict[str, list[str]] = {}
+    for row in media["rows"]:
+        by_reason.setdefault(f"no {row['modality']}: {row['reason']}", []).append(row["key"])
+    return parts + [f"**{reason}** ({len(keys)}): {_some(keys)}." for reason, keys in sorted(by_reason.items())]
 
 
 def _rows(rows: Sequence[dict[str, Any]]) -> list[str]:

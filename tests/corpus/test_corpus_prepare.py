@@ -148,7 +148,9 @@ def test_an_older_or_damaged_mini_corpus_is_written_anew(tmp_path: Path, monkeyp
 def test_processes_that_prepare_at_once_do_not_trample_each_other(tmp_path: Path) -> None:
     cfg, go = settings(tmp_path / "mini", name="mini"), tmp_path / "go"
     code = (
-        "import json, sys, time; from pathlib import Path; from meld_lightning.corpus import prepare_corpus\n"
+        "import json, sys, time; from pathlib import Path\n"
+        "from meld_lightning.corpus import mini_clips, prepare_corpus\n"
+        "mini_clips.write_clips = lambda *_: None\n"
         "cfg, cache = json.loads(sys.argv[1]), Path(sys.argv[2]); print('ready', flush=True)\n"
         "while not (cache / 'go').exists(): time.sleep(0.001)\n"
         "print({prepare_corpus(cfg, cache).digest for _ in range(3)})"

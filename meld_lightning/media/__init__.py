@@ -1,0 +1,10 @@
+"""Media: clip -> frames and waveform, decoded once and kept memory-mapped.
+
+Used by `prepare`, the datamodules and the report. Knows nothing of models.
+"""
+
+from meld_lightning.media.frames import read_frames
+from meld_lightning.media.store import Media, media_report, prepare_media, prepared_media
+from meld_lightning.media.waveform import read_waveform
+
+__all__ = ["Media", "media_report", "prepare_media", "prepared_media", "read_frames", "read_waveform"]

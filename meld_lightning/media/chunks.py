@@ -1,0 +1,123 @@
+"""A chunk: the decoded clips of some consecutive rows, in one file of frames and one of sound.
+
+Writes <folder>/<number>/{frames.npy, audio.npy, manifest.json last} by way of a folder under another name. Used by
+store.py, which keeps several of them.
+"""
+
+import hashlib
+import json
+import shutil
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meld_lightning.corpus.folders import whole_folder
+from meld_lightning.media.pool import Pool
+
+KINDS = ("frames", "audio")
+BLOCK = 1 << 24
+
+Entry = dict[str, Any]  # of one row: key and, by kind, {source, start, count, crc, reason}
+
+
+def write_chunk(target: Path, wanted: Sequence[dict[str, Any]], settings: dict[str, Any], pool: Pool) -> None:
+    """Decodes `wanted` ([{key, frames: path or None, audio: path or None}]) into the chunk `target`."""
+    with whole_folder(target) as fresh:
+        parts = fresh / "parts"
+        parts.mkdir()
+        jobs = [_job(row, parts / str(place), settings) for place, row in enumerate(wanted)]
+        known = [{kind: describe(row[kind]) for kind in KINDS} for row in wanted]  # before they are read
+        answers = {Path(job["out"]).name: answer for job, answer in pool.map(job for job in jobs if job["sources"])}
+        entries: list[Entry] = [{"key": row["key"]} for row in wanted]
+        for kind in KINDS:
+            found = [_found(row, kind, answers.get(str(place), {})) for place, row in enumerate(wanted)]
+            _gather(fresh / f"{kind}.npy", kind, settings, parts, found)
+            for entry, source, one in zip(entries, known, found, strict=True):
+                entry[kind] = {"source": source[kind], **one}
+        shutil.rmtree(parts)
+        (fresh / "manifest.json").write_text(json.dumps(entries))
+
+
+def read_chunk(folder: Path) -> list[Entry] | None:
+    """The entries of a chunk, or None where it is absent, cut short or not readable."""
+    try:
+        entries = json.loads((folder / "manifest.json").read_text())
+        return entries if isinstance(entries, list) else None
+    except (OSError, ValueError):
+        return None
+
+
+def is_whole(folder: Path, entries: Sequence[Entry]) -> bool:
+    """Whether every byte of the chunk's arrays is the one that was written."""
+    for kind in KINDS:
+        try:
+            array = np.load(folder / f"{kind}.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError):
+            return False
+        total = sum(entry[kind]["count"] for entry in entries)
+        if len(array) != total:
+            return False
+        if any(crc_of(array, entry[kind]) != entry[kind]["crc"] for entry in entries):
+            return False
+    return True
+
+
+def crc_of(array: np.ndarray, one: dict[str, Any]) -> int:
+    """CRC-32 of a row's part of a chunk's array."""
+    return zlib.crc32(np.ascontiguousarray(array[one["start"] : one["start"] + one["count"]]).data)
+
+
+def describe(path: str | None) -> dict[str, Any] | None:
+    """Size, time of change and sha256 of a clip; None where there is none."""
+    if path is None or not Path(path).is_file():
+        return None
+    stat = Path(path).stat()
+    with Path(path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": Path(path).name, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": digest}
+
+
+def is_unchanged(path: str | None, known: dict[str, Any] | None) -> bool:
+    """Size and time of change equal: unchanged. Only the time differs: the content decides, as after a copy."""
+    if path is None or not Path(path).is_file():
+        return known is None
+    if known is None or Path(path).stat().st_size != known["size"]:
+        return False
+    if Path(path).stat().st_mtime_ns == known["mtime_ns"]:
+        return True
+    found = describe(path)
+    return found is not None and found["sha256"] == known["sha256"]
+
+
+def _job(row: dict[str, Any], out: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    sources = {kind: row[kind] for kind in KINDS if row[kind] is not None and kind in settings["keep"]}
+    return {"out": str(out), "sources": sources, "settings": settings}
+
+
+def _found(row: dict[str, Any], kind: str, answer: dict[str, Any]) -> dict[str, Any]:
+    if kind in answer:
+        return dict(answer[kind])
+    return {"count": 0, "reason": "no file" if row[kind] is None else "not asked for (media.keep)"}
+
+
+def _gather(path: Path, kind: str, settings: dict[str, Any], parts: Path, found: list[dict[str, Any]]) -> None:
+    """Joins the workers' raw files to one array and notes where each row's part is and its CRC-32."""
+    size = settings["size"]
+    shape: tuple[int, ...] = (size, size, 3) if kind == "frames" else ()
+    dtype = np.uint8 if kind == "frames" else np.float32
+    with path.open("wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
+        total = sum(one["count"] for one in found)
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": (total, *shape)})
+        start = 0
+        for place, one in enumerate(found):
+            one |= {"start": start, "crc": 0}
+            start += one["count"]
+            if one["count"]:
+                with (parts / f"{place}.{kind}").open("rb") as part:
+                    while block := part.read(BLOCK):
+                        one["crc"] = zlib.crc32(block, one["crc"])
+                        file.write(block)

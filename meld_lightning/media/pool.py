@@ -1,0 +1,109 @@
+"""Decodes many clips in several processes, each clip under a time limit.
+
+Used by store.py. A worker that dies or takes too long is replaced; the clip it held gets that as its reason.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from meld_lightning.errors import UserError
+
+WORKER = (sys.executable, "-m", "meld_lightning.media.worker")
+
+Job = dict[str, Any]
+
+
+class _Worker:
+    """One process and the job it holds."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        self.job: Job | None = None
+        self.started = 0.0
+
+    def give(self, job: Job) -> None:
+        assert self.process.stdin
+        self.job, self.started = job, time.monotonic()
+        with contextlib.suppress(BrokenPipeError):  # it died already: its end of file says so
+            self.process.stdin.write(json.dumps(job).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+
+class Pool:
+    """At most `size` workers, started as they are needed and ended with the block."""
+
+    def __init__(self, size: int, timeout_s: float, command: Sequence[str] = WORKER) -> None:
+        self.size, self.timeout_s, self.command = size, timeout_s, command
+        self.selector = selectors.DefaultSelector()
+        self.idle: list[_Worker] = []
+        self.busy: list[_Worker] = []
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in [*self.idle, *self.busy]:
+            worker.end()
+        self.selector.close()
+
+    def map(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
+        """(job, answer) as they are done. A job is a JSON-able dict with `sources`; an answer is worker.decode's."""
+        waiting = list(jobs)[::-1]
+        while waiting or self.busy:
+            while waiting and (self.idle or len(self.busy) < self.size):
+                worker = self.idle.pop() if self.idle else self._start()
+                worker.give(waiting.pop())
+                self.busy.append(worker)
+            for key, _ in self.selector.select(timeout=0.2):
+                yield self._answer(key.data)
+            now = time.monotonic()
+            for worker in [one for one in self.busy if now - one.started > self.timeout_s]:
+                yield self._lost(worker, f"gave no result within {self.timeout_s:g} s (media.timeout_s)")
+
+    def _start(self) -> _Worker:
+        worker = _Worker(self.command)
+        assert worker.process.stdout
+        self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+        return worker
+
+    def _answer(self, worker: _Worker) -> tuple[Job, dict[str, Any]]:
+        assert worker.process.stdout
+        assert worker.job
+        line = worker.process.stdout.readline()
+        if not line.endswith(b"\n"):
+            code = worker.process.wait()
+            how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+            return self._lost(worker, f"its decoder crashed ({how})")
+        answer = json.loads(line)
+        if "refused" in answer:
+            raise UserError(answer["refused"])
+        self.busy.remove(worker)
+        self.idle.append(worker)
+        return worker.job, answer
+
+    def _lost(self, worker: _Worker, reason: str) -> tuple[Job, dict[str, Any]]:
+        assert worker.process.stdout
+        assert worker.job
+        self.busy.remove(worker)
+        self.selector.unregister(worker.process.stdout)
+        worker.end()
+        return worker.job, {kind: {"count": 0, "reason": reason} for kind in worker.job["sources"]}

@@ -1,0 +1,67 @@
+"""A process that decodes clips one by one, so that one which crashes or hangs its decoder costs itself alone.
+
+Reads a job a line from stdin (JSON), writes raw arrays beside each other in the job's folder and answers with a line.
+Started by pool.py as `python -m meld_lightning.media.worker`.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meld_lightning.errors import UserError
+from meld_lightning.media.decord_frames import iter_frames_decord
+from meld_lightning.media.errors import MediaError
+from meld_lightning.media.frames import iter_frames
+from meld_lightning.media.waveform import iter_waveform
+
+DECODERS: dict[str, Callable[[str, int, int], Iterable[np.ndarray]]] = {
+    "pyav": iter_frames,
+    "decord": iter_frames_decord,
+}
+
+
+def decode(job: dict[str, Any]) -> dict[str, Any]:
+    """Writes <out>.frames and <out>.audio; says how many frames and samples each holds, or the reason for none."""
+    settings, out = job["settings"], Path(job["out"])
+    answer: dict[str, Any] = {}
+    for kind, source in job["sources"].items():
+        if kind == "frames":
+            pieces = DECODERS[settings["decoder"]](source, settings["every"], settings["size"])
+        else:
+            pieces = iter_waveform(source, settings["rate"], settings["channels"])
+        try:
+            count = _write(pieces, out.with_name(f"{out.name}.{kind}"), kind)
+            answer[kind] = {"count": count, "reason": None if count else f"empty: not one {NOUNS[kind]}"}
+        except MediaError as error:
+            answer[kind] = {"count": 0, "reason": error.reason}
+    return answer
+
+
+NOUNS = {"frames": "frame", "audio": "sample"}
+
+
+def _write(pieces: Iterable[np.ndarray], path: Path, kind: str) -> int:
+    count = 0
+    with path.open("wb") as file:
+        for piece in pieces:
+            file.write(np.ascontiguousarray(piece).data)
+            count += 1 if kind == "frames" else len(piece)
+    return count
+
+
+def main() -> None:
+    """Answers jobs until stdin ends."""
+    for line in sys.stdin:
+        try:
+            answer = decode(json.loads(line))
+        except UserError as error:  # a decoder that is not installed: no clip's fault
+            answer = {"refused": str(error)}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
