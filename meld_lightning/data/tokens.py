@@ -1,13 +1,9 @@
 """Token ids of a corpus for one tokenizer, made once and kept memory-mapped.
 
-Writes cache/tokens/<key>/{ids,offsets,own}.npy with manifest.json last; the key holds all that the ids depend on.
+Writes cache/tokens/ (see arrays.py). Used by data/text.py.
 """
 
 import functools
-import hashlib
-import json
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -17,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from meld_lightning.arrays import Arrays, cached_arrays
 from meld_lightning.errors import UserError
 
-_ARRAYS = ("ids", "offsets", "own")
-WRITER_VERSION = 2  # raise it when the ids that this file writes change
+WRITER_VERSION = 3  # raise it when the ids that this file writes change
 
 
 @dataclass(frozen=True)
@@ -50,42 +46,11 @@ def cached_tokens(
         "digests": list(digests), "max_tokens": max_tokens, "context": context, "rows": len(table),
         "writer": WRITER_VERSION, "tokenizers": tokenizers.__version__, "transformers": transformers.__version__,
     }  # fmt: skip
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache / key
-    if not (folder / "manifest.json").is_file():
-        _write(folder, _tokenise(table, checkpoint, max_tokens, context), settings)
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        damaged = [name for name in _ARRAYS if _digest(folder / f"{name}.npy") != manifest["sha256"][name]]
-        if damaged:
-            raise UserError(f"{folder / damaged[0]}.npy: changed since it was written; delete {folder} and run again")
-        ids, offsets, own = (np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in _ARRAYS)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder}: token cache cannot be read ({error}); delete it and run again") from error
-    return Tokens(ids, np.asarray(offsets), np.asarray(own), manifest["pad"])
+    arrays = cached_arrays(cache, settings, lambda: _tokenise(table, checkpoint, max_tokens, context))
+    return Tokens(arrays["ids"], np.asarray(arrays["offsets"]), np.asarray(arrays["own"]), int(arrays["pad"]))
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _write(folder: Path, tokens: Tokens, settings: dict[str, Any]) -> None:
-    """Writes under a temporary name, manifest last, and renames: a reader sees all of it or none."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    temporary.mkdir(parents=True, exist_ok=True)
-    for name in _ARRAYS:
-        np.save(temporary / f"{name}.npy", getattr(tokens, name), allow_pickle=False)
-    digests = {name: _digest(temporary / f"{name}.npy") for name in _ARRAYS}
-    (temporary / "manifest.json").write_text(json.dumps({**settings, "pad": tokens.pad, "sha256": digests}, indent=1))
-    try:
-        temporary.replace(folder)
-    except OSError:
-        if not (folder / "manifest.json").is_file():  # somebody else's finished copy is as good as ours
-            raise
-        shutil.rmtree(temporary)
-
-
-def _tokenise(table: pd.DataFrame, checkpoint: Path, max_tokens: int, context: str) -> Tokens:
+def _tokenise(table: pd.DataFrame, checkpoint: Path, max_tokens: int, context: str) -> Arrays:
     from transformers import AutoConfig, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
@@ -109,7 +74,8 @@ def _tokenise(table: pd.DataFrame, checkpoint: Path, max_tokens: int, context: s
         rows, own = [row for row, _ in built], [span for _, span in built]
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     flat = np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(offsets[-1]))
-    return Tokens(flat, offsets, np.asarray(own, dtype=np.int32).reshape(-1, 2), int(tokenizer.pad_token_id))
+    spans = np.asarray(own, dtype=np.int32).reshape(-1, 2)
+    return {"ids": flat, "offsets": offsets, "own": spans, "pad": np.asarray(tokenizer.pad_token_id)}
 
 
 def _position_limit(config: Any) -> int:

@@ -73,7 +73,9 @@ class Classifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.class_weights_C: torch.Tensor
+        self.prior_C: torch.Tensor  # logits of an utterance that lacks the modality: train's own shares, add-one
         self.register_buffer("class_weights_C", class_weights(train_counts, weighting), persistent=False)
+        self.register_buffer("prior_C", torch.log(torch.tensor(train_counts + 1.0)), persistent=False)
         self.label_smoothing, self.gradient_clip, self.seed = label_smoothing, gradient_clip, seed
         self.make_optimizer, self.scheduler, self.total_steps = optimizer, scheduler, total_steps
         self.fit_loss = torch.zeros(2)  # this epoch's weighted loss and weight so far, this rank's share
@@ -85,22 +87,31 @@ class Classifier(pl.LightningModule):
         raise TypeError(f"{type(self).__name__} defines no forward")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(np.random.SeedSequence([self.seed, self.global_step, self.global_rank]).generate_state(1)[0])
+        own = np.random.SeedSequence([self.seed, self.global_step, self.global_rank]).generate_state(1)[0]
+        torch.manual_seed(own)
+        np.random.seed(own)  # transformers draws the masks of SpecAugment from numpy
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         """Weighted cross-entropy over the global batch: DDP averages ranks, so each scales its share by their count."""
-        logits_NC = self(batch).float()
-        losses_N = functional.cross_entropy(
-            logits_NC,
-            batch.labels_N,
-            weight=self.class_weights_C,
-            label_smoothing=self.label_smoothing,
-            reduction="none",
-        )
+        losses_N = self.losses(batch)
         total = (losses_N * batch.owned_N).sum()
         weights_N = self.class_weights_C[batch.labels_N] * batch.owned_N
         self.fit_loss = self.fit_loss.to(self.device) + torch.stack([total.detach(), weights_N.sum()])
         return total * self.trainer.world_size / self.class_weights_C[batch.labels_G].sum()
+
+    def losses(self, batch: Any) -> torch.Tensor:
+        """Each utterance's loss (N,), weighted by its class."""
+        return self.cross_entropy(self(batch).float(), batch.labels_N)
+
+    def cross_entropy(self, logits_NC: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+        """Weighted and smoothed as configured (N,)."""
+        return functional.cross_entropy(
+            logits_NC,
+            labels_N,
+            weight=self.class_weights_C,
+            label_smoothing=self.label_smoothing,
+            reduction="none",
+        )
 
     def epoch_fit_loss(self) -> float:
         """Mean training loss of the epoch over all ranks; starts the next epoch's sum."""
@@ -125,7 +136,7 @@ class Classifier(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Metrics of the whole split, the same on every rank, each utterance counted once."""
-        _, labels, logits = gathered(self._scored, self.trainer.world_size)
+        _, labels, logits = self.completed(self._scored, "val", getattr(self.trainer, "datamodule", None))
         self._scored = []
         if not np.isfinite(logits).all():
             raise UserError(
@@ -133,6 +144,16 @@ class Classifier(pl.LightningModule):
                 " or raise scheduler.warmup"
             )
         self.val_metrics = scores(labels, logits)
+
+    def completed(self, scored: list[Scored], split: str, datamodule: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows (N,), labels (N,) and logits (N, C) of a split, ordered by row: all ranks' batches, and for rows
+        that lack the modality the prior of train, so that they stay in the denominator."""
+        rows, labels, logits = gathered(scored, self.trainer.world_size, len(self.prior_C))
+        absent = datamodule.absent(split)
+        rows, order = np.sort(np.concatenate([rows, absent])), np.argsort(np.concatenate([rows, absent]))
+        labels = np.concatenate([labels, datamodule.labels_N[absent]])[order]
+        prior_C = torch.log_softmax(self.prior_C.cpu(), 0).numpy()
+        return rows, labels, np.concatenate([logits, np.tile(prior_C, (len(absent), 1))])[order]
 
     def configure_optimizers(self) -> Any:
         """Weight decay for matrices only (biases and norms are left alone, as in the original BERT recipe)."""
@@ -167,14 +188,15 @@ class Classifier(pl.LightningModule):
         return torch.stack(parts)
 
 
-def gathered(scored: list[Scored], world_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def gathered(scored: list[Scored], world_size: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows (N,), labels (N,) and logits (N, C) of all ranks' batches, ordered by row."""
-    mine = tuple(torch.cat(part).numpy() for part in zip(*scored, strict=True)) if scored else None
+    none = Scored(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, classes))
+    mine = tuple(torch.cat(part).numpy() for part in zip(none, *scored, strict=True))
     parts: list[Any] = [mine]
     if world_size > 1:
         parts = [None] * world_size
         torch.distributed.all_gather_object(parts, mine)
-    rows, labels, logits = (np.concatenate([part[field] for part in parts if part is not None]) for field in range(3))
+    rows, labels, logits = (np.concatenate([part[field] for part in parts]) for field in range(3))
     order = np.argsort(rows)
     return rows[order], labels[order], logits[order]
 

@@ -1,0 +1,59 @@
+"""Audio: waveforms of the decoded clips, in batches of similar length.
+
+Reads the media cache. Used by training. Axes: N utterances of a batch, T samples, G utterances of the global batch.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared, Sources
+from meld_lightning.media import Media
+
+
+class AudioBatch(NamedTuple):
+    """Waveforms padded with zeros to the batch's longest; a model reads only each one's own samples."""
+
+    wave_NT: torch.Tensor
+    samples_N: torch.Tensor
+    labels_N: torch.Tensor
+    rows_N: torch.Tensor
+    owned_N: torch.Tensor
+    labels_G: torch.Tensor
+
+
+class AudioDataModule(CorpusDataModule):
+    """Batches of waveforms.
+
+    Args:
+        max_seconds: a longer clip is cut: MELD's longest is 305 s, and 99 of 100 are under 12.
+        batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
+    """
+
+    def __init__(
+        self, batch_size: int, max_seconds: float, sampling: Sampling, *, sources: Sources, **loading: Any
+    ) -> None:
+        self.media = decoded(sources)
+        self.longest = int(max_seconds * self.media.settings["rate"])
+        super().__init__(
+            sources=sources,
+            lengths_N=np.minimum(self.media.samples, self.longest),
+            present_N=self.media.samples > 0,
+            batch_size=batch_size,
+            sampling=sampling,
+            **loading,
+        )
+
+    def batch(self, rows: np.ndarray, shared: Shared) -> AudioBatch:
+        lengths = self.lengths_N[rows]
+        wave = np.zeros((len(rows), int(lengths.max())), dtype=np.float32)
+        for line, row in enumerate(rows):
+            wave[line, : lengths[line]] = self.media.waveform(int(row))[: lengths[line]]
+        return AudioBatch(torch.from_numpy(wave), torch.from_numpy(lengths), **shared._asdict())
+
+
+def decoded(sources: Sources) -> Media:
+    """The clips of `sources`, which a datamodule of sound or pictures was given."""
+    assert sources.media is not None
+    return sources.media

@@ -1,0 +1,216 @@
+"""Audio: a pretrained speech encoder fine-tuned or probed, an existing emotion checkpoint as it is, and MFCCs.
+
+Used by training with batches of data/audio.py and data/audio_features.py.
+
+Axes: N utterances, T samples, F frames, H hidden units, L layers, D pooled features, C classes.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
+
+from meld_lightning.data.audio import AudioBatch
+from meld_lightning.data.audio_features import AudioFeaturesBatch
+from meld_lightning.encoders.speech import RATE, SpeechEncoder, Trained, extracted, pooled
+from meld_lightning.errors import UserError, near_miss
+from meld_lightning.models.classifier import Classifier, ClassWeights
+
+Pooling = Literal["mean", "mean_std", "attentive"]
+NEVER = 1e-12  # the probability of a label that a checkpoint does not know: its logarithm is finite
+SHORTEST = 1600  # samples: a tenth of a second; a shorter clip is padded with silence up to it
+
+
+class AudioClassifier(Classifier):
+    """Speech encoder and head, laid out as transformers' Wav2Vec2ForSequenceClassification: project, pool, classify.
+
+    Args:
+        name: what the run is called.
+        checkpoint: folder that from_pretrained loads: wav2vec2, HuBERT, WavLM, Whisper.
+        train: `all`; `transformer`, which leaves the convolutions below it frozen; `head`.
+        pooling: `mean` over the clip's frames, `mean_std`, or `attentive`, whose weights are learnt.
+        layer_weights: whether the head reads a learnt mixture of all layers rather than the last.
+        spec_augment: whether frames are masked in training, as the checkpoint's config says.
+        projection: width of the head.
+        dropout: rate before the projection and the last layer.
+        labels, class_weights, label_smoothing, and the rest of `training`: see Classifier.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        checkpoint: str | Path,
+        train: Trained,
+        pooling: Pooling,
+        layer_weights: bool,
+        spec_augment: bool,
+        projection: int,
+        dropout: float,
+        class_weights: ClassWeights,
+        label_smoothing: float,
+        *,
+        labels: tuple[str, ...],
+        **training: Any,
+    ) -> None:
+        super().__init__(weighting=class_weights, label_smoothing=label_smoothing, **training)
+        torch.manual_seed(self.seed)  # the head's weights
+        self.encoder = SpeechEncoder(checkpoint, train, spec_augment)
+        self.pooling = pooling
+        self.mixture_L = nn.Parameter(torch.zeros(self.encoder.depth)) if layer_weights else None
+        self.dropout = nn.Dropout(dropout)
+        self.projector = nn.Linear(self.encoder.hidden_size, projection)
+        self.attention = nn.Linear(projection, 1) if pooling == "attentive" else None
+        self.classifier = nn.Linear(projection * (2 if pooling == "mean_std" else 1), len(labels))
+        self.train()
+
+    def forward(self, batch: AudioBatch) -> torch.Tensor:
+        """Logits (N, C)."""
+        hidden_LNFH, mask_NF = self.encoder(batch.wave_NT, batch.samples_N, every_layer=self.mixture_L is not None)
+        if self.mixture_L is None:
+            hidden_NFH = hidden_LNFH[-1]
+        else:
+            hidden_NFH = torch.einsum("l,lnfh->nfh", torch.softmax(self.mixture_L, 0), hidden_LNFH)
+        projected_NFH = self.projector(self.dropout(hidden_NFH))
+        if self.attention is None:
+            return self.classifier(self.dropout(pooled(projected_NFH, mask_NF, self.pooling == "mean_std")))
+        weight_NF1 = self.attention(torch.tanh(projected_NFH)).masked_fill(~mask_NF.unsqueeze(-1), float("-inf"))
+        return self.classifier(self.dropout((torch.softmax(weight_NF1, 1) * projected_NFH).sum(1)))
+
+
+class AudioProbe(Classifier):
+    """A head on the pooled layers of a frozen speech encoder, which the datamodule caches.
+
+    Args:
+        name, checkpoint: as AudioClassifier; the datamodule reads the checkpoint.
+        layers: which of the encoder's hidden states are read, 0 being what enters its first layer; None is all.
+        layer_weights: a learnt mixture of these layers; else all of them side by side.
+        dropout: rate on the features, standardised over train.
+        labels, class_weights, label_smoothing, and the rest of `training`: see Classifier.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        checkpoint: str | Path,
+        layers: list | None,
+        layer_weights: bool,
+        dropout: float,
+        class_weights: ClassWeights,
+        label_smoothing: float,
+        *,
+        labels: tuple[str, ...],
+        **training: Any,
+    ) -> None:
+        super().__init__(weighting=class_weights, label_smoothing=label_smoothing, **training)
+        torch.manual_seed(self.seed)
+        config = AutoConfig.from_pretrained(checkpoint)
+        depth, width = int(config.num_hidden_layers) + 1, 2 * int(config.hidden_size)
+        self.layers = list(range(depth)) if layers is None else [int(layer) for layer in layers]
+        if not self.layers or not all(0 <= layer < depth for layer in self.layers):
+            raise UserError(f"model.layers={self.layers}: expected some of 0 to {depth - 1}")
+        self.mixture_L = nn.Parameter(torch.zeros(len(self.layers))) if layer_weights else None
+        self.standardise = nn.BatchNorm1d(len(self.layers) * width, affine=False)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(width * (1 if layer_weights else len(self.layers)), len(labels))
+
+    def forward(self, batch: AudioFeaturesBatch) -> torch.Tensor:
+        """Logits (N, C)."""
+        rows_N = torch.arange(len(batch.rows_N), device=self.device)
+        speed_N = (
+            torch.randint_like(rows_N, batch.features_NSLD.shape[1]) if self.training else torch.zeros_like(rows_N)
+        )
+        features_NLD = batch.features_NSLD[rows_N, speed_N][:, self.layers]
+        features_NLD = self.standardise(features_NLD.flatten(1)).view_as(features_NLD)
+        if self.mixture_L is None:
+            return self.classifier(self.dropout(features_NLD.flatten(1)))
+        return self.classifier(self.dropout(torch.einsum("l,nld->nd", torch.softmax(self.mixture_L, 0), features_NLD)))
+
+
+class SpeechCheckpoint(Classifier):
+    """An existing emotion checkpoint scored as it is, each clip alone; nothing is fitted.
+
+    Args:
+        checkpoint: folder of a model that AutoModelForAudioClassification loads.
+        label_map: the checkpoint's label -> the corpus's. A corpus label without one is never predicted.
+    """
+
+    def __init__(
+        self, name: str, checkpoint: str | Path, label_map: dict[str, str], *, labels: tuple[str, ...], **training: Any
+    ) -> None:
+        super().__init__(weighting="none", label_smoothing=0.0, **training)
+        self.extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
+        self.model = AutoModelForAudioClassification.from_pretrained(checkpoint, dtype=torch.float32)
+        self.model.requires_grad_(False)
+        known = {str(label): int(index) for label, index in self.model.config.label2id.items()}
+        for theirs, ours in label_map.items():
+            if theirs not in known:
+                raise UserError(f"model.label_map.{theirs}: the checkpoint has no such label{near_miss(theirs, known)}")
+            if ours not in labels:
+                raise UserError(f"model.label_map.{theirs}={ours}: no label of the corpus{near_miss(ours, labels)}")
+        self.columns = [(known[theirs], labels.index(ours)) for theirs, ours in label_map.items()]
+        self.classes = len(labels)
+
+    def forward(self, batch: AudioBatch) -> torch.Tensor:
+        """Logits (N, C): log-probabilities of the checkpoint, those of one label added up."""
+        rows = []
+        for wave_T, count in zip(batch.wave_NT, batch.samples_N.tolist(), strict=True):
+            clip_T = nn.functional.pad(wave_T[:count], (0, max(0, SHORTEST - count)))
+            inputs = extracted(self.extractor, clip_T).to(self.device)
+            chances_K = torch.softmax(self.model(**inputs).logits[0].float(), 0)
+            chances_C = torch.zeros(self.classes, device=self.device)
+            for theirs, ours in self.columns:
+                chances_C[ours] += chances_K[theirs]
+            rows.append(torch.log(chances_C.clamp_min(NEVER)))
+        return torch.stack(rows)
+
+
+class MfccClassifier(Classifier):
+    """The light baseline: MFCCs and their slopes, averaged over the clip, through one hidden layer.
+
+    Args:
+        coefficients: MFCCs a frame (windows of 25 ms every 10 ms, 64 mel bands).
+        hidden: width of the hidden layer.
+        dropout: rate on it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        coefficients: int,
+        hidden: int,
+        dropout: float,
+        class_weights: ClassWeights,
+        label_smoothing: float,
+        *,
+        labels: tuple[str, ...],
+        **training: Any,
+    ) -> None:
+        super().__init__(weighting=class_weights, label_smoothing=label_smoothing, **training)
+        torch.manual_seed(self.seed)
+        from torchaudio.transforms import MFCC, ComputeDeltas
+
+        options = {"n_fft": 400, "win_length": 400, "hop_length": 160, "n_mels": 64, "center": True}
+        self.mfcc, self.slopes = MFCC(RATE, coefficients, melkwargs=options), ComputeDeltas()
+        self._known: dict[int, torch.Tensor] = {}  # by row of the corpus: they are the same in every epoch
+        self.head = nn.Sequential(
+            nn.BatchNorm1d(4 * coefficients), nn.Linear(4 * coefficients, hidden), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(hidden, len(labels)),
+        )  # fmt: skip
+
+    def forward(self, batch: AudioBatch) -> torch.Tensor:
+        """Logits (N, C)."""
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            clips = zip(batch.rows_N.tolist(), batch.wave_NT, batch.samples_N.tolist(), strict=True)
+            for row, wave_T, count in clips:
+                if row not in self._known:
+                    self._known[row] = self._features(wave_T[:count])
+            features_ND = torch.stack([self._known[row] for row in batch.rows_N.tolist()])
+        return self.head(features_ND)
+
+    def _features(self, clip_T: torch.Tensor) -> torch.Tensor:
+        """Mean and deviation of MFCCs and slopes (D,)."""
+        cepstra_DF = self.mfcc(nn.functional.pad(clip_T, (0, max(0, SHORTEST - len(clip_T)))))
+        both_DF = torch.cat([cepstra_DF, self.slopes(cepstra_DF)])
+        return torch.cat([both_DF.mean(1), both_DF.std(1)])
