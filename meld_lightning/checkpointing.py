@@ -129,6 +129,13 @@ class RunCheckpoints(pl.Callback):
         if self._agreed(trainer)[1]:
             self._leave(trainer, pl_module)
 
+    def scored_only(self, val: dict[str, Any]) -> None:
+        """Notes the one score of a model that nothing is fitted of, as its epoch 0."""
+        self.best = {"epoch": 0, "step": 0, "value": val[self.metric]}
+        figures = {f"val/{name}": value for name, value in val.items() if isinstance(value, float)}
+        self.history = [{"epoch": 0, "step": 0, **figures}]
+        _write_csv(self.folder / "metrics.csv", self.history)
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.stop.deferred = False
 

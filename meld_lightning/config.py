@@ -38,6 +38,21 @@ class CorpusNode:
     split: Literal["speaker", "dialogue", "row"] | None
     folds: int
     fold: int
+    test: str | None
+
+
+@dataclass
+class MediaNode:
+    """conf/media/."""
+
+    keep: list
+    every: int
+    size: int
+    rate: int
+    channels: Literal["center", "mean"]
+    decoder: Literal["pyav", "decord"]
+    timeout_s: float
+    processes: int
 
 
 @dataclass
@@ -85,6 +100,7 @@ class Common:
 
     paths: Paths
     corpus: CorpusNode
+    media: MediaNode
     checkpoints: dict
     numerics: Numerics
     machine: Machine
@@ -109,6 +125,25 @@ class Train(Common):
 
 
 @dataclass
+class Fuse(Common):
+    """conf/fuse.yaml."""
+
+    fusion: Any
+    runs: dict
+    modalities: list | None
+    folds: int
+    monitor: str
+    seed: int
+
+
+@dataclass
+class Prepare(Common):
+    """conf/prepare.yaml."""
+
+    shard: int
+
+
+@dataclass
 class Tables(Common):
     """Nodes of `reproduce` and `report`."""
 
@@ -119,6 +154,11 @@ class Tables(Common):
 RANGES: dict[str, tuple[float, float | None]] = {
     "corpus.folds": (2, None),
     "corpus.fold": (0, None),
+    "media.every": (1, None),
+    "media.size": (8, None),
+    "media.rate": (1000, None),
+    "media.timeout_s": (0.01, None),
+    "media.processes": (0, None),
     "numerics.world_size": (1, None),
     "numerics.threads": (1, 1024),
     "machine.workers": (0, None),
@@ -129,6 +169,9 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "optimizer.lr": (0, None),
     "optimizer.weight_decay": (0, None),
     "scheduler.warmup": (0, 1),
+    "folds": (2, None),
+    "shard": (0, 1023),
+    "fusion.steps": (1, None),
     "seed": (0, 2**32 - 1),
     "epochs": (1, None),
     "gradient_clip": (0, None),

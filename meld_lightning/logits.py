@@ -1,7 +1,8 @@
 """Logits: what a run leaves for others. One row per utterance, joined by key, never by order.
 
 Columns: key, label (the true label's name), unit (what an interval resamples: the dialogue, else the speaker, else the
-utterance), then one float32 column per label. Written by training, read by fusion and the report.
+utterance), present (False where the modality is missing and the logits are the prior of train), then one float32 column
+per label. Written by training, read by fusion and the report.
 """
 
 import os
@@ -13,11 +14,11 @@ import pandas as pd
 
 from meld_lightning.errors import UserError
 
-FIXED = ["key", "label", "unit"]
+FIXED = ["key", "label", "unit", "present"]
 
 
 def write_logits(path: Path, table: pd.DataFrame, logits: np.ndarray, labels: Sequence[str]) -> None:
-    """Writes `logits` (N, C) beside key, label (an index into `labels`) and unit of `table` (N rows), atomically."""
+    """Writes `logits` (N, C) beside key, label (an index into `labels`), unit and present of `table`, atomically."""
     frame = table[FIXED].reset_index(drop=True)
     frame["label"] = [labels[index] for index in frame["label"]]
     for column, label in enumerate(labels):
@@ -36,6 +37,8 @@ def read_logits(path: Path, labels: Sequence[str]) -> pd.DataFrame:
         raise UserError(f"{path}: missing; delete the run's folder and run it again") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}); delete the run's folder and run it again") from error
+    if "present" not in frame.columns:  # a run of text from before there was any other modality
+        frame.insert(FIXED.index("present"), "present", True)
     if list(frame.columns) != [*FIXED, *labels]:
         raise UserError(f"{path}: columns {list(frame.columns)}, expected {[*FIXED, *labels]}")
     if frame["key"].duplicated().any():

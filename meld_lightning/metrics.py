@@ -12,7 +12,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-METRICS = ("accuracy", "weighted_f1", "macro_f1", "weighted_precision", "weighted_recall")
+METRICS = (
+    "accuracy",
+    "weighted_f1",
+    "macro_f1",
+    "weighted_precision",
+    "weighted_recall",
+    "macro_precision",
+    "macro_recall",
+)
 
 Floats = NDArray[np.float64]
 
@@ -47,21 +55,31 @@ def from_confusion(confusion: ArrayLike) -> dict[str, Floats]:
     if (total == 0).any():
         raise ValueError("no utterance to score: a confusion matrix is all zeros")
     weight = true / total[..., None]
-    f1 = _ratio(2 * hits, true + predicted)
-    present = (true + predicted) > 0
+    f1, precision, recall = _ratio(2 * hits, true + predicted), _ratio(hits, predicted), _ratio(hits, true)
+    present = ((true + predicted) > 0).sum(-1)
     return {
         "accuracy": hits.sum(-1) / total,
         "weighted_f1": (weight * f1).sum(-1),
-        "macro_f1": f1.sum(-1) / present.sum(-1),
-        "weighted_precision": (weight * _ratio(hits, predicted)).sum(-1),
-        "weighted_recall": (weight * _ratio(hits, true)).sum(-1),
+        "macro_f1": f1.sum(-1) / present,
+        "weighted_precision": (weight * precision).sum(-1),
+        "weighted_recall": (weight * recall).sum(-1),
+        "macro_precision": precision.sum(-1) / present,
+        "macro_recall": recall.sum(-1) / present,
     }
 
 
-def per_class_f1(confusion: ArrayLike) -> Floats:
-    """F1 of each class: confusion (..., K, K) -> (..., K); 0 for a class absent from truth and prediction."""
+def by_class(confusion: ArrayLike) -> dict[str, Floats]:
+    """Precision, recall, F1 and support of each class: confusion (..., K, K) -> (..., K) each.
+
+    0 for a class without predictions, or absent from truth.
+    """
     hits, true, predicted = _margins(np.asarray(confusion, dtype=np.float64))
-    return _ratio(2 * hits, true + predicted)
+    return {
+        "precision": _ratio(hits, predicted),
+        "recall": _ratio(hits, true),
+        "f1": _ratio(2 * hits, true + predicted),
+        "support": true,
+    }
 
 
 def _margins(counts: Floats) -> tuple[Floats, Floats, Floats]:

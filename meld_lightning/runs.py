@@ -6,6 +6,7 @@ Used by training (which writes them), the launchers (which skip finished ones) a
 Imports neither torch nor Lightning.
 """
 
+import csv
 import functools
 import hashlib
 import json
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
 
     from meld_lightning.checkpoints import Checkpoint
     from meld_lightning.corpus import Corpus
+    from meld_lightning.media import Media
 
 RESULT_VERSION = 1  # raise it when the same config and data would now give another result
 
 # What never changes a result: where things lie, on what they run, who watches, and which report asks.
-NOT_HASHED = ("hydra", "machine", "logger", "paths", "study", "table", "checkpoints")
+NOT_HASHED = ("hydra", "machine", "logger", "paths", "study", "table", "checkpoints", "media", "runs")
+MEDIA_NOT_HASHED = ("keep", "processes", "timeout_s")
+DECODED = {"audio": "audio", "video": "frames"}  # what of its clips a modality reads
 
 
 @dataclass(frozen=True)
@@ -80,31 +84,61 @@ def find_run(identity: Identity) -> Run | None:
     """The finished run, if there is one; raises UserError if something of it was lost."""
     if not (identity.folder / "result.json").is_file():
         return None
-    for split in ("train", "val", "test"):
+    run = load_run(identity.folder)
+    for split in run.result["metrics"]:
         if not (identity.folder / "logits" / f"{split}.parquet").is_file():
             raise UserError(f"{identity.folder}: logits/{split}.parquet is gone; delete that folder and run it again")
-    return load_run(identity.folder)
+    return run
 
 
-def inputs(cfg: DictConfig) -> "tuple[Corpus, Checkpoint]":
-    """The prepared corpus and checkpoint that `cfg` names; UserError if `prepare` has not been run."""
+class Inputs(NamedTuple):
+    """What a run reads, as `prepare` left it; None for what it does not read."""
+
+    corpus: "Corpus"
+    media: "Media | None"
+    checkpoint: "Checkpoint | None"
+
+    def digests(self, modality: str) -> dict[str, str]:
+        """What the data and weights are, whatever they are called."""
+        found = {"corpus": self.corpus.digest}
+        if self.checkpoint is not None:
+            found["checkpoint"] = self.checkpoint.digest
+        if self.media is not None:
+            found["media"] = self.media.digest(DECODED.get(modality, "all"))
+        return found
+
+
+def inputs(cfg: DictConfig) -> Inputs:
+    """The prepared corpus, clips and checkpoint that `cfg` names; UserError if `prepare` has not been run."""
     from meld_lightning.checkpoints import prepared_checkpoint
     from meld_lightning.corpus import prepared_corpus
 
-    cache = Path(cfg.paths.cache)
-    if cfg.model.checkpoint is None:
+    cache, checkpoint, media = Path(cfg.paths.cache), None, None
+    if "checkpoint" in cfg.model and cfg.model.checkpoint is None:
         raise UserError(f"model={cfg.model.name}: this choice of checkpoints= has none for it; choose another")
-    return prepared_corpus(cfg.corpus, cache), prepared_checkpoint(str(cfg.model.checkpoint), cache)
+    corpus = prepared_corpus(cfg.corpus, cache)
+    if modality_of(cfg) != "text":
+        from meld_lightning.media import prepared_media
+
+        settings: Any = OmegaConf.to_container(cfg.media, resolve=True)
+        media = prepared_media(corpus.table, corpus.name, settings, cache)
+    if "checkpoint" in cfg.model:
+        checkpoint = prepared_checkpoint(str(cfg.model.checkpoint), cache)
+    return Inputs(corpus, media, checkpoint)
+
+
+def modality_of(cfg: DictConfig) -> str:
+    """text, audio or video: the first word of the datamodule's file."""
+    return str(cfg.data._target_).rsplit(".", 2)[-2].split("_")[0]
 
 
 def identify(cfg: DictConfig, digests: dict[str, str] | None = None) -> Identity:
     """The identity of the run that `cfg` (conf/train.yaml, composed) describes."""
+    modality = modality_of(cfg)
     if digests is None:
-        corpus, checkpoint = inputs(cfg)
-        digests = {"corpus": corpus.digest, "checkpoint": checkpoint.digest}
+        digests = inputs(cfg).digests(modality)
     config = hashed_config(cfg)
     config_hash = sha(config)
-    modality = str(cfg.data._target_).rsplit(".", 2)[-2]
     whole = sha({"config": config_hash, "digests": digests})
     folder = Path(cfg.paths.runs) / f"{modality}-{cfg.model.name}" / whole
     return Identity(whole, config_hash, folder, digests, config)
@@ -119,8 +153,15 @@ def hashed_config(cfg: DictConfig) -> dict[str, Any]:
         raise UserError(f"config key '{key}' has no value: give it as {key}=...") from error
     assert isinstance(plain, dict)
     kept = {str(key): value for key, value in plain.items() if key not in NOT_HASHED}
+    test = kept["corpus"].pop("test", None)
     kept["corpus"] = {key: value for key, value in kept["corpus"].items() if key not in ("root", "layout")}
+    if test is not None:  # tells two runs of one study apart, one of them with a test of its own
+        kept["corpus"]["test"] = Path(test).name
+    if "model" not in kept:  # a fusion
+        return {**kept, "result_version": RESULT_VERSION}
     kept["model"] = {key: value for key, value in kept["model"].items() if key != "checkpoint"}
+    if modality_of(cfg) != "text":  # which no clip touches
+        kept["media"] = {key: value for key, value in plain["media"].items() if key not in MEDIA_NOT_HASHED}
     kept["result_version"] = RESULT_VERSION
     return kept
 
@@ -151,12 +192,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def keep_evidence(run: Run, folder: Path) -> None:
-    """A small copy of `run` in folder/<hash>: result, metrics, config without paths, logits of val and test."""
+    """A small copy of `run` in folder/<hash>: result, metrics, config without paths, logits of val and test; of a
+    fusion also what each modality predicted."""
     target = folder / run.result["hash"]
     temporary = folder / f".{run.result['hash']}.{os.getpid()}"
     (temporary / "logits").mkdir(parents=True, exist_ok=True)
     config = {**hashed_config(run.config), "checkpoint": run.result["checkpoint"]}
     OmegaConf.save(OmegaConf.create(config), temporary / "config.yaml")
+    if (run.folder / "fusion.json").is_file():
+        shutil.copyfile(run.folder / "fusion.json", temporary / "fusion.json")
+        _without_text(run.folder / "predictions.csv", temporary / "predictions.csv")
     for split in ("val", "test"):
         shutil.copyfile(run.folder / "logits" / f"{split}.parquet", temporary / "logits" / f"{split}.parquet")
     shutil.copyfile(run.folder / "metrics.csv", temporary / "metrics.csv")
@@ -164,6 +209,16 @@ def keep_evidence(run: Run, folder: Path) -> None:
     if target.exists():
         shutil.rmtree(target)
     temporary.replace(target)
+
+
+def _without_text(source: Path, target: Path) -> None:
+    """predictions.csv but for what a corpus's licence may forbid to hand on."""
+    with source.open(newline="", encoding="utf-8") as read, target.open("w", newline="", encoding="utf-8") as written:
+        rows = csv.DictReader(read)
+        columns = [name for name in rows.fieldnames or () if name not in ("text", "speaker")]
+        writer = csv.DictWriter(written, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 @functools.cache

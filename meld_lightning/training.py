@@ -27,11 +27,13 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from meld_lightning import config, metrics
 from meld_lightning.checkpointing import RunCheckpoints, StopRequest
 from meld_lightning.corpus import SPLITS
+from meld_lightning.data.datamodule import CorpusDataModule, Sources
 from meld_lightning.errors import UserError, near_miss
 from meld_lightning.logits import write_logits
-from meld_lightning.models.classifier import Classifier, gathered, scores
+from meld_lightning.models.classifier import Classifier
 from meld_lightning.ranks import start_ranks
-from meld_lightning.runs import Identity, Run, claimed, find_run, git_commit, identify, inputs, load_run, write_json
+from meld_lightning.recording import labelled, predictions, provenance, split_metrics, write_predictions
+from meld_lightning.runs import Identity, Run, claimed, find_run, identify, inputs, load_run, write_json
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -86,59 +88,82 @@ def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest) -> No
         raise UserError(f"{resume}: damaged; delete it and the run starts over")
     if resume and trainer.is_global_zero:
         print(f"{identity.folder}: going on from its last checkpoint", flush=True)
-    trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
-    best = torch.load(callback.best_ckpt, weights_only=True, map_location="cpu")["state_dict"]
-    last = {name: value.cpu() for name, value in module.state_dict().items()}
-    module.load_state_dict(best)
-    by_split, predictions = {}, []
+    fitted = any(parameter.requires_grad for parameter in module.parameters())
+    last: dict[str, torch.Tensor] = {}
+    if fitted:
+        _check_train(datamodule, labels)
+        trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
+        best = torch.load(callback.best_ckpt, weights_only=True, map_location="cpu")["state_dict"]
+        last = {name: value.cpu() for name, value in module.state_dict().items()}
+        module.load_state_dict(best)
+    by_split, frames = {}, []
     for split in SPLITS:
-        scored = trainer.predict(module, datamodule.scoring_dataloader(split))
-        rows, true, logits = gathered(scored, trainer.world_size)  # type: ignore[arg-type]
+        scored = trainer.predict(module, datamodule.scoring_dataloader(split)) if len(datamodule.rows(split)) else []
+        rows, true, logits = module.completed(scored, split, datamodule)  # type: ignore[arg-type]
         if len(rows) != (table["split"] == split).sum():
             raise UserError(
                 f"{identity.folder}: {len(rows)} utterances of {split} scored, some are missing; run it again"
             )
         if trainer.is_global_zero:
             write_logits(identity.folder / "logits" / f"{split}.parquet", table.iloc[rows], logits, labels)
-            by_split[split] = _metrics(true, logits, labels)
-            predictions.append(_predictions(table.iloc[rows], logits, labels))
+            by_split[split] = split_metrics(true, logits, labels)
+            frames.append(predictions(table.iloc[rows], logits, labels))
     if trainer.is_global_zero:
-        _write_predictions(identity.folder, pd.concat(predictions))
-        _check_chosen(identity.folder, callback, by_split["val"])
-        write_json(identity.folder / "result.json", _result(cfg, identity, callback, by_split, labels, table, trainer))
-        slim = callback.last_ckpt.with_name("slim.tmp")  # nothing resumes a finished run: its weights are enough
-        torch.save({"state_dict": last}, slim)
-        slim.replace(callback.last_ckpt)
+        write_predictions(identity.folder, pd.concat(frames))
+        if fitted:
+            _check_chosen(identity.folder, callback, by_split["val"])
+        else:
+            callback.scored_only(by_split["val"])
+        known = provenance(cfg, identity, table, labels, trainer.strategy.root_device)
+        write_json(identity.folder / "result.json", _result(cfg, callback, by_split, known))
+        if fitted:
+            slim = callback.last_ckpt.with_name("slim.tmp")  # nothing resumes a finished run: its weights are enough
+            torch.save({"state_dict": last}, slim)
+            slim.replace(callback.last_ckpt)
 
 
-def build(cfg: DictConfig) -> tuple[pd.DataFrame, tuple[str, ...], Any, Classifier]:
-    """Corpus table (with `label` and `unit`), label names, datamodule and module of `cfg`, on this process's rank."""
-    corpus, checkpoint = inputs(cfg)
-    labels = corpus.labels(cfg.target)
-    table = corpus.table.reset_index(drop=True)
-    table["label"] = pd.Categorical(table[cfg.target], categories=list(labels)).codes.astype(np.int64)
-    for split in SPLITS:
-        if not (table["split"] == split).any():
-            raise UserError(
-                f"corpus {corpus.name}: no utterance in split {split}; all of {', '.join(SPLITS)} are needed"
-            )
-    if (table["label"] < 0).any():
-        row = table[table["label"] < 0].iloc[0]
-        raise UserError(f"corpus {corpus.name}: {row['key']} has no {cfg.target}; choose target=emotion or label it")
-    datamodule = instantiate(
-        cfg.data, table=table, corpus_digest=corpus.digest, checkpoint=checkpoint.folder,
-        checkpoint_digest=checkpoint.digest, cache=Path(cfg.paths.cache), seed=cfg.seed,
-        eval_batch_size=cfg.eval_batch_size, workers=cfg.machine.workers,
+def _check_train(datamodule: CorpusDataModule, labels: tuple[str, ...]) -> None:
+    if not len(datamodule.rows("train")):
+        raise UserError("no utterance of train has this modality, and this model has to be fitted; see corpus report")
+
+
+def build(cfg: DictConfig) -> tuple[pd.DataFrame, tuple[str, ...], CorpusDataModule, Classifier]:
+    """Table (with `label` and `present`), label names, datamodule and module of `cfg`, on this process's rank."""
+    found = inputs(cfg)
+    table, labels = labelled(found.corpus, cfg.target)
+    sources = Sources(
+        table=table,
+        labels=labels,
+        corpus_digest=found.corpus.digest,
+        media=found.media,
+        checkpoint=found.checkpoint.folder if found.checkpoint else None,
+        checkpoint_digest=found.checkpoint.digest if found.checkpoint else "",
+        cache=Path(cfg.paths.cache),
+        device=_device(cfg.machine.accelerator),
+        precision=cfg.numerics.precision,
+    )
+    # made in two steps: what code fills in is no config, and Hydra would take a dataclass for one
+    datamodule = instantiate(cfg.data, _partial_=True)(
+        sources=sources, seed=cfg.seed, eval_batch_size=cfg.eval_batch_size, workers=cfg.machine.workers,
         rank=int(os.environ["RANK"]) if cfg.numerics.world_size > 1 else 0, world_size=cfg.numerics.world_size,
     )  # fmt: skip
+    table["present"] = datamodule.present_N
     train_labels = table["label"][table["split"] == "train"].to_numpy()
-    module = instantiate(
-        cfg.model, checkpoint=str(checkpoint.folder), labels=labels,
-        train_counts=np.bincount(train_labels, minlength=len(labels)), optimizer=instantiate(cfg.optimizer),
-        scheduler=(cfg.scheduler.name, cfg.scheduler.warmup), total_steps=cfg.epochs * datamodule.steps_per_epoch,
-        gradient_clip=cfg.gradient_clip, seed=cfg.seed, _convert_="all",
+    folder = {"checkpoint": str(found.checkpoint.folder)} if found.checkpoint else {}
+    module = instantiate(cfg.model, _partial_=True, _convert_="all")(
+        **folder, labels=labels, train_counts=np.bincount(train_labels, minlength=len(labels)),
+        optimizer=instantiate(cfg.optimizer), scheduler=(cfg.scheduler.name, cfg.scheduler.warmup),
+        total_steps=cfg.epochs * datamodule.steps_per_epoch, gradient_clip=cfg.gradient_clip, seed=cfg.seed,
     )  # fmt: skip
     return table, labels, datamodule, module
+
+
+def _device(accelerator: str) -> torch.device:
+    """Where this rank computes; as Lightning will choose it."""
+    rank = int(os.environ.get("LOCAL_RANK", 0))
+    if accelerator in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", rank)
+    return torch.device("mps" if accelerator != "cpu" and torch.backends.mps.is_available() else "cpu")
 
 
 def make_trainer(cfg: DictConfig, callback: RunCheckpoints) -> pl.Trainer:
@@ -212,84 +237,29 @@ def _check_chosen(folder: Path, callback: RunCheckpoints, val: dict[str, Any]) -
         )
 
 
-def _metrics(true: np.ndarray, logits: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:
-    per_class = metrics.per_class_f1(metrics.confusion(true, logits.argmax(1), len(labels)))
-    f1 = {label: float(value) for label, value in zip(labels, per_class, strict=True)}
-    return {**scores(true, logits), "n": len(true), "f1": f1}
-
-
-def _predictions(table: pd.DataFrame, logits: np.ndarray, labels: tuple[str, ...]) -> pd.DataFrame:
-    """The paper's data frame (Section B): who said what, its true and predicted label, and how sure the model is."""
-    probabilities = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
-    frame = table[["key", "split", "speaker", "text"]].copy()
-    frame["true_label"] = [labels[index] for index in table["label"]]
-    frame["predicted_label"] = [labels[index] for index in logits.argmax(1)]
-    frame["confidence"] = probabilities.max(1)
-    return frame
-
-
-def _write_predictions(folder: Path, frame: pd.DataFrame) -> None:
-    frame.to_parquet(folder / "predictions.parquet", index=False)
-    frame.to_csv(folder / "predictions.csv", index=False)
-
-
 def _result(
-    cfg: DictConfig, identity: Identity, callback: RunCheckpoints, by_split: dict[str, Any], labels: tuple[str, ...],
-    table: pd.DataFrame, trainer: pl.Trainer,
-) -> dict[str, Any]:  # fmt: skip
-    best = dict(callback.best)
-    by_split["train"]["fit_loss"] = best.pop("fit_loss")
-    commit, dirty = git_commit()
-    last = callback.history[-1]
+    cfg: DictConfig, callback: RunCheckpoints, by_split: dict[str, Any], provenance: dict[str, Any]
+) -> dict[str, Any]:
+    best, last = dict(callback.best), callback.history[-1]
+    if "fit_loss" in best:
+        by_split["train"]["fit_loss"] = best.pop("fit_loss")
     return {
-        "hash": identity.hash,
-        "config_hash": identity.config_hash,
-        "result_version": identity.config["result_version"],
-        "modality": identity.folder.parent.name.split("-")[0],
+        **provenance,
         "model": cfg.model.name,
-        "checkpoint": _origin(str(cfg.model.checkpoint)),
-        "seed": cfg.seed,
-        "fold": cfg.corpus.fold if cfg.corpus.split else None,
-        "labels": list(labels),
-        "train_majority": table.loc[table["split"] == "train", cfg.target].value_counts().index[0],
-        "digests": identity.digests,
+        "checkpoint": _origin(cfg.model.get("checkpoint")),
         "metrics": by_split,
         "best": {"monitor": cfg.monitor, **best},
         "last": {
             "epoch": int(last["epoch"]),
             "val": {k.removeprefix("val/"): v for k, v in last.items() if "val/" in k},
         },
-        "commit": commit,
-        "dirty": dirty,
-        "device": _device(trainer),
-        "versions": _versions(),
         "wall_s": round(callback.wall_s, 1),
-        "peak_memory_mb": _peak_memory_mb(trainer),
     }
 
 
-def _origin(checkpoint: str) -> str:
+def _origin(checkpoint: str | None) -> str:
     """A checkpoint's name as a result may tell it: a folder by its last part, never by its path."""
+    if checkpoint is None:
+        return "no pretrained weights"
     folder = Path(checkpoint).expanduser()
     return folder.name if folder.exists() else checkpoint
-
-
-def _device(trainer: pl.Trainer) -> str:
-    device = trainer.strategy.root_device
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {platform.machine()}"
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
-
-
-def _peak_memory_mb(trainer: pl.Trainer) -> int:
-    """Of the device where that is CUDA, else of this process (resident set)."""
-    if trainer.strategy.root_device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated() / 2**20)
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 2**20)

@@ -1,21 +1,57 @@
 """What many tests share: a folder with the mini corpus and checkpoints prepared, and the command line run in it."""
 
+import os
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from tests.running import CHECKOUT, Command, argv, environment
+from tests.running import CHECKOUT, Command, argv, environment, folder_over
+
+CSV_ALONE = """
+from pathlib import Path
+from meld_lightning.corpus import mini_clips, write_mini
+mini_clips.write_clips = lambda *_: None
+write_mini(Path("cache/mini"))
+"""
+
+
+def run_in(folder: Path, *command: str) -> None:
+    """Runs a command line in `folder`; it has to end well."""
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which `meld-lightning prepare` has been run for the mini study."""
+    """A folder in which `meld-lightning prepare` has been run for the mini study.
+
+    Without the corpus's clips, which take half a minute, and without CLIP, which takes a whole one: see `with_clips`.
+    """
     folder = tmp_path_factory.mktemp("prepared")
-    done = subprocess.run(argv("prepare"), cwd=folder, env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    (folder / "cache").mkdir()
+    run_in(folder, sys.executable, "-c", CSV_ALONE)
+    run_in(folder, *argv("prepare", "checkpoints.clip=null"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def with_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `meld-lightning prepare` has been run for the mini study, clips and CLIP included.
+
+    Its cache is one for all of pytest's processes.
+    """
+    base, own = tmp_path_factory.getbasetemp(), tmp_path_factory.mktemp("with_clips")
+    whole = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "one-for-all"
+    with FileLock(f"{whole}.lock"):
+        if not (whole / "done").is_file():
+            whole.mkdir(exist_ok=True)
+            run_in(whole, *argv("prepare"))
+            (whole / "done").touch()
+    return folder_over(whole, own)
 
 
 @pytest.fixture

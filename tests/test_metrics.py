@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
-from meld_lightning.metrics import METRICS, confusion, from_confusion, per_class_f1
+from meld_lightning.metrics import METRICS, by_class, confusion, from_confusion
 
 K = 7
 Labels = NDArray[np.int64]
@@ -42,6 +42,8 @@ def _sklearn(true: Labels, predicted: Labels) -> dict[str, float]:
         "macro_f1": sk.f1_score(average="macro", **average),
         "weighted_precision": sk.precision_score(average="weighted", **average),
         "weighted_recall": sk.recall_score(average="weighted", **average),
+        "macro_precision": sk.precision_score(average="macro", **average),
+        "macro_recall": sk.recall_score(average="macro", **average),
     }
 
 
@@ -53,14 +55,15 @@ def test_metrics_are_scikit_learns(case: str) -> None:
     found = from_confusion(counts)
     assert tuple(found) == METRICS
     assert {name: float(value) for name, value in found.items()} == pytest.approx(_sklearn(true, predicted), abs=1e-12)
-    expected = sk.f1_score(true, predicted, labels=range(K), average=None, zero_division=0)
-    np.testing.assert_allclose(per_class_f1(counts), expected, atol=1e-12)
+    expected = sk.precision_recall_fscore_support(true, predicted, labels=range(K), zero_division=0)
+    for name, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
+        np.testing.assert_allclose(by_class(counts)[name], values, atol=1e-12)
 
 
 def test_leading_axes_are_matrix_by_matrix() -> None:
     cases = list(_cases().values())[:6]
     stacked = np.stack([confusion(*case, K) for case in cases]).reshape(2, 3, K, K)
-    found, f1 = from_confusion(stacked), per_class_f1(stacked)
+    found, f1 = from_confusion(stacked), by_class(stacked)["f1"]
     assert f1.shape == (2, 3, K)
     for place, case in enumerate(cases):
         alone = from_confusion(confusion(*case, K))

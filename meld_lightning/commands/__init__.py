@@ -16,6 +16,7 @@ from meld_lightning.errors import Stopped, UserError, near_miss
 COMMANDS = {
     "prepare": "find and check the corpus, make or fetch the checkpoints, write the corpus report",
     "train": "one run, or a sweep with --multirun: fit, choose the epoch on val, keep logits for every split",
+    "fuse": "one fusion of finished runs: fitted on val by cross-validation over dialogues, scored on test",
     "reproduce": "every run that the study's tables need, then the tables",
     "report": "the tables from whatever runs exist",
 }
