@@ -17,10 +17,12 @@ def main(arguments: Sequence[str]) -> None:
 def _report(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
-    from meld_lightning.report.study import find_runs, read_cells, render_study
+    from meld_lightning.report.study import find_fusions, find_runs, read_cells, read_fusions, render_study
 
     asked = list(HydraConfig.get().overrides.task)
     if OmegaConf.is_missing(cfg.corpus, "root"):  # evidence is enough for a report
         cfg.corpus.root = NO_ROOT
         asked.append(f"corpus.root='{NO_ROOT}'")
-    render_study(cfg, find_runs(cfg, read_cells(cfg, asked)))
+    cells = read_cells(cfg, asked)
+    runs = find_runs(cfg, cells)
+    render_study(cfg, {**runs, **find_fusions(cfg, read_fusions(cfg, asked, runs))}, cells)

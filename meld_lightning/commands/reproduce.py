@@ -1,12 +1,17 @@
 """`meld-lightning reproduce`: prepare, run what the study's tables still need, keep the evidence, render the tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.commands import run_hydra
 from meld_lightning.errors import UserError
+
+if TYPE_CHECKING:
+    from meld_lightning.report.study import CellKey
+    from meld_lightning.runs import Run
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -18,16 +23,16 @@ def _reproduce(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.utils import instantiate
 
-    from meld_lightning.commands.prepare import prepare
     from meld_lightning.corpus import prepared_corpus
     from meld_lightning.launching import job_of, report_failures
-    from meld_lightning.report.study import keep_study, read_cells, render_study
+    from meld_lightning.report.study import keep_study, read_cells, read_fusions, render_study
 
     if "meld_lightning" not in HydraConfig.get().launcher._target_:
         choice = HydraConfig.get().runtime.choices["hydra/launcher"]
         raise UserError(f"hydra/launcher={choice}: cannot run the jobs of reproduce; choose hydra/launcher=local")
-    cells = read_cells(cfg, HydraConfig.get().overrides.task)
-    prepare(cfg)
+    asked = HydraConfig.get().overrides.task
+    cells = read_cells(cfg, asked)
+    prepare_cells(cfg, [run.config for of_cell in cells.values() for run in of_cell])
     jobs = {cell: [job_of(one.config, one.overrides) for one in runs] for cell, runs in cells.items()}
     launcher = instantiate(HydraConfig.get().launcher)
     logs = Path(HydraConfig.get().sweep.dir)
@@ -35,7 +40,48 @@ def _reproduce(cfg: DictConfig) -> None:
     if flat:
         launcher.run(flat, logs)
     runs = {cell: [job.run for job in of_cell if job.run is not None] for cell, of_cell in jobs.items()}
-    whole = all(job.run is not None for job in flat) and set(cfg.tables) >= set(cfg.study.tables)
+    fusions = read_fusions(cfg, asked, runs)
+    fused, failures = fuse_all(fusions)
+    runs |= fused
+    done = not failures and all(job.run is not None for job in flat)
+    whole = done and set(cfg.tables) >= set(cfg.study.tables)
     keep_study(cfg, runs, prepared_corpus(cfg.corpus, Path(cfg.paths.cache)).report, whole)
-    render_study(cfg, runs)
+    render_study(cfg, runs, cells)
     report_failures(flat, logs)
+    if failures:
+        raise UserError("\n".join([f"{len(failures)} fusions failed:", *failures]))
+
+
+def prepare_cells(cfg: DictConfig, configs: "Sequence[DictConfig]") -> None:
+    """Prepares what the runs read and no more: a table of text needs neither CLIP nor a decoded clip.
+
+    Runs of several folds read a corpus each.
+    """
+    from meld_lightning.commands.prepare import prepare
+    from meld_lightning.runs import modality_of
+
+    wanted = {str(config.model.checkpoint) for config in configs if config.model.get("checkpoint")}
+    by_corpus: dict[str, list[DictConfig]] = {OmegaConf.to_yaml(cfg.corpus, resolve=True): []}
+    for config in configs:
+        by_corpus.setdefault(OmegaConf.to_yaml(config.corpus, resolve=True), []).append(config)
+    for of_corpus in by_corpus.values():
+        decode = any(modality_of(config) != "text" for config in of_corpus)
+        prepare(of_corpus[0] if of_corpus else cfg, wanted, decode)
+        wanted = set()
+
+
+def fuse_all(fusions: "Mapping[CellKey, Sequence[DictConfig]]") -> "tuple[dict[CellKey, list[Run]], list[str]]":
+    """Every fusion, here and one after another (they take seconds), and a line for each that failed."""
+    from meld_lightning.fusing import fuse
+    from meld_lightning.training import quieten
+
+    quieten()
+    found: dict[CellKey, list[Run]] = {}
+    failures = []
+    for (table, cell), configs in fusions.items():
+        for config in configs:
+            try:
+                found.setdefault((table, cell), []).append(fuse(config))
+            except UserError as error:
+                failures.append(f"  {table} {cell}, seed {config.seed}: {error}")
+    return found, failures

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meld_lightning.report import statistics
+from meld_lightning.report.extras import class_grid, fusion_grids, gap_remark
+from meld_lightning.report.grid import Grid
 from meld_lightning.report.notes import NOTES
 from meld_lightning.report.rows import Figure, Row, best
 from meld_lightning.report.spec import BASELINE, FOUND, Table, has_interval
@@ -17,15 +19,6 @@ from meld_lightning.report.statistics import holm, mcnemar, paired_bootstrap
 
 NONE = "—"  # the paper has no such figure, or the row no such setting
 OFFICIAL = {"official": "MELD's CSV files", FOUND: "found here"}
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A rectangle of text under one line of headers."""
-
-    caption: str
-    headers: list[str]
-    rows: list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -41,14 +34,28 @@ class Page:
     notes: list[str] = field(default_factory=list)
 
 
-def runs_page(table: Table, rows: Sequence[Row], seeds: Sequence[int], study: Mapping[str, Any]) -> Page:
-    """Rows beside the paper's figures, with the tests and remarks that belong to them."""
+def runs_page(
+    table: Table,
+    rows: Sequence[Row],
+    seeds: Sequence[int],
+    study: Mapping[str, Any],
+    optimum: Mapping[str, Any] | None = None,
+) -> Page:
+    """Rows beside the paper's figures, with the tests and remarks that belong to them.
+
+    optimum: the best accuracy possible, where that is known (see corpus.mini_optimum).
+    """
     grids, remarks = [_figures_grid(table, rows)], _remarks(table, rows, seeds)
-    if table.compare:
-        compared = [row for row in rows if row.scored]
-        if sum(row.key != BASELINE for row in compared):
-            grids.append(_tests_grid(table, compared, rows, seeds))
-            remarks += _test_remarks(table, len(seeds))
+    compared = [row for row in rows if row.scored]
+    chosen = _reference(table, compared)
+    if chosen:
+        grids.append(_tests_grid(table, chosen, compared, rows, seeds))
+        remarks += _test_remarks(table, len(seeds))
+    if table.by_class:
+        grids += [class_grid(row) for row in compared if row.key != BASELINE]
+    if chosen and table.sources:
+        grids += fusion_grids(chosen)
+        remarks += gap_remark(chosen, optimum) if optimum else []
     verdicts = _verdicts(table, rows) if study["claims"] else []
     return Page(table.name, table.title, study["note"], grids, remarks, verdicts, _notes(table))
 
@@ -79,8 +86,9 @@ def figure_text(figure: Figure, percent: bool) -> str:
 
 def _figures_grid(table: Table, rows: Sequence[Row]) -> Grid:
     headers = ["row", *table.columns.values()] if not table.select else ["model"]
+    compared = bool(table.paper or table.published)  # a study's own table has no paper's figures beside ours
     for header in table.metrics.values():
-        headers += [f"{header}, paper", "ours"]
+        headers += [f"{header}, paper", "ours"] if compared else [header]
     settings = [] if table.select else list(table.columns)
     body = []
     for model, printed in table.published.items():
@@ -90,15 +98,21 @@ def _figures_grid(table: Table, rows: Sequence[Row]) -> Grid:
         cells = [row.label, *(row.settings.get(name) or NONE for name in settings)]
         for metric in table.metrics:
             ours = figure_text(row.mean[metric], table.percent) if metric in row.mean else row.missing or NONE
-            cells += [table.paper.get(row.key, {}).get(metric, NONE), ours]
+            cells += [table.paper.get(row.key, {}).get(metric, NONE), ours] if compared else [ours]
         body.append([*cells, str(row.n or NONE)])
     return Grid("", [*headers, "n"], body)
 
 
-def _tests_grid(table: Table, compared: Sequence[Row], rows: Sequence[Row], seeds: Sequence[int]) -> Grid:
-    """Every row against the one that val chose: F1 by paired bootstrap, accuracy by McNemar, all adjusted together."""
-    assert table.compare
-    chosen = best(table.compare, [row for row in compared if row.key != BASELINE])
+def _reference(table: Table, compared: Sequence[Row]) -> Row | None:
+    """The row that the others are tested against: a fixed one, or the one that val chose."""
+    models = [row for row in compared if row.key != BASELINE]
+    if table.against:
+        return next((row for row in models if row.key == table.against), None)
+    return best(table.compare, models) if table.compare and models else None
+
+
+def _tests_grid(table: Table, chosen: Row, compared: Sequence[Row], rows: Sequence[Row], seeds: Sequence[int]) -> Grid:
+    """Every row against `chosen`: F1 by paired bootstrap, accuracy by McNemar, all adjusted together."""
     others = [row for row in compared if row is not chosen]
     differences = [paired_bootstrap(row.scored, chosen.scored, "weighted_f1") for row in others]
     exact = [mcnemar(row.scored[0], chosen.scored[0]) for row in others]
@@ -109,10 +123,22 @@ def _tests_grid(table: Table, compared: Sequence[Row], rows: Sequence[Row], seed
         p_values = (one.p, adjusted[place], exact[place], adjusted[len(others) + place])
         body.append([row.label, difference, *map(_p_text, p_values)])
     absent = sum(1 for row in rows if row.missing)
-    caption = f"Against {chosen.label}, the row chosen on val ({table.compare.best} {table.compare.metric})"
+    how = f"the row chosen on val ({table.compare.best} {table.compare.metric})" if table.compare else "row by row"
+    caption = f"Against {chosen.label}, {how}"
     caption += f" among those that are there ({absent} not there)" if absent else ""
     bootstrap_p, mcnemar_p = "p, bootstrap", "p, McNemar" + (f" (seed {seeds[0]})" if len(seeds) > 1 else "")
-    return Grid(caption, ["row", "weighted F1 less chosen", bootstrap_p, "Holm", mcnemar_p, "Holm"], body)
+    return Grid(
+        caption,
+        [
+            "row",
+            "weighted F1 less chosen" if table.compare else f"weighted F1 less {chosen.label}",
+            bootstrap_p,
+            "Holm",
+            mcnemar_p,
+            "Holm",
+        ],
+        body,
+    )
 
 
 def _p_text(p: float) -> str:
@@ -129,7 +155,14 @@ def _remarks(table: Table, rows: Sequence[Row], seeds: Sequence[int]) -> list[st
     weights = ", ".join(sorted({run.result["checkpoint"] for row in rows for run in row.runs}))
     text = f"Weights: {weights}. n: utterances of {table.split} scored. In brackets: 95 % interval, percentile "
     text += f"bootstrap with {statistics.RESAMPLES} resamples over {units} units (dialogues; without them speakers, "
-    text += "else utterances)."
+    text += f"else utterances). A uniform guess among the {len(there.scored[0].labels)} labels has accuracy "
+    text += f"{1 / len(there.scored[0].labels):.4f}."
+    if table.folds:
+        text += f" Every utterance is told by the run of that of {len(table.folds)} folds which holds it out."
+    absent = {row.label: int((~row.scored[0].present).sum()) for row in rows if row.scored}
+    if any(absent.values()):
+        text += " Utterances without the modality count with the commonest label of train as their prediction: "
+        text += ", ".join(f"{count} ({label})" for label, count in absent.items() if count) + "."
     if any(not has_interval(metric) for metric in table.metrics):
         text += " Losses have no interval."
     if table.split == "val":
@@ -148,7 +181,7 @@ def _test_remarks(table: Table, seeds: int) -> list[str]:
     text += "test, which takes utterances as independent; Holm adjusts over all of this table's tests."
     if seeds > 1:
         text += " The bootstrap compares means over seeds, McNemar the first seed alone."
-    if table.split == "val":
+    if table.split == "val" and table.compare:
         text += " Val also chose the row compared with, which makes these p-values optimistic."
     return [text]
 

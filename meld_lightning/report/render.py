@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from meld_lightning.corpus.labels import SPLITS
 from meld_lightning.errors import UserError
-from meld_lightning.report.layout import Grid, Page, corpus_page, runs_page
+from meld_lightning.report.figures import draw_confusions, draw_diagram, draw_frames, fused_models
+from meld_lightning.report.grid import Grid
+from meld_lightning.report.layout import Page, corpus_page, runs_page
 from meld_lightning.report.rows import Figure, Row, Runs, stored, table_rows
-from meld_lightning.report.spec import FOUND, Table, chosen_table, read_tables
+from meld_lightning.report.sources import source_runs
+from meld_lightning.report.spec import FIGURES, FOUND, Table, chosen_table, read_tables
 from meld_lightning.report.statistics import Run
 
+FIGURE_COLUMNS = ("panel", "of", "what", "value")
 COLUMNS = ("cell", "seed", "fold", "split", "metric", "value", "low", "high", "n", "run", "commit")
 VERDICTS = (
     "Ours against the paper's figure, by our 95 % interval alone (the paper prints none; within: it lies inside):"
@@ -38,6 +42,7 @@ TEX = str.maketrans(
 )
 
 Record = dict[str, Any]
+Strip = Callable[[Run], list[dict[str, Any]]]  # a run of frames -> the clips to show, as draw_frames takes them
 
 
 def render_tables(
@@ -48,12 +53,14 @@ def render_tables(
     corpus_report: Mapping[str, Any] | None,
     study: Mapping[str, Any],
     out: Path,
+    strip: Strip | None = None,
 ) -> list[Path]:
     """Render the selected tables into `out` and return the files written.
 
     tables: the composed `table` node. runs: the runs at hand of each (table, cell) of `needed_cells`; absent ones show
     as missing. seeds: those that every cell is meant to have. corpus_report: Corpus.report, for tables of kind corpus.
-    study: name, title, note and claims (whether figures may be called above or below the paper's).
+    study: name, title, note and claims (whether figures may be called above or below the paper's). strip: gives the
+    clips for a figure of frames, which are no part of any run; None where the clips are not at hand.
     Raises UserError for a wrong spec, and for runs that do not belong into one table.
     """
     if not seeds:
@@ -62,12 +69,16 @@ def render_tables(
     written = []
     for name in selected:
         table = chosen_table(read, name)
+        if table.kind in FIGURES:
+            written += _drawn(table, read, runs, seeds, study, out / name, strip)
+            continue
         if table.kind == "corpus":
             counts = _corpus_counts(name, corpus_report)
             page, records = corpus_page(table, counts, study), _corpus_records(counts)
         else:
             rows = table_rows(table, read[table.source], runs, seeds)
-            page, records = runs_page(table, rows, seeds, study), [*_candidates(table, runs), *_run_records(rows)]
+            page = runs_page(table, rows, seeds, study, (corpus_report or {}).get("optimum"))
+            records = [*_candidates(table, runs), *_run_records(rows)]
         written += [
             _write(out / name / "table.md", _markdown(page)),
             _write(out / name / "table.tex", _latex(page)),
@@ -82,13 +93,51 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
+def _drawn(
+    table: Table,
+    tables: Mapping[str, Table],
+    runs: Runs,
+    seeds: Sequence[int],
+    study: Mapping[str, Any],
+    folder: Path,
+    strip: Strip | None,
+) -> list[Path]:
+    """Draws a figure, or says in its stead what is missing."""
+    found = {name: list(source_runs(one, tables, runs, seeds).values()) for name, one in table.sources.items()}
+    absent = [name for name, of_seeds in found.items() if not of_seeds]
+    clips = None
+    if not absent and table.kind == "frames":
+        clips = strip(next(iter(found.values()))[0]) if strip else None
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("figure.*"):
+        stale.unlink()
+    if absent or (table.kind == "frames" and not clips):
+        why = f"missing: {', '.join(absent)}" if absent else "the clips are not decoded here: run `prepare` first"
+        records, body = [], f"Not drawn: {why}."
+    else:
+        first = next(iter(found.values()))[0]
+        if table.kind == "confusion":
+            told: Sequence[tuple[str, str, str, float]] = draw_confusions(found, folder / "figure")
+        elif table.kind == "diagram":
+            told = draw_diagram(first, fused_models(first, runs), folder / "figure")
+        else:
+            told = draw_frames(clips or [], first.result["labels"], folder / "figure")
+        records = [dict(zip(FIGURE_COLUMNS, line, strict=True)) for line in told]
+        body = f"![{table.title}]({folder.name}/figure.png)\n\n[SVG]({folder.name}/figure.svg)"
+    text = f"# {table.title}\n\n{study['note']}\n\n{body}\n"
+    drawn = sorted(folder.glob("figure.*"))
+    return [_write(folder / "table.md", text), _write(folder / "results.csv", _csv(records, FIGURE_COLUMNS)), *drawn]
+
+
 def _readme(out: Path, study: Mapping[str, Any]) -> str:
     """Every table that stands in `out`, those rendered earlier included: rendering one table again hides no other."""
     parts = [f"# {study['title']}\n\n{study['note']}\n"]
     for path in sorted(out.glob("*/table.md")):
         title, _, *body = path.read_text(encoding="utf-8").split("\n\n")  # the note stands at the top already
         parts.append("\n\n".join([f"#{title}", *body]))
-        parts.append(f"As files: [LaTeX]({path.parent.name}/table.tex), [CSV]({path.parent.name}/results.csv)\n")
+        files = [("LaTeX", "table.tex"), ("CSV", "results.csv")]
+        links = [f"[{name}]({path.parent.name}/{file})" for name, file in files if (path.parent / file).is_file()]
+        parts.append(f"As files: {', '.join(links)}\n")
     return "\n".join(parts)
 
 
@@ -138,9 +187,9 @@ def _tex(text: str) -> str:
     return text.translate(TEX)
 
 
-def _csv(records: Iterable[Record]) -> str:
+def _csv(records: Iterable[Record], columns: Sequence[str] = COLUMNS) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", restval="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
     writer.writeheader()
     writer.writerows(records)
     return text.getvalue()

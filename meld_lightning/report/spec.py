@@ -5,13 +5,19 @@ Reads the composed `table` node, writes nothing. Used by `reproduce`, which make
 
 A spec's keys (all but `title` optional):
     title      the caption
-    kind       runs (the default) or corpus (the corpus report's counts)
+    kind       runs (the default), corpus (the corpus report's counts), or a figure: confusion, frames or diagram
     cells      {key: [overrides of train]}: one row each. null: the study does not run this row
     product    {override: [values]}: a row for each combination, beside `cells`
+    folds      [0, 1, 2, 3]: every cell is run on each of these corpus.fold, and each utterance is told by the run that
+               held it out
     from       the table whose cells these are
+    sources    {modality: where its run comes from}: "table_08.wav2vec2", or "max val/weighted_f1 of table_02 table_04".
+               The cells are then fusions of these runs, their overrides those of `fuse`; a figure shows the runs
     select     "max val/weighted_f1": one row, chosen on val among the cells that the paper prints; a second one among
                the study's own, where there are any. Its key is `chosen`, its name `label`
     compare    "max val/weighted_f1": the row that all others are tested against
+    against    the cell that all others are tested against, where it is fixed rather than chosen
+    by_class   true: precision, recall and F1 of each class below, for every row
     columns    {config key: header}: settings shown; taken over from `from` where absent
     metrics    {split/name: header}
     paper      {cell: {metric: the number as printed}}. A cell without an entry is the study's own row. Of kind corpus:
@@ -35,6 +41,7 @@ from meld_lightning.metrics import METRICS
 from meld_lightning.report.notes import NOTES
 
 CHOSEN, OWN_CHOSEN, BASELINE = RESERVED = ("chosen", "own_chosen", "baseline")  # rows that no spec declares
+FIGURES = ("confusion", "frames", "diagram")
 FOUND = "found"  # the one row of a table of kind corpus: the utterances of each split
 
 Overrides = list[str]
@@ -46,6 +53,20 @@ class Rule:
 
     best: str  # max or min
     metric: str  # val/<name>
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a run comes from: one cell of one table, or the best by `rule` of all cells of several."""
+
+    tables: tuple[str, ...]
+    cell: str | None = None
+    rule: Rule | None = None
+
+    def cells(self, tables: Mapping[str, Table]) -> list[tuple[str, str]]:
+        """(table, cell) of all that it may be, but for those that the study does not run."""
+        every = [(name, cell) for name in self.tables for cell, how in tables[name].cells.items() if how is not None]
+        return [one for one in every if self.cell in (None, one[1])]
 
 
 @dataclass(frozen=True)
@@ -66,6 +87,10 @@ class Table:
     compare: Rule | None = None
     label: str = "chosen on val"
     percent: bool = False
+    sources: dict[str, Source] = field(default_factory=dict)
+    against: str | None = None
+    by_class: bool = False
+    folds: tuple[int, ...] = ()
 
     @property
     def split(self) -> str:
@@ -83,19 +108,23 @@ def read_tables(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Table]:
             raise _error(name, "from", f"is {source!r}, expected a table that has cells of its own")
         read[name] = _table(name, spec, source, plain[source])
         _check(read[name])
+    for table in read.values():
+        _check_sources(table, read)
     return read
 
 
 def _table(name: str, spec: dict[str, Any], source: str, owner: dict[str, Any]) -> Table:
-    as_they_stand = ("title", "kind", "metrics", "paper", "published", "label", "percent")
+    as_they_stand = ("title", "kind", "metrics", "paper", "published", "label", "percent", "against", "by_class")
     return Table(
         name=name,
         source=source,
         cells=_cells(source, owner),
         columns=spec.get("columns", owner.get("columns", {})),
         notes=tuple(spec.get("notes", ())),
+        folds=_folds(source, owner.get("folds", ())),
         select=_rule(name, "select", spec.get("select")),
         compare=_rule(name, "compare", spec.get("compare")),
+        sources={key: _source(name, key, text) for key, text in spec.get("sources", {}).items()},
         **{key: spec[key] for key in as_they_stand if key in spec},
     )
 
@@ -111,12 +140,36 @@ def table_cells(tables: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str]
 def needed_cells(tables: Mapping[str, Mapping[str, Any]], selected: Iterable[str]) -> dict[tuple[str, str], Overrides]:
     """The part of `table_cells` that the selected tables rest on, `from` followed; in the order of `selected`."""
     read, needed = read_tables(tables), {}
+    for table in _rests_on(read, selected):
+        if not table.sources:
+            needed.update(_own_cells(table))
+    return needed
+
+
+def needed_fusions(
+    tables: Mapping[str, Mapping[str, Any]], selected: Iterable[str]
+) -> dict[tuple[str, str], Overrides]:
+    """(table, cell) -> overrides of `fuse`, for every fusion that the selected tables rest on."""
+    read, needed = read_tables(tables), {}
+    for table in _rests_on(read, selected):
+        if table.sources:
+            needed.update(_own_cells(table))
+    return needed
+
+
+def _rests_on(read: Mapping[str, Table], selected: Iterable[str]) -> list[Table]:
+    """The selected tables and those that their sources name, these first; each once."""
+    found: dict[str, Table] = {}
     for name in selected:
         table = chosen_table(read, name)
-        for cell, overrides in table.cells.items():
-            if overrides is not None:
-                needed[table.source, cell] = overrides
-    return needed
+        names = [other for source in table.sources.values() for other in source.tables]
+        for one in [*_rests_on(read, names), table]:
+            found.setdefault(one.name, one)
+    return list(found.values())
+
+
+def _own_cells(table: Table) -> dict[tuple[str, str], Overrides]:
+    return {(table.source, cell): overrides for cell, overrides in table.cells.items() if overrides is not None}
 
 
 def chosen_table(tables: Mapping[str, Table], name: str) -> Table:
@@ -157,7 +210,7 @@ def _checked(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     if OmegaConf.is_config(spec):
         spec = cast(dict[str, Any], OmegaConf.to_container(cast(DictConfig, spec), resolve=True))
     plain = {str(key): value for key, value in spec.items() if value is not None}
-    for key in ("cells", "product", "columns", "metrics", "paper", "published"):
+    for key in ("cells", "product", "columns", "metrics", "paper", "published", "sources"):
         if not isinstance(plain.get(key, {}), Mapping):
             raise _error(name, key, f"is {plain[key]!r}, expected a mapping")
     return plain
@@ -197,6 +250,13 @@ def _product(name: str, axes: Mapping[str, Any]) -> dict[str, Overrides]:
     return cells
 
 
+def _folds(name: str, folds: Any) -> tuple[int, ...]:
+    numbers = not isinstance(folds, (str, Mapping)) and isinstance(folds, Collection)
+    if not numbers or any(type(one) is not int or one < 0 for one in folds) or len(set(folds)) != len(folds):
+        raise _error(name, "folds", f"is {folds!r}, expected a list of different fold numbers such as [0, 1, 2]")
+    return tuple(folds)
+
+
 def _rule(name: str, key: str, text: str | None) -> Rule | None:
     if text is None:
         return None
@@ -206,10 +266,37 @@ def _rule(name: str, key: str, text: str | None) -> Rule | None:
     return Rule(*words)
 
 
+def _source(name: str, key: str, text: Any) -> Source:
+    choice, of, names = str(text).partition(" of ")
+    if of:
+        return Source(tuple(names.split()), rule=_rule(name, f"sources.{key}", choice))
+    table, dot, cell = str(text).partition(".")
+    if not dot or not cell:
+        raise _error(name, f"sources.{key}", f"is {text!r}, expected TABLE.CELL or 'max val/<metric> of TABLE ...'")
+    return Source((table,), cell=cell)
+
+
+def _check_sources(table: Table, read: Mapping[str, Table]) -> None:
+    for key, source in table.sources.items():
+        for name in source.tables:
+            if name not in read:
+                raise _error(table.name, f"sources.{key}", f"names {name!r}, which is no table{near_miss(name, read)}")
+            if read[name].folds:
+                raise _error(table.name, f"sources.{key}", f"names {name}, whose cells are each several runs (folds)")
+        cells = read[source.tables[0]].cells
+        if source.cell is not None and source.cell not in cells:
+            where = f"names {source.cell!r}, which is no cell of {source.tables[0]}{near_miss(source.cell, cells)}"
+            raise _error(table.name, f"sources.{key}", where)
+
+
 def _check(table: Table) -> None:
     """What can only be seen once a table is whole."""
-    if table.kind not in ("runs", "corpus"):
-        raise _error(table.name, "kind", f"is {table.kind!r}, expected runs or corpus")
+    if table.kind not in ("runs", "corpus", *FIGURES):
+        raise _error(table.name, "kind", f"is {table.kind!r}, expected runs, corpus or one of {', '.join(FIGURES)}")
+    if table.against is not None and table.against not in table.cells:
+        raise _error(
+            table.name, "against", f"is {table.against!r}, which is no cell{near_miss(table.against, table.cells)}"
+        )
     unknown = [number for number in table.notes if number not in NOTES]
     if unknown:
         raise _error(table.name, "notes", f"names remark {unknown[0]}, but report/notes.py has 1-{max(NOTES)}")
@@ -217,6 +304,10 @@ def _check(table: Table) -> None:
         _check_paper(table, {FOUND}, ("train", "val", "test"))
         if FOUND not in table.paper:
             raise _error(table.name, "paper", f"has no '{FOUND}', expected the paper's counts by split under it")
+        return
+    if table.kind in FIGURES:
+        if not table.sources:
+            raise _error(table.name, "sources", "is missing: a figure says whose runs it shows")
         return
     splits = {metric.split("/")[0] for metric in table.metrics if has_interval(metric)}
     if len(splits) != 1 or any(metric.count("/") != 1 for metric in table.metrics):

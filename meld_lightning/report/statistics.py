@@ -48,6 +48,7 @@ class Scored:
     units: NDArray[np.object_]  # (N,)
     true: Integers  # (N,)
     predicted: Integers  # (N,)
+    present: NDArray[np.bool_]  # (N,); False where the modality is missing and the prediction is train's prior
 
     def constant(self, label: str) -> Scored:
         """The same utterances, all predicted to be `label`."""
@@ -55,8 +56,8 @@ class Scored:
             raise UserError(
                 f"{self.name}: train_majority is '{label}', which is none of its labels {list(self.labels)}"
             )
-        predicted = np.full_like(self.predicted, self.labels.index(label))
-        return replace(self, name=f"constant {label}", predicted=predicted)
+        predicted, present = np.full_like(self.predicted, self.labels.index(label)), np.ones_like(self.present)
+        return replace(self, name=f"constant {label}", predicted=predicted, present=present)
 
     def metrics(self) -> dict[str, float]:
         found = from_confusion(confusion(self.true, self.predicted, len(self.labels)))
@@ -75,8 +76,12 @@ class Difference:
 
 def scored(run: Run, split: str) -> Scored:
     """Read a run's logits of one split; UserError for a repeated key, a non-finite logit or an unknown label."""
-    frame, labels, name = run.logits(split), tuple(run.result["labels"]), str(run.folder)
-    absent = {"key", "label", "unit", *labels} - set(frame.columns)
+    return scored_frame(run.logits(split), tuple(run.result["labels"]), str(run.folder), split)
+
+
+def scored_frame(frame: Any, labels: tuple[str, ...], name: str, split: str) -> Scored:
+    """As `scored`, of logits at hand. Where all are of one unit (a single speaker), each utterance is a unit."""
+    absent = {"key", "label", "unit", "present", *labels} - set(frame.columns)
     if absent:
         raise UserError(f"{name}: logits of {split} lack the columns {sorted(absent)}; run it again")
     frame = frame.sort_values("key", kind="stable")
@@ -94,7 +99,10 @@ def scored(run: Run, split: str) -> Scored:
         raise UserError(f"{name}: logits of {split} hold the label '{unknown[0]}', expected one of {list(labels)}")
     place = {label: index for index, label in enumerate(labels)}
     true = frame["label"].map(place).to_numpy(dtype=np.int64)
-    return Scored(name, labels, keys, frame["unit"].to_numpy(dtype=object), true, logits.argmax(1))
+    present = frame["present"].to_numpy(dtype=bool)
+    units = frame["unit"].to_numpy(dtype=object)
+    alone = len(set(units)) == 1  # resampling one unit would show no spread at all
+    return Scored(name, labels, keys, keys if alone else units, true, logits.argmax(1), present)
 
 
 def check_joined(runs: Sequence[Scored]) -> None:

@@ -1,4 +1,4 @@
-"""A study: which runs its tables need, the evidence kept of them, and the tables rendered from either.
+"""A study: which runs and fusions its tables need, the evidence kept of them, and the tables rendered from either.
 
 Reads conf/table, conf/study, run folders; writes experiments/<study>/. Used by `reproduce` and `report`.
 """
@@ -16,8 +16,11 @@ from omegaconf import DictConfig
 from meld_lightning.config import Tables, check, plain
 from meld_lightning.corpus import prepared_corpus
 from meld_lightning.errors import NotPrepared, UserError
+from meld_lightning.report.folds import pooled
 from meld_lightning.report.render import render_tables
-from meld_lightning.report.spec import needed_cells
+from meld_lightning.report.sources import source_runs
+from meld_lightning.report.spec import needed_cells, needed_fusions, read_tables
+from meld_lightning.report.strip import frame_strip
 from meld_lightning.runs import Run, find_run, hashed_config, identify, keep_evidence, load_run, sha, write_json
 
 CellKey = tuple[str, str]  # table, cell
@@ -33,17 +36,53 @@ class CellRun:
 
 
 def read_cells(cfg: DictConfig, asked: Sequence[str]) -> dict[CellKey, list[CellRun]]:
-    """The runs of every cell that the chosen tables need, one per seed. `asked`: the command's own overrides.
+    """The runs of every cell that the chosen tables need, one per seed and fold. `asked`: the command's own overrides.
 
     Raises UserError for a wrong config, before anything runs.
     """
     check(cfg, Tables)
-    shared = [override for override in asked if not override.lstrip("+~").startswith(NOT_FOR_TRAIN)]
+    shared, tables = _shared(asked), read_tables(plain(cfg.table))
     cells: dict[CellKey, list[CellRun]] = {}
-    for cell, overrides in needed_cells(plain(cfg.table), cfg.tables).items():
-        of_seeds = [[*shared, *overrides, f"seed={seed}"] for seed in cfg.study.seeds]
-        cells[cell] = [CellRun(one, compose("train", one)) for one in of_seeds]
+    for (table, cell), overrides in needed_cells(plain(cfg.table), cfg.tables).items():
+        folds = [[f"corpus.fold={fold}"] for fold in tables[table].folds] or [[]]
+        every = [[*shared, *overrides, *fold, f"seed={seed}"] for seed in cfg.study.seeds for fold in folds]
+        cells[table, cell] = [CellRun(one, compose("train", one)) for one in every]
     return cells
+
+
+def read_fusions(
+    cfg: DictConfig, asked: Sequence[str], runs: Mapping[CellKey, Sequence[Run]]
+) -> dict[CellKey, list[DictConfig]]:
+    """The fusions of every cell that the chosen tables need, one per seed, over the runs that their sources name.
+
+    A cell whose sources are not all there has none.
+    """
+    shared = _shared(asked)
+    tables = read_tables(plain(cfg.table))
+    found: dict[CellKey, list[DictConfig]] = {}
+    for (table, cell), overrides in needed_fusions(plain(cfg.table), cfg.tables).items():
+        of_modality = {
+            name: source_runs(source, tables, runs, cfg.study.seeds) for name, source in tables[table].sources.items()
+        }
+        for seed in cfg.study.seeds if all(of_modality.values()) else ():
+            config = compose("fuse", [*shared, *overrides, f"seed={seed}"])
+            config.runs = {name: str(by_seed[seed].folder) for name, by_seed in of_modality.items()}
+            found.setdefault((table, cell), []).append(config)
+    return found
+
+
+def find_fusions(cfg: DictConfig, fusions: Mapping[CellKey, Sequence[DictConfig]]) -> dict[CellKey, list[Run]]:
+    """The fusion runs at hand: finished ones, else the evidence of the same."""
+    from meld_lightning.fusing import identify_fusion, named_runs
+
+    evidence = {path.parent.name: path.parent for path in _folder(cfg).glob("runs/*/result.json")}
+    found: dict[CellKey, list[Run]] = {}
+    for cell, configs in fusions.items():
+        for config in configs:
+            identity = identify_fusion(config, named_runs(config))
+            run = find_run(identity) or (load_run(evidence[identity.hash]) if identity.hash in evidence else None)
+            found.setdefault(cell, []).extend([run] if run else [])
+    return found
 
 
 def find_runs(cfg: DictConfig, cells: Mapping[CellKey, Sequence[CellRun]]) -> dict[CellKey, list[Run]]:
@@ -75,12 +114,19 @@ def keep_study(
     for path in folder.glob("runs/*") if whole else ():
         if path.name not in by_hash:
             shutil.rmtree(path)
-    write_json(folder / "corpus.json", {key: corpus_report[key] for key in ("table_01", "emotions")})
+    write_json(
+        folder / "corpus.json",
+        {key: corpus_report[key] for key in ("table_01", "emotions", "optimum") if corpus_report.get(key)},
+    )
 
 
-def render_study(cfg: DictConfig, runs: Mapping[CellKey, Sequence[Run]]) -> None:
-    """Writes the chosen tables below experiments/<study>/."""
-    folder = _folder(cfg)
+def render_study(
+    cfg: DictConfig, runs: Mapping[CellKey, Sequence[Run]], cells: Mapping[CellKey, Sequence[CellRun]]
+) -> None:
+    """Writes the chosen tables and figures below experiments/<study>/. cells: as read_cells gives them."""
+    # but for the seed, which draws no frame, the configs of a cell are alike
+    configs = {run.result["hash"]: of_cell[0].config for cell, of_cell in cells.items() for run in runs.get(cell, ())}
+    tables, folder = read_tables(plain(cfg.table)), _folder(cfg)
     kept = folder / "corpus.json"
     corpus_report: dict[str, Any] | None
     try:
@@ -88,9 +134,15 @@ def render_study(cfg: DictConfig, runs: Mapping[CellKey, Sequence[Run]]) -> None
     except NotPrepared:
         corpus_report = json.loads(kept.read_text()) if kept.is_file() else None
     written = render_tables(
-        plain(cfg.table), cfg.tables, runs, cfg.study.seeds, corpus_report, plain(cfg.study), folder
-    )
-    print(f"tables: {written[-1]}")
+        plain(cfg.table), cfg.tables, {cell: pooled(found, tables[cell[0]].folds) for cell, found in runs.items()},
+        cfg.study.seeds, corpus_report, plain(cfg.study), folder,
+        lambda run: frame_strip(configs[run.result["hash"]], run),
+    )  # fmt: skip
+    print(f"tables: {written[-1]}", flush=True)
+
+
+def _shared(asked: Sequence[str]) -> list[str]:
+    return [override for override in asked if not override.lstrip("+~").startswith(NOT_FOR_TRAIN)]
 
 
 def _find(config: DictConfig, evidence: Sequence[Run]) -> Run | None:

@@ -45,7 +45,7 @@ class FakeRun:
         return config
 
     def logits(self, split: str) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / "logits" / f"{split}.parquet")
+        return pd.read_parquet(self.folder / "logits" / f"{split}.parquet").assign(present=True)
 
 
 def reference(frame: pd.DataFrame, labels: list[str]) -> dict[str, float]:
@@ -58,6 +58,8 @@ def reference(frame: pd.DataFrame, labels: list[str]) -> dict[str, float]:
         "macro_f1": sk.f1_score(average="macro", **average),
         "weighted_precision": sk.precision_score(average="weighted", **average),
         "weighted_recall": sk.recall_score(average="weighted", **average),
+        "macro_precision": sk.precision_score(average="macro", **average),
+        "macro_recall": sk.recall_score(average="macro", **average),
     }
 
 
@@ -145,7 +147,7 @@ def runs(make_run: Make, tables: Spec) -> dict[tuple[str, str], list[Any]]:
     """One run, seed 1, of every cell; in each table the later row is the better one."""
     config = {"data": {"batch_size": 99}, "optimizer": {"lr": 3e-5, "weight_decay": 0.01}}
     skills = [0.40, 0.45, 0.60, 0.5, 0.55, 0.65]
-    cells = needed_cells(tables, tables)
+    cells = needed_cells(tables, ["table_02", "table_04"])
     return {key: [make_run("-".join(key), skill, config=config)] for key, skill in zip(cells, skills, strict=True)}
 
 
