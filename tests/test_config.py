@@ -10,14 +10,17 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.commands import main
-from meld_lightning.config import Common, Tables, Train, check, plain
-from meld_lightning.report.spec import needed_cells
+from meld_lightning.config import Fuse, Prepare, Tables, Train, check, plain
+from meld_lightning.report.spec import needed_cells, needed_fusions
 from meld_lightning.runs import identify
 from tests.running import CHECKOUT, Command
 
 CONF = CHECKOUT / "conf"
-GROUPS = {"checkpoints": 3, "corpus": 3, "data": 1, "model": 2, "numerics": 2, "optimizer": 2, "study": 3, "table": 7}
-PRIMARIES = {"prepare": Common, "train": Train, "reproduce": Tables, "report": Tables}
+GROUPS = {
+    "checkpoints": 4, "corpus": 3, "data": 4, "fusion": 5, "media": 1, "model": 8, "numerics": 2, "optimizer": 2,
+    "study": 4, "table": 13,
+}  # fmt: skip
+PRIMARIES = {"prepare": Prepare, "train": Train, "fuse": Fuse, "reproduce": Tables, "report": Tables}
 ROOT = "corpus.root=/data/MELD"
 
 
@@ -44,7 +47,7 @@ def test_every_command_composes(primary: str) -> None:
     [
         f"{path.parent.name}={path.stem}"
         for group in GROUPS
-        if group != "table"
+        if group not in ("table", "fusion")
         for path in sorted((CONF / group).glob("*.yaml"))
     ],
 )
@@ -54,11 +57,18 @@ def test_every_choice_composes_and_instantiates(choice: str) -> None:
     assert callable(instantiate(cfg.optimizer))  # data and model are instantiated by every run in test_training.py
 
 
+@pytest.mark.parametrize("fusion", [path.stem for path in sorted((CONF / "fusion").glob("*.yaml"))])
+def test_every_fusion_composes_and_instantiates(fusion: str) -> None:
+    cfg = composed("fuse", f"fusion={fusion}", ROOT)
+    check(cfg, Fuse)
+    assert instantiate(cfg.fusion).name == fusion
+
+
 @pytest.mark.parametrize("study", [path.stem for path in sorted((CONF / "study").glob("*.yaml"))])
 def test_every_run_of_every_study_composes(study: str) -> None:
     cfg = composed("reproduce", f"study={study}", ROOT)
     check(cfg, Tables)
-    assert set(cfg.tables) <= {path.stem for path in (CONF / "table").glob("*.yaml")}
+    assert set(cfg.tables) <= set(cfg.table)
     digests = {"corpus": "0", "checkpoint": "0"}
     identities = set()
     for overrides in needed_cells(plain(cfg.table), cfg.tables).values():
@@ -66,6 +76,8 @@ def test_every_run_of_every_study_composes(study: str) -> None:
         check(run, Train)
         identities.add(identify(run, digests).hash)
     assert len(identities) == len(needed_cells(plain(cfg.table), cfg.tables)), "two cells are the same run"
+    for overrides in needed_fusions(plain(cfg.table), cfg.tables).values():
+        check(composed("fuse", f"study={study}", ROOT, *overrides), Fuse)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +87,7 @@ def test_every_run_of_every_study_composes(study: str) -> None:
         ("machine.accelerator=cpu", True),
         ("paths.runs=/elsewhere", True),
         ("paths.cache=/elsewhere", True),
+        ("media.every=5", True),  # no clip is read for text
         ("seed=2", False),
         ("numerics.threads=2", False),
         ("numerics=bf16", False),
@@ -148,7 +161,7 @@ def test_a_path_with_spaces_and_brackets_needs_no_quotes(
         (folder / f"{name}_sent_emo.csv").write_bytes(
             (prepared / "cache" / "mini" / f"{name}_sent_emo.csv").read_bytes()
         )
-    done = meld_lightning("prepare", "corpus=meld", f"corpus.root={folder}", cwd=tmp_path)
+    done = meld_lightning("prepare", "corpus=meld", f"corpus.root={folder}", "checkpoints.clip=null", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "train 640, val 160, test 480" in done.stdout
 

@@ -2,7 +2,7 @@
 
 Columns: id, text, emotion; split (train, val or dev, test) unless corpus.split says how to make one; and where there
 are any: speaker, dialogue, utterance, sentiment, clip, audio (paths, from the manifest's folder), start, end
-(seconds or h:mm:ss,mmm). Reads that file; used by loading.py.
+(seconds or h:mm:ss,mmm). corpus.test names a second such file, all of it test. Reads these files; used by loading.py.
 """
 
 import math
@@ -30,12 +30,17 @@ SPLIT_NAMES = {"train": "train", "val": "val", "dev": "val", "valid": "val", "va
 UNITS = ("speaker", "dialogue", "row")
 
 
-def read_manifest(path: Path, split: str | None, folds: int, fold: int) -> Found:
-    """Every row of the manifest at `path`, in file order; `split`, `folds` and `fold` as in load_corpus."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give the CSV or Parquet file as corpus.root")
-    records = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else read_records(path, REQUIRED)
-    splits = _splits(path, records, split, folds, fold)
+def read_manifest(path: Path, split: str | None, folds: int, fold: int, test: Path | None = None) -> Found:
+    """Every row of the manifest at `path`, in file order, then of `test`; the other arguments as in load_corpus."""
+    records = _read(path, "corpus.root")
+    left_out = 0
+    if test is None:
+        splits = _splits(path, records, split, folds, fold)
+    else:
+        others, before = _read(test, "corpus.test"), len(records)
+        records, splits = _beside(records, others, split, folds, fold)
+        left_out = before - len(records)
+        records, splits = [*records, *others], [*splits, *["test"] * len(others)]
     _check_case(records)
     rows: list[dict[str, object]] = []
     first: dict[object, int] = {}
@@ -51,11 +56,18 @@ def read_manifest(path: Path, split: str | None, folds: int, fold: int) -> Found
         rows.append(row)
     return Found(
         typed(pd.DataFrame(rows)),
-        (path,),
+        (path,) if test is None else (path, test),
         [record.repaired for record in records],
         missing=tuple(missing),
         ignored=tuple(name for name in records[0].fields if name not in KNOWN),
+        left_out=left_out,
     )
+
+
+def _read(path: Path, key: str) -> list[Record]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give the CSV or Parquet file as {key}")
+    return _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else read_records(path, REQUIRED)
 
 
 def _read_parquet(path: Path) -> list[Record]:
@@ -98,14 +110,34 @@ def _splits(path: Path, records: list[Record], split: str | None, folds: int, fo
             f"{path}: no column 'split' and no corpus.split; add the column, or set corpus.split to "
             f"{', '.join(UNITS[:-1])} or {UNITS[-1]}"
         )
+    return split_by_units(_units(records, split), folds, fold)
+
+
+def _beside(
+    records: list[Record], others: list[Record], split: str | None, folds: int, fold: int
+) -> tuple[list[Record], list[str]]:
+    """Those of `records` whose unit the `others`, which are test, do not hold; and the split of each."""
+    for record in (records[0], others[0]):
+        if split is None or "split" in record.fields:
+            raise UserError(
+                f"{record.file}: with corpus.test, corpus.split says what goes whole into train or val "
+                f"({', '.join(UNITS)}), and no column 'split'"
+            )
+    assert split is not None
+    taken = set(_units(others, split))
+    left = [(record, unit) for record, unit in zip(records, _units(records, split), strict=True) if unit not in taken]
+    return [record for record, _ in left], split_by_units([unit for _, unit in left], folds, fold, held_out=False)
+
+
+def _units(records: list[Record], split: str) -> list[str]:
+    """What of each row must not be torn apart."""
     if split not in UNITS:
         raise UserError(f"corpus.split {split!r} is unknown; expected one of {', '.join(UNITS)}")
     column = "id" if split == "row" else split
     if column not in records[0].fields:
-        raise UserError(
-            f"{path}: corpus.split={split} needs a column {column!r}; columns found: {', '.join(records[0].fields)}"
-        )
-    return split_by_units([_filled(record, column) for record in records], folds, fold)
+        found = ", ".join(records[0].fields)
+        raise UserError(f"{records[0].file}: corpus.split={split} needs a column {column!r}; columns found: {found}")
+    return [_filled(record, column) for record in records]
 
 
 def _check_case(records: list[Record]) -> None:

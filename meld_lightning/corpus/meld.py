@@ -35,6 +35,7 @@ class Found:
     repaired: the number of characters mended, per row of the table.
     missing: (key, "column value") of each file that a row names and that is not there.
     ignored: columns that nothing reads.
+    left_out: rows that are in no split, since test holds others of their unit.
     """
 
     table: pd.DataFrame
@@ -43,6 +44,7 @@ class Found:
     clips: Clips | None = None
     missing: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 def read_meld(root: Path) -> Found:

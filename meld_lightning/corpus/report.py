@@ -6,6 +6,7 @@ counts, never text.
 """
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,12 @@ OFFICIAL = {"train": 9989, "val": 1109, "test": 2610}  # the rows of MELD's own 
 
 
 def build_report(
-    name: str, layout: str, root: Path, found: Found, optimum: dict[str, dict[str, float]] | None = None
+    name: str, layout: str, root: Path, found: Found, optimum: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The report of a corpus as plain data. `optimum` (mini alone): the best accuracy that its text allows, by split.
+    """The report of a corpus as plain data. `optimum` (mini alone): see mini_optimum.
 
     Keys: corpus, layout, is_mini, table_01 {paper, official, found}, splits, emotions, sentiments, quirks {name:
-    {split: n}}, rows [{key, reason, detail, dropped}], clips, ignored_columns, text_optimum, sources [{name, size,
+    {split: n}}, rows [{key, reason, detail, dropped}], clips, ignored_columns, optimum, sources [{name, size,
     sha256}].
     """
     table = found.table
@@ -50,9 +51,13 @@ def build_report(
         "clips": clips,
         "rows": [{"key": key, "reason": reason, "detail": detail, "dropped": False} for key, reason, detail in rows],
         "ignored_columns": list(found.ignored),
-        "text_optimum": optimum,
+        "optimum": optimum,
         "sources": [
-            {"name": source.relative_to(root).as_posix(), "size": source.stat().st_size, "sha256": file_digest(source)}
+            {
+                "name": Path(os.path.relpath(source, root)).as_posix(),
+                "size": source.stat().st_size,
+                "sha256": file_digest(source),
+            }
             for source in found.sources
         ],
     }
@@ -101,6 +106,7 @@ def _quirks(found: Found, layout: str) -> tuple[dict[str, quirks.Counts], list[q
         counts |= quirks.id_quirks(table)
     else:
         counts |= _strays(table)
+        counts["left_out_for_test"] = {"train": found.left_out} if found.left_out else {}
     for look in (quirks.time_quirks, quirks.speaker_quirks, quirks.text_quirks, quirks.overlap_quirks):
         more, doubtful = look(table)
         counts |= more

@@ -182,3 +182,40 @@ def test_files_that_are_no_manifest(tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(UserError, match="not a readable Parquet file"):
         load_corpus(tmp_path / "broken.parquet", layout="manifest")
+
+
+def test_a_second_manifest_is_test_and_shares_no_unit_with_the_first(tmp_path: Path) -> None:
+    path = manifest(tmp_path, speech())
+    mine = [{"id": f"mine{n}", "text": "t", "emotion": "joy", "speaker": speaker} for n, speaker in enumerate("xy")]
+    shared = {"id": "mine2", "text": "t", "emotion": "calm", "speaker": "s1"}
+    (tmp_path / "other").mkdir()
+    other = manifest(tmp_path, [*mine, shared], "other/clips.csv")
+    corpus = load_corpus(path, layout="manifest", split="speaker", folds=3, fold=1, test="other/clips.csv")
+    table = corpus.table
+    assert table.loc[table["split"] == "test", "key"].tolist() == ["mine0", "mine1", "mine2"]
+    speakers = {split: set(rows["speaker"]) for split, rows in table.groupby("split")}
+    assert speakers["test"] == {"x", "y", "s1"}
+    assert not speakers["train"] & speakers["val"]
+    left_out = sum(row["speaker"] == "s1" for row in speech())
+    assert left_out > 0
+    assert len(table) == 60 - left_out + 3
+    assert corpus.report["quirks"]["left_out_for_test"] == {"train": left_out}
+    assert [source["name"] for source in corpus.report["sources"]] == ["mine.csv", "other/clips.csv"]
+    again = load_corpus(path, layout="manifest", split="speaker", folds=3, fold=1, test=other)
+    assert again.digest == corpus.digest
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"test": "none.csv"}, "none.csv: no such file; give the CSV or Parquet file as corpus.test"),
+        ({"split": None}, "with corpus.test, corpus.split says what goes whole"),
+        ({"folds": 1}, "train and val need 2"),
+        ({"folds": 99}, "units for corpus.folds=99"),
+    ],
+)
+def test_a_wrong_second_manifest_is_refused(changed: dict[str, Any], said: str, tmp_path: Path) -> None:
+    path = manifest(tmp_path, speech())
+    manifest(tmp_path, [{"id": "mine", "text": "t", "emotion": "joy", "speaker": "x"}], "clips.csv")
+    with pytest.raises(UserError, match=said):
+        load_corpus(path, layout="manifest", **{"split": "speaker", "test": "clips.csv", "folds": 3, **changed})
