@@ -7,6 +7,7 @@ PYTHON   ?= python3
 STUDY    ?= mini
 MELD_ROOT ?=
 LAUNCHER ?= local
+BENCH    ?= text_training
 ARGS     ?=
 
 # MELD_ROOT may hold spaces and quotes: quoted here for Hydra, and by "$$CORPUS_ROOT" for the shell.
@@ -39,8 +40,8 @@ sweep: data ## a small grid of text runs over batch size and learning rate
 	$(MELD) train --multirun model=bert data.batch_size=8,16,32 optimizer.lr=2e-5,1e-4 study=$(STUDY) \
 	  hydra/launcher=$(LAUNCHER) $(ROOT) $(ARGS)
 
-bench: .venv/installed ## training speed beside the Hugging Face Trainer's
-	$(PY) benchmarks/text_training.py $(ARGS)
+bench: .venv/installed ## BENCH=text_training, decoding, clip_scoring, speech_inference or weight_search, beside other ways
+	$(PY) benchmarks/$(BENCH).py $(ARGS)
 
 clean: ## what tools leave behind; runs/, cache/, experiments/ and .venv/ stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache build dist multirun outputs

@@ -78,7 +78,8 @@ def draw_frames(
                     below.axis("off")
                     continue
                 above.imshow(clip["frames"][column])
-                above.set_title(f"{clip['true']} as {clip['predicted']}" if column == 0 else "", fontsize=8, loc="left")
+                said = f"{clip['key']}: {clip['true']}, told as {clip['predicted']}"
+                above.set_title(said if column == 0 else "", fontsize=8, loc="left")
                 chances_K = clip["chances"][column]
                 colours = [FRAME if place == chances_K.argmax() else "#BBBBBB" for place in range(len(labels))]
                 below.barh(range(len(labels)), chances_K, color=colours)

@@ -152,7 +152,8 @@ def _remarks(table: Table, rows: Sequence[Row], seeds: Sequence[int]) -> list[st
     import numpy as np
 
     units = len(np.unique(there.scored[0].units.astype(str)))
-    weights = ", ".join(sorted({run.result["checkpoint"] for row in rows for run in row.runs}))
+    each = [name for row in rows for run in row.runs for name in run.result["checkpoint"].split(" + ")]
+    weights = ", ".join(sorted(set(each)))
     text = f"Weights: {weights}. n: utterances of {table.split} scored. In brackets: 95 % interval, percentile "
     text += f"bootstrap with {statistics.RESAMPLES} resamples over {units} units (dialogues; without them speakers, "
     text += f"else utterances). A uniform guess among the {len(there.scored[0].labels)} labels has accuracy "

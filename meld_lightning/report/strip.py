@@ -22,8 +22,11 @@ def frame_strip(config: DictConfig, run: Run) -> list[dict[str, Any]]:
     The first of test that `run` (of `config`) tells rightly, each of another emotion, and the first that it does not.
     """
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from meld_lightning.encoders.clip import Clip, label_vectors
+
+    disable_progress_bar()
 
     try:
         found = inputs(config)
