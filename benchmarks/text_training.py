@@ -14,17 +14,15 @@ however fast or slow. Reads the corpus; writes to a temporary folder alone. The 
 
 import argparse
 import json
-import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.side_by_side import in_a_process
 from benchmarks.text_training_ways import BATCH, Measured, Setting, compose, differences, grouped, ours, padded
 
 MODELS = ("minilm", "bert-base-shape")
@@ -66,24 +64,18 @@ def _bert_base(cache: Path, folder: Path) -> Path:
     from meld_lightning.checkpoints import prepare_checkpoint
 
     transformers.AutoTokenizer.from_pretrained(
-        prepare_checkpoint("bundled:all-MiniLM-L6-v2", cache, ()).folder
+        prepare_checkpoint("bundled:all-MiniLM-L6-v2", cache, None).folder
     ).save_pretrained(folder)
     transformers.set_seed(1)
     transformers.BertModel(transformers.BertConfig()).save_pretrained(folder)
     return folder
 
 
-def _in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Threads, allocator and torch's global switches of one measurement stay out of the next."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
-
-
 def compare_and_measure(model: str, args: argparse.Namespace) -> dict[str, Any]:
     """Everything about one model; its key `same` says whether there is anything to compare."""
     with tempfile.TemporaryDirectory() as folder:
-        setting = _in_a_process(prepare, args, model, Path(folder))
-        found = _in_a_process(differences, setting)
+        setting = in_a_process(prepare, args, model, Path(folder))
+        found = in_a_process(differences, setting)
         same = max(found.values()) <= TOLERANCE
         print(f"\n{model}: difference of logits {found['logits']:.1e}, of loss {found['loss']:.1e}", flush=True)
         if not same:
@@ -92,7 +84,7 @@ def compare_and_measure(model: str, args: argparse.Namespace) -> dict[str, Any]:
         rounds: dict[str, list[Measured]] = {way.__name__: [] for way in (ours, grouped, padded)}
         for number in range(args.rounds):
             for way in (ours, grouped, padded):
-                rounds[way.__name__].append(_in_a_process(way, replace(setting, seed=number + 1)))
+                rounds[way.__name__].append(in_a_process(way, replace(setting, seed=number + 1)))
     return {
         "same": True, "differences": found, "precision": setting.precision, "steps": setting.steps,
         "ways": _summary(rounds),

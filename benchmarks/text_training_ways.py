@@ -133,7 +133,7 @@ def _transformers(
     model, tokenizer = _their_model(cfg, len(labels))
     texts = datamodule.table["text"].to_numpy()
     features = [
-        {**tokenizer(texts[row], truncation=True, max_length=LONGEST), "labels": int(datamodule.labels[row])}
+        {**tokenizer(texts[row], truncation=True, max_length=LONGEST), "labels": int(datamodule.labels_N[row])}
         for row in datamodule.rows("train")
     ]
     stretch = Stretch(model, warm_up, steps)
@@ -190,7 +190,9 @@ def _their_model(cfg: Any, classes: int) -> tuple[Any, Any]:
 
     from meld_lightning.runs import inputs
 
-    folder = inputs(cfg)[1].folder
+    checkpoint = inputs(cfg).checkpoint
+    assert checkpoint is not None
+    folder = checkpoint.folder
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=classes)
     return model, AutoTokenizer.from_pretrained(folder)
 

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# Opening a file decodes frames otherwise, to guess what its header or the decoder says anyway: a sixth of all the work.
+# Opening a file otherwise decodes its first frames, to guess what its header or the decoder says anyway.
 OPEN = {"skip_frame": "all"}
 # A stream whose bits rotted decodes without a word otherwise, to frames of smeared blocks.
 STRICT = {"err_detect": "explode"}
-# One of the guesses, how many frames to hold back so as to give them in order: as many as the standard allows, then.
+# Without the guess of how many frames to hold back so as to give them in order, where the stream itself does not say:
+# as many as the standard allows.
 STRICT_H264 = {**STRICT, "strict": "1"}
 
 
