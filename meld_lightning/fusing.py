@@ -24,7 +24,7 @@ from meld_lightning.errors import UserError, near_miss
 from meld_lightning.logits import write_logits
 from meld_lightning.models.classifier import scores
 from meld_lightning.models.fusion import Fusion
-from meld_lightning.recording import labelled, predictions, provenance, split_metrics, write_predictions
+from meld_lightning.recording import check_monitor, labelled, predictions, provenance, split_metrics, write_predictions
 from meld_lightning.runs import Identity, Run, claimed, find_run, hashed_config, load_run, sha, write_json
 
 SPLITS = ("val", "test")  # train's logits are those of models that have seen it: no fusion is fitted or judged on them
@@ -33,6 +33,7 @@ SPLITS = ("val", "test")  # train's logits are those of models that have seen it
 def fuse(cfg: DictConfig) -> Run:
     """The fusion run that `cfg` (conf/fuse.yaml, composed) describes: read if it is finished, else fitted."""
     config.check(cfg, config.Fuse)
+    check_monitor(cfg.monitor)
     runs = named_runs(cfg)
     identity = identify_fusion(cfg, runs)
     if run := find_run(identity):
@@ -78,10 +79,12 @@ def _run(cfg: DictConfig, identity: Identity, runs: Mapping[str, Run]) -> None:
     data = LogitsDataModule(runs)
     corpus = prepared_corpus(cfg.corpus, Path(cfg.paths.cache))
     table, labels = labelled(corpus, cfg.target)
-    if corpus.digest != identity.digests["corpus"] or labels != data.labels:
+    if corpus.digest != identity.digests["corpus"]:
         raise UserError(
             "the runs are of another corpus than the one prepared; fuse them with the corpus= they were run on"
         )
+    if labels != data.labels:
+        raise UserError(f"the runs tell {', '.join(data.labels)}; fuse them with the target= they were run with")
     joined = {split: data.joined(split) for split in SPLITS}
     candidates = instantiate(cfg.fusion).candidates(data.modalities)
     held_out = {name: _held_out(one, joined["val"], data.modalities, cfg) for name, one in candidates.items()}
@@ -161,8 +164,8 @@ def _calibration(data: LogitsDataModule, test: Joined, fusion: Fusion, folder: P
 
 def errors(modalities: tuple[str, ...], batch: LogitsBatch) -> dict[str, Any]:
     """oracle: accuracy if the right modality were known for each utterance. fixes: how often one modality is wrong, and
-    in how many of those utterances another is right."""
-    right_MN = batch.log_probs_MNC.argmax(-1) == batch.labels_N
+    in how many of those utterances another is right. A missing modality is never right."""
+    right_MN = (batch.log_probs_MNC.argmax(-1) == batch.labels_N) & batch.present_MN
     fixes = {
         one: {
             "wrong": int((~right_MN[place]).sum()),

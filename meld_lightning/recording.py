@@ -15,9 +15,16 @@ from omegaconf import DictConfig
 
 from meld_lightning import metrics
 from meld_lightning.corpus import SPLITS, Corpus
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, near_miss
 from meld_lightning.models.classifier import scores
 from meld_lightning.runs import Identity, git_commit
+
+
+def check_monitor(monitor: str) -> None:
+    """UserError unless it is a metric of val: nothing is ever chosen on train or test."""
+    known = [f"val/{name}" for name in ("loss", *metrics.METRICS)]
+    if monitor not in known:
+        raise UserError(f"monitor={monitor}: expected a val/ metric{near_miss(monitor, known)}")
 
 
 def split_metrics(true: np.ndarray, logits: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -121,6 +121,11 @@ def inputs(cfg: DictConfig) -> Inputs:
         from meld_lightning.media import prepared_media
 
         settings: Any = OmegaConf.to_container(cfg.media, resolve=True)
+        reads = DECODED.get(modality_of(cfg))
+        if reads is not None and reads not in settings["keep"]:
+            raise UserError(
+                f"media.keep={settings['keep']}: model={cfg.model.name} reads {reads}; add it to media.keep"
+            )
         media = prepared_media(corpus.table, corpus.name, settings, cache)
     if "checkpoint" in cfg.model:
         checkpoint = prepared_checkpoint(str(cfg.model.checkpoint), cache)
@@ -171,7 +176,7 @@ def claimed(folder: Path) -> Iterator[None]:
     """Holds the run: of two processes asking for the same one, one runs and the other waits. A dead holder lets go."""
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))
     try:
         lock.acquire(timeout=0.2)
@@ -179,6 +184,7 @@ def claimed(folder: Path) -> Iterator[None]:
         print(f"{folder}: another process is running it; waiting for its result", flush=True)
         lock.acquire()
     try:
+        folder.mkdir(exist_ok=True)
         yield
     finally:
         lock.release()

@@ -13,7 +13,7 @@ import sys
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -24,15 +24,22 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from meld_lightning import config, metrics
+from meld_lightning import config
 from meld_lightning.checkpointing import RunCheckpoints, StopRequest
 from meld_lightning.corpus import SPLITS
 from meld_lightning.data.datamodule import CorpusDataModule, Sources
-from meld_lightning.errors import UserError, near_miss
+from meld_lightning.errors import UserError
 from meld_lightning.logits import write_logits
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.ranks import start_ranks
-from meld_lightning.recording import labelled, predictions, provenance, split_metrics, write_predictions
+from meld_lightning.recording import (
+    check_monitor,
+    labelled,
+    predictions,
+    provenance,
+    split_metrics,
+    write_predictions,
+)
 from meld_lightning.runs import Identity, Run, claimed, find_run, identify, inputs, load_run, write_json
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -41,9 +48,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 def train(cfg: DictConfig) -> Run:
     """The run that `cfg` describes: read if it is finished, resumed if it was stopped, else run from the start."""
     config.check(cfg, config.Train)
-    known = [f"val/{name}" for name in ("loss", *metrics.METRICS)]
-    if cfg.monitor not in known:  # nothing is ever chosen on train or test
-        raise UserError(f"monitor={cfg.monitor}: expected a val/ metric{near_miss(cfg.monitor, known)}")
+    check_monitor(cfg.monitor)
     identity = identify(cfg)
     if run := find_run(identity):
         return run
@@ -64,6 +69,8 @@ def run_rank(folder: Path) -> None:
     """One process of a run: everything it needs stands in the folder's config.yaml."""
     quieten()
     keep_freed_memory()
+    # as Lightning's Trainer sets it; cuBLAS looks at it once, and a frozen encoder's features are computed before
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     cfg = OmegaConf.load(folder / "config.yaml")
     assert isinstance(cfg, DictConfig)
     identity = identify(cfg)
@@ -88,10 +95,11 @@ def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest) -> No
         raise UserError(f"{resume}: damaged; delete it and the run starts over")
     if resume and trainer.is_global_zero:
         print(f"{identity.folder}: going on from its last checkpoint", flush=True)
+    module.trainer = trainer  # a model that is not fitted, of a split that has nothing to score, meets it nowhere else
     fitted = any(parameter.requires_grad for parameter in module.parameters())
     last: dict[str, torch.Tensor] = {}
     if fitted:
-        _check_train(datamodule, labels)
+        _check_rows(datamodule)
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
         best = torch.load(callback.best_ckpt, weights_only=True, map_location="cpu")["state_dict"]
         last = {name: value.cpu() for name, value in module.state_dict().items()}
@@ -122,9 +130,13 @@ def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest) -> No
             slim.replace(callback.last_ckpt)
 
 
-def _check_train(datamodule: CorpusDataModule, labels: tuple[str, ...]) -> None:
-    if not len(datamodule.rows("train")):
-        raise UserError("no utterance of train has this modality, and this model has to be fitted; see corpus report")
+def _check_rows(datamodule: CorpusDataModule) -> None:
+    """A model is fitted on train and its epoch chosen on val: both need utterances that have the modality."""
+    for split in ("train", "val"):
+        if not len(datamodule.rows(split)):
+            raise UserError(
+                f"no utterance of {split} has this modality, and this model has to be fitted; see corpus report"
+            )
 
 
 def build(cfg: DictConfig) -> tuple[pd.DataFrame, tuple[str, ...], CorpusDataModule, Classifier]:
@@ -155,7 +167,19 @@ def build(cfg: DictConfig) -> tuple[pd.DataFrame, tuple[str, ...], CorpusDataMod
         optimizer=instantiate(cfg.optimizer), scheduler=(cfg.scheduler.name, cfg.scheduler.warmup),
         total_steps=cfg.epochs * datamodule.steps_per_epoch, gradient_clip=cfg.gradient_clip, seed=cfg.seed,
     )  # fmt: skip
+    _check_pair(cfg, datamodule, module)
     return table, labels, datamodule, module
+
+
+def _check_pair(cfg: DictConfig, datamodule: CorpusDataModule, module: Classifier) -> None:
+    """The model has to read what the datamodule makes: both say it in their annotations."""
+    reads = get_type_hints(type(module).forward).get("batch")
+    makes = get_type_hints(type(datamodule).batch).get("return")
+    if isinstance(reads, type) and reads is not makes:
+        raise UserError(
+            f"model={cfg.model.name} reads {reads.__name__}, but data={cfg.data._target_.rsplit('.', 2)[-2]} makes "
+            f"{getattr(makes, '__name__', makes)}: leave data= out, every model brings its own"
+        )
 
 
 def _device(accelerator: str) -> torch.device:

@@ -201,6 +201,8 @@ def test_a_probe_scores_the_clip_as_recorded_and_trains_on_all_speeds(saved: Cal
     torch.manual_seed(0)
     assert torch.equal(drawn, model(probe_batch(features_NSLD)))
     assert not torch.equal(drawn, model(probe_batch(features_NSLD)))
+    alone = model.losses(probe_batch(features_NSLD[:1]))  # a batch of one, as the last of an epoch may be
+    assert torch.isfinite(alone).all()
     with pytest.raises(UserError, match="expected some of 0 to 2"):
         AudioProbe("p", saved("Wav2Vec2"), **{**options, "layers": [3]})
 

@@ -73,6 +73,16 @@ def test_any_subset_of_modalities_will_do(name: str, known: Any) -> None:
     assert (scores_NC[nothing].argmax(1) == PRIOR_C.argmax()).all()
 
 
+@pytest.mark.parametrize("name", ["searched", "learned", "stacked"])
+def test_a_modality_never_seen_when_it_was_fitted_counts_for_nothing(name: str, known: Any) -> None:
+    batch = known[0].where(np.arange(4000))
+    blind = batch._replace(present_MN=batch.present_MN & np.array([[True], [True], [False]]))
+    fitted = fusion(name)
+    fitted.fit(blind, NAMES, seed=1)
+    np.testing.assert_allclose(fitted(batch), fitted(blind))
+    assert fitted.describe()["never_seen"] == ["video"]
+
+
 def test_weights_are_searched_as_a_loop_over_scikit_learn_would() -> None:
     rng = np.random.default_rng(5)
     evidence_MNC, labels_N = rng.normal(size=(3, 300, 7)), rng.integers(0, 7, 300)

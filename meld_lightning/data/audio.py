@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared, Sources
+from meld_lightning.encoders.speech import RATE
+from meld_lightning.errors import UserError
 from meld_lightning.media import Media
 
 
@@ -34,8 +36,8 @@ class AudioDataModule(CorpusDataModule):
     def __init__(
         self, batch_size: int, max_seconds: float, sampling: Sampling, *, sources: Sources, **loading: Any
     ) -> None:
-        self.media = decoded(sources)
-        self.longest = int(max_seconds * self.media.settings["rate"])
+        self.media = sound(sources)
+        self.longest = int(max_seconds * RATE)
         super().__init__(
             sources=sources,
             lengths_N=np.minimum(self.media.samples, self.longest),
@@ -53,7 +55,12 @@ class AudioDataModule(CorpusDataModule):
         return AudioBatch(torch.from_numpy(wave), torch.from_numpy(lengths), **shared._asdict())
 
 
-def decoded(sources: Sources) -> Media:
-    """The clips of `sources`, which a datamodule of sound or pictures was given."""
-    assert sources.media is not None
-    return sources.media
+def sound(sources: Sources) -> Media:
+    """The clips of `sources`; UserError where there is no sound in any, or not at the rate that models of it hear."""
+    media = sources.media
+    assert media is not None
+    if not media.samples.any():
+        raise UserError("no utterance has sound that can be read: the corpus report says why")
+    if media.settings["rate"] != RATE:
+        raise UserError(f"media.rate={media.settings['rate']}: the models of sound hear {RATE} samples a second")
+    return media

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import transformers
 from tqdm import tqdm
 
 from meld_lightning.arrays import Arrays, cached_arrays
-from meld_lightning.data.audio import decoded
+from meld_lightning.data.audio import sound
 from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared, Sources
-from meld_lightning.encoders.speech import SpeechEncoder, pooled
+from meld_lightning.encoders.speech import RATE, SpeechEncoder, pooled
 from meld_lightning.errors import UserError
 
 WRITER_VERSION = 1  # raise it when the features that this file writes change
@@ -53,17 +54,18 @@ class AudioFeaturesDataModule(CorpusDataModule):
         sources: Sources,
         **loading: Any,
     ) -> None:
-        media, speeds = decoded(sources), [float(speed) for speed in speeds]
+        media, speeds = sound(sources), [float(speed) for speed in speeds]
         if not all(0.5 <= speed <= 2 and speed != 1 for speed in speeds):
             raise UserError(f"data.speeds={speeds}: expected speeds from 0.5 to 2 other than 1, which is always there")
         settings = {
             "media": media.digest("audio"), "checkpoint": sources.checkpoint_digest, "precision": sources.precision,
-            "max_seconds": max_seconds, "speeds": speeds, "writer": WRITER_VERSION, "torch": torch.__version__,
+            "max_seconds": max_seconds, "speeds": speeds, "device": sources.device.type,
+            "writer": WRITER_VERSION, "torch": torch.__version__, "transformers": transformers.__version__,
         }  # fmt: skip
         arrays = cached_arrays(
             sources.cache / "audio_features",
             settings,
-            lambda: _features(sources, int(max_seconds * media.settings["rate"]), speeds),
+            lambda: _features(sources, int(max_seconds * RATE), speeds),
         )
         self.features_NSLD = arrays["features"]
         super().__init__(
@@ -81,7 +83,7 @@ class AudioFeaturesDataModule(CorpusDataModule):
 
 def _features(sources: Sources, longest: int, speeds: Sequence[float]) -> Arrays:
     """Clip by clip, which a CPU does fastest and which no batch can change; rows without sound stay zero."""
-    media = decoded(sources)
+    media = sound(sources)
     assert sources.checkpoint is not None
     encoder = SpeechEncoder(sources.checkpoint, "head", spec_augment=False).to(sources.device).eval()
     shape = (len(media.samples), 1 + len(speeds), encoder.depth, 2 * encoder.hidden_size)

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import transformers
 from tqdm import tqdm
 
 from meld_lightning.arrays import Arrays, cached_arrays
-from meld_lightning.data.audio import decoded
 from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared, Sources
 from meld_lightning.encoders.clip import Clip
+from meld_lightning.errors import UserError
 
 WRITER_VERSION = 1  # raise it when the embeddings that this file writes change
 AT_ONCE = 64  # frames a forward pass, across clips
@@ -39,10 +40,14 @@ class VideoDataModule(CorpusDataModule):
     """
 
     def __init__(self, batch_size: int, sampling: Sampling, *, sources: Sources, **loading: Any) -> None:
-        media = decoded(sources)
+        media = sources.media
+        assert media is not None
+        if not media.frame_counts.any():
+            raise UserError("no utterance has a picture that can be read: the corpus report says why")
         settings = {
             "media": media.digest("frames"), "checkpoint": sources.checkpoint_digest, "precision": sources.precision,
-            "writer": WRITER_VERSION, "torch": torch.__version__,
+            "device": sources.device.type, "writer": WRITER_VERSION, "torch": torch.__version__,
+            "transformers": transformers.__version__,
         }  # fmt: skip
         self.embeds = cached_arrays(sources.cache / "video", settings, lambda: embed_frames(sources))["embeds"]
         self.starts = np.concatenate([[0], np.cumsum(media.frame_counts)])
@@ -65,7 +70,8 @@ class VideoDataModule(CorpusDataModule):
 
 def embed_frames(sources: Sources) -> Arrays:
     """Every frame of the corpus in the order of its rows (sum of F, D): float32, or float16 where numerics is bf16."""
-    media = decoded(sources)
+    media = sources.media
+    assert media is not None
     assert sources.checkpoint is not None
     clip = Clip(sources.checkpoint, media.settings["size"]).to(sources.device).eval()
     bf16 = sources.precision == "bf16-mixed"

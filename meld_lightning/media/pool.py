@@ -66,7 +66,8 @@ class Pool:
         self.selector.close()
 
     def map(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
-        """(job, answer) as they are done. A job is a JSON-able dict with `sources`; an answer is worker.decode's."""
+        """(job, answer) as they are done. A job is a JSON-able dict with `sources`; an answer is worker.decode's,
+        or says in `retry_over_s` from which time limit on the clip is worth another try."""
         waiting = list(jobs)[::-1]
         while waiting or self.busy:
             while waiting and (self.idle or len(self.busy) < self.size):
@@ -77,7 +78,8 @@ class Pool:
                 yield self._answer(key.data)
             now = time.monotonic()
             for worker in [one for one in self.busy if now - one.started > self.timeout_s]:
-                yield self._lost(worker, f"gave no result within {self.timeout_s:g} s (media.timeout_s)")
+                reason = f"gave no result within {self.timeout_s:g} s (media.timeout_s)"
+                yield self._lost(worker, reason, retry_over_s=self.timeout_s)
 
     def _start(self) -> _Worker:
         worker = _Worker(self.command)
@@ -92,7 +94,7 @@ class Pool:
         if not line.endswith(b"\n"):
             code = worker.process.wait()
             how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-            return self._lost(worker, f"its decoder crashed ({how})")
+            return self._lost(worker, f"its decoder crashed ({how})", retry_over_s=0)  # perhaps for want of memory
         answer = json.loads(line)
         if "refused" in answer:
             raise UserError(answer["refused"])
@@ -100,10 +102,11 @@ class Pool:
         self.idle.append(worker)
         return worker.job, answer
 
-    def _lost(self, worker: _Worker, reason: str) -> tuple[Job, dict[str, Any]]:
+    def _lost(self, worker: _Worker, reason: str, retry_over_s: float) -> tuple[Job, dict[str, Any]]:
         assert worker.process.stdout
         assert worker.job
         self.busy.remove(worker)
         self.selector.unregister(worker.process.stdout)
         worker.end()
-        return worker.job, {kind: {"count": 0, "reason": reason} for kind in worker.job["sources"]}
+        lost = {"count": 0, "reason": reason, "retry_over_s": retry_over_s}
+        return worker.job, {kind: dict(lost) for kind in worker.job["sources"]}

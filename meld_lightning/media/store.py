@@ -171,11 +171,17 @@ def _try_chunk(
     try:
         with FileLock(f"{target}.lock", timeout=-1 if wait else 0):
             entries = read_chunk(target)
-            if entries is None or _changed(wanted, entries) or not is_whole(target, entries):
+            retry = entries is not None and _worth_a_retry(entries, settings["timeout_s"])
+            if entries is None or retry or _changed(wanted, entries) or not is_whole(target, entries):
                 write_chunk(target, wanted, dict(settings), pool)
     except Timeout:
         return False
     return True
+
+
+def _worth_a_retry(entries: Sequence[Entry], timeout_s: float) -> bool:
+    """Whether a clip of the chunk crashed its decoder, or was given less time than it would be given now."""
+    return any(timeout_s > entry[kind].get("retry_over_s", timeout_s) for entry in entries for kind in KINDS)
 
 
 def _changed(wanted: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> str | None:

@@ -60,6 +60,8 @@ def main() -> None:
             answer = decode(json.loads(line))
         except UserError as error:  # a decoder that is not installed: no clip's fault
             answer = {"refused": str(error)}
+        except OSError as error:  # a full disk
+            answer = {"refused": f"{error.filename or 'the media cache'}: {error.strerror}; make room and run it again"}
         print(json.dumps(answer), flush=True)
 
 

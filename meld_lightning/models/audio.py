@@ -16,7 +16,7 @@ from meld_lightning.data.audio import AudioBatch
 from meld_lightning.data.audio_features import AudioFeaturesBatch
 from meld_lightning.encoders.speech import RATE, SpeechEncoder, Trained, extracted, pooled
 from meld_lightning.errors import UserError, near_miss
-from meld_lightning.models.classifier import Classifier, ClassWeights
+from meld_lightning.models.classifier import Classifier, ClassWeights, Standardise
 
 Pooling = Literal["mean", "mean_std", "attentive"]
 NEVER = 1e-12  # the probability of a label that a checkpoint does not know: its logarithm is finite
@@ -86,7 +86,7 @@ class AudioProbe(Classifier):
         name, checkpoint: as AudioClassifier; the datamodule reads the checkpoint.
         layers: which of the encoder's hidden states are read, 0 being what enters its first layer; None is all.
         layer_weights: a learnt mixture of these layers; else all of them side by side.
-        dropout: rate on the features, standardised over train.
+        dropout: rate on the features.
         labels, class_weights, label_smoothing, and the rest of `training`: see Classifier.
     """
 
@@ -111,7 +111,7 @@ class AudioProbe(Classifier):
         if not self.layers or not all(0 <= layer < depth for layer in self.layers):
             raise UserError(f"model.layers={self.layers}: expected some of 0 to {depth - 1}")
         self.mixture_L = nn.Parameter(torch.zeros(len(self.layers))) if layer_weights else None
-        self.standardise = nn.BatchNorm1d(len(self.layers) * width, affine=False)
+        self.standardise = Standardise(len(self.layers) * width)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width * (1 if layer_weights else len(self.layers)), len(labels))
 
@@ -195,7 +195,7 @@ class MfccClassifier(Classifier):
         self.mfcc, self.slopes = MFCC(RATE, coefficients, melkwargs=options), ComputeDeltas()
         self._known: dict[int, torch.Tensor] = {}  # by row of the corpus: they are the same in every epoch
         self.head = nn.Sequential(
-            nn.BatchNorm1d(4 * coefficients), nn.Linear(4 * coefficients, hidden), nn.ReLU(), nn.Dropout(dropout),
+            Standardise(4 * coefficients), nn.Linear(4 * coefficients, hidden), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(hidden, len(labels)),
         )  # fmt: skip
 

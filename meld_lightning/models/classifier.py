@@ -188,12 +188,24 @@ class Classifier(pl.LightningModule):
         return torch.stack(parts)
 
 
+class Standardise(nn.BatchNorm1d):
+    """Features (N, D) at mean 0 and deviation 1 over the batches seen so far, which a batch of one says nothing of."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, affine=False)
+
+    def forward(self, features_ND: torch.Tensor) -> torch.Tensor:
+        if len(features_ND) > 1:
+            return super().forward(features_ND)
+        return functional.batch_norm(features_ND, self.running_mean, self.running_var, training=False, eps=self.eps)
+
+
 def gathered(scored: list[Scored], world_size: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows (N,), labels (N,) and logits (N, C) of all ranks' batches, ordered by row."""
     none = Scored(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, classes))
     mine = tuple(torch.cat(part).numpy() for part in zip(none, *scored, strict=True))
     parts: list[Any] = [mine]
-    if world_size > 1:
+    if world_size > 1 and torch.distributed.is_initialized():
         parts = [None] * world_size
         torch.distributed.all_gather_object(parts, mine)
     rows, labels, logits = (np.concatenate([part[field] for part in parts]) for field in range(3))

@@ -60,7 +60,9 @@ class Average(Fusion):
     def fit(self, batch: LogitsBatch, modalities: Sequence[str], seed: int) -> None:
         absent = [name for name in modalities if name not in self.weights]
         if absent:
-            raise UserError(f"fusion.weights has no {absent[0]}: give it as +fusion.weights.{absent[0]}=...")
+            raise UserError(
+                f"the weights of fusion {self.name} have no {absent[0]}: add one where conf/fusion gives them"
+            )
         self.weight_M = np.array([float(self.weights[name]) for name in modalities])
         self.modalities, self.prior_C = tuple(modalities), log_prior(batch)
 
@@ -76,23 +78,32 @@ class Average(Fusion):
 
 
 class _OnEvidence(Fusion):
-    """Calibrates each modality by a temperature of its own before anything else."""
+    """Calibrates each modality by a temperature of its own before anything else.
+
+    A modality that no utterance had when this was fitted is no evidence later either: nothing is known of its worth.
+    """
 
     def fit(self, batch: LogitsBatch, modalities: Sequence[str], seed: int) -> None:
         self.modalities, self.prior_C = tuple(modalities), log_prior(batch)
+        self.known_M = np.asarray(batch.present_MN.any(axis=1))
         self.temperature_M = np.array([_temperature(batch, place) for place in range(len(modalities))])
         self.fit_evidence(self.evidence(batch), batch, seed)
 
     def evidence(self, batch: LogitsBatch) -> np.ndarray:
         """(M, N, C): how far each modality moves the log prior; 0 where it is missing."""
         calibrated_MNC = normalised(batch.log_probs_MNC / self.temperature_M[:, None, None])
-        return np.where(batch.present_MN[..., None], np.maximum(calibrated_MNC, FLOOR) - self.prior_C, 0.0)
+        return np.where(self.present(batch)[..., None], np.maximum(calibrated_MNC, FLOOR) - self.prior_C, 0.0)
+
+    def present(self, batch: LogitsBatch) -> np.ndarray:
+        """(M, N): which modalities an utterance has, of those known when this was fitted."""
+        return batch.present_MN & self.known_M[:, None]
 
     def fit_evidence(self, evidence_MNC: np.ndarray, batch: LogitsBatch, seed: int) -> None:
         """What is fitted besides the temperatures."""
 
     def describe(self) -> dict[str, Any]:
-        return {"temperatures": _named(self.modalities, self.temperature_M)}
+        unknown = [name for name, known in zip(self.modalities, self.known_M, strict=True) if not known]
+        return {"temperatures": _named(self.modalities, self.temperature_M), "never_seen": unknown}
 
 
 class Single(_OnEvidence):
@@ -151,7 +162,7 @@ class Learned(_OnEvidence):
         fit_module(self.module, LogitsBatch(evidence_MNC, batch.present_MN, batch.labels_N), steps=1)
 
     def __call__(self, batch: LogitsBatch) -> np.ndarray:
-        return normalised(module_scores(self.module, self.evidence(batch), batch.present_MN))
+        return normalised(module_scores(self.module, self.evidence(batch), self.present(batch)))
 
     def describe(self) -> dict[str, Any]:
         weight_M = self.module.weight_M.detach().numpy()
@@ -187,7 +198,7 @@ class Stacked(_OnEvidence):
             fit_module(self.module, LogitsBatch(evidence_MNC, batch.present_MN, batch.labels_N), self.steps)
 
     def __call__(self, batch: LogitsBatch) -> np.ndarray:
-        return normalised(module_scores(self.module, self.evidence(batch), batch.present_MN))
+        return normalised(module_scores(self.module, self.evidence(batch), self.present(batch)))
 
 
 class Chosen(Fusion):

@@ -13,7 +13,7 @@ from torch import nn
 
 from meld_lightning.data.video import VideoBatch
 from meld_lightning.encoders.clip import Clip, label_vectors
-from meld_lightning.models.classifier import Classifier, ClassWeights
+from meld_lightning.models.classifier import Classifier, ClassWeights, Standardise
 
 Aggregation = Literal["mean", "confidence", "max"]
 
@@ -48,7 +48,8 @@ class ClipZeroShot(Classifier):
 
     def forward(self, batch: VideoBatch) -> torch.Tensor:
         """Logits (N, C): logarithms of the clips' scores."""
-        chances_NFC = torch.softmax(self.scale * batch.embeds_NFD @ self.labels_CD.T, dim=-1)
+        with torch.autocast(self.device.type, enabled=False):  # bf16 tells logits of 16 and more apart by eighths alone
+            chances_NFC = torch.softmax(self.scale * batch.embeds_NFD @ self.labels_CD.T, dim=-1)
         return torch.log(aggregated(chances_NFC, own_frames(batch), self.aggregation).clamp_min(1e-12))
 
 
@@ -84,7 +85,7 @@ class ClipProbe(Classifier):
         width = int(CLIPConfig.from_pretrained(checkpoint).projection_dim or 0)
         self.mixup = mixup
         self.attention = nn.Linear(width, 1) if pooling == "attentive" else None
-        self.standardise = nn.BatchNorm1d(width)
+        self.standardise = Standardise(width)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, len(labels))
 

@@ -47,7 +47,11 @@ def fusion_grids(row: Row) -> list[Grid]:
     shown = ", ".join(f"{name} {value:.2f}" for name, value in weights.items())
     caption = f"{row.label} is fitted on val: the best of these was {found['chosen']}"
     grids = [
-        Grid(f"{caption} ({shown})" if shown else caption, ["candidate", "val weighted F1, cross-validated"], scores)
+        Grid(
+            f"{caption} ({shown})" if shown else caption,
+            ["candidate", f"{row.runs[0].result['best']['monitor']}, cross-validated"],
+            scores,
+        )
     ]
     fixes = [
         [name, str(found["fixes"][name]["wrong"]), *(str(found["fixes"][name].get(other, "")) for other in names)]

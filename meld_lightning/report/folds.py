@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ from meld_lightning.report.statistics import Run, scored_frame
 if TYPE_CHECKING:
     import pandas as pd
 
-ALIKE = ("seed", "labels", "train_majority", "model", "checkpoint")  # of all folds' results
+ALIKE = ("seed", "labels", "model", "checkpoint")  # of all folds' results
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Pooled:
         return {
             **{key: results[0][key] for key in ALIKE},
             "fold": "all",
+            "train_majority": Counter(one["train_majority"] for one in results).most_common(1)[0][0],
             "hash": _joined([one["hash"] for one in results]),
             "digests": {"corpus": _joined([one["digests"]["corpus"] for one in results])},
             "commit": "+".join(dict.fromkeys(one["commit"] or "" for one in results)),

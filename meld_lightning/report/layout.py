@@ -55,7 +55,7 @@ def runs_page(
         grids += [class_grid(row) for row in compared if row.key != BASELINE]
     if chosen and table.sources:
         grids += fusion_grids(chosen)
-        remarks += gap_remark(chosen, optimum) if optimum else []
+        remarks += gap_remark(chosen, optimum) if optimum and "test/accuracy" in table.metrics else []
     verdicts = _verdicts(table, rows) if study["claims"] else []
     return Page(table.name, table.title, study["note"], grids, remarks, verdicts, _notes(table))
 
@@ -159,10 +159,11 @@ def _remarks(table: Table, rows: Sequence[Row], seeds: Sequence[int]) -> list[st
     text += f"else utterances). A uniform guess among the {len(there.scored[0].labels)} labels has accuracy "
     text += f"{1 / len(there.scored[0].labels):.4f}."
     if table.folds:
-        text += f" Every utterance is told by the run of that of {len(table.folds)} folds which holds it out."
+        text += f" Every utterance is told by the run of that of {len(table.folds)} folds which holds it out. As it is "
+        text += "val in another fold, what was chosen by val of all folds makes these figures somewhat optimistic."
     absent = {row.label: int((~row.scored[0].present).sum()) for row in rows if row.scored}
     if any(absent.values()):
-        text += " Utterances without the modality count with the commonest label of train as their prediction: "
+        text += " Utterances without any modality that a row reads count with the commonest label as their prediction: "
         text += ", ".join(f"{count} ({label})" for label, count in absent.items() if count) + "."
     if any(not has_interval(metric) for metric in table.metrics):
         text += " Losses have no interval."

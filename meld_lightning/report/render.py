@@ -108,6 +108,8 @@ def _drawn(
     clips = None
     if not absent and table.kind == "frames":
         clips = strip(next(iter(found.values()))[0]) if strip else None
+    if not absent and table.kind == "frames" and not clips and (folder / "table.md").is_file():
+        return [folder / "table.md"]  # a figure drawn where there were clips stays
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob("figure.*"):
         stale.unlink()

@@ -65,7 +65,8 @@ class Source:
 
     def cells(self, tables: Mapping[str, Table]) -> list[tuple[str, str]]:
         """(table, cell) of all that it may be, but for those that the study does not run."""
-        every = [(name, cell) for name in self.tables for cell, how in tables[name].cells.items() if how is not None]
+        owned = [(tables[name].source, tables[name]) for name in self.tables]
+        every = [(owner, cell) for owner, table in owned for cell, how in table.cells.items() if how is not None]
         return [one for one in every if self.cell in (None, one[1])]
 
 

@@ -133,6 +133,8 @@ def render_study(
         corpus_report = prepared_corpus(cfg.corpus, Path(cfg.paths.cache)).report
     except NotPrepared:
         corpus_report = json.loads(kept.read_text()) if kept.is_file() else None
+    if corpus_report and cfg.target != "emotion":
+        corpus_report = {**corpus_report, "optimum": None}  # which is that of emotions
     written = render_tables(
         plain(cfg.table), cfg.tables, {cell: pooled(found, tables[cell[0]].folds) for cell, found in runs.items()},
         cfg.study.seeds, corpus_report, plain(cfg.study), folder,

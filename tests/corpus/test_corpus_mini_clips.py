@@ -134,5 +134,27 @@ def test_a_harmed_clip_changes_no_other_utterances_result(
     assert after.index[~after["present"]].tolist() == [victim["id"]]
     others = before.index != victim["id"]
     pd.testing.assert_frame_equal(after[others], before[others], check_exact=True)
+    wrong = meld_lightning("train", "model=clip", "data=audio", *asked, cwd=folder)
+    assert "model=clip reads VideoBatch, but data=audio makes AudioBatch" in wrong.stderr
     told = [path.read_text() for path in (folder / "cache" / "corpus").glob("manifest-*/report.md")]
     assert any(victim["id"] in text for text in told)
+
+
+def test_clips_in_test_alone_are_scored_and_nothing_is_fitted_on_them(
+    with_clips: Path, table: pd.DataFrame, tmp_path: Path, meld_lightning: Command
+) -> None:
+    folder = folder_over(with_clips, tmp_path / "work")
+    few = table[table["clip"].notna()].groupby("split").head(6).reset_index(drop=True)
+    few.loc[few["split"] != "test", "clip"] = ""
+    few = few.rename(columns={"key": "id"})[["id", "split", "text", "emotion", "clip"]]
+    few.to_csv(tmp_path / "few.csv", index=False)
+    asked = ["corpus=manifest", f"corpus.root={tmp_path / 'few.csv'}", "checkpoints=mini"]
+    assert meld_lightning("prepare", *asked, cwd=folder).returncode == 0
+    done = meld_lightning("train", "model=clip", *asked, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    run = next(folder.glob("runs/video-clip/*/result.json")).parent
+    assert pd.read_parquet(run / "logits" / "test.parquet")["present"].all()
+    assert not pd.read_parquet(run / "logits" / "val.parquet")["present"].any()
+    refused = meld_lightning("train", "model=clip_probe", *asked, cwd=folder)
+    assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (1, 1), refused.stderr
+    assert "no utterance of train has this modality" in refused.stderr

@@ -154,6 +154,8 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_clip_alone(
     assert [found[row] == expected[row] for row in range(CLIPS + 1)] == [True, True, True, False, True, True]
     assert media.reasons["frames"]["test/dia0_utt3"].startswith(reason)
     assert media.reasons["audio"]["test/dia0_utt3"].startswith(reason)
+    mended = prepare_media(table, "mine", {**settings, "timeout_s": 20}, tmp_path / "odd")  # it was a passing trouble
+    assert contents(mended) == expected
 
 
 PREPARE = """
