@@ -134,7 +134,8 @@ def _drawn(
 def _readme(out: Path, study: Mapping[str, Any]) -> str:
     """Every table that stands in `out`, those rendered earlier included: rendering one table again hides no other."""
     parts = [f"# {study['title']}\n\n{study['note']}\n"]
-    for path in sorted(out.glob("*/table.md"), key=lambda path: (path.parent.name.startswith("figure"), path)):
+    places = {name: place for place, name in enumerate(study.get("tables", ()))}
+    for path in sorted(out.glob("*/table.md"), key=lambda path: (places.get(path.parent.name, len(places)), path)):
         title, _, *body = path.read_text(encoding="utf-8").split("\n\n")  # the note stands at the top already
         parts.append("\n\n".join([f"#{title}", *body]))
         files = [("LaTeX", "table.tex"), ("CSV", "results.csv")]
