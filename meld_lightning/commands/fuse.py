@@ -35,6 +35,8 @@ def summary(folder: Path) -> list[str]:
     lines = [f"chosen: {found['chosen']} (val, cross-validated over dialogues: {scores})"]
     if weights := found["fitted"].get("weights"):
         lines.append("weights: " + ", ".join(f"{name} {value:.2f}" for name, value in weights.items()))
+    if unseen := found["fitted"].get("never_seen"):
+        lines.append(f"no utterance of val has {' or '.join(unseen)}: what it says of test is left out")
     lines.append(f"oracle: some modality is right for {found['oracle']:.1%} of {found['n']} test utterances")
     for name, fixed in found["fixes"].items():
         others = ", ".join(f"{other} is right in {count}" for other, count in fixed.items() if other != "wrong")

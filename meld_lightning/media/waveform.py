@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from meld_lightning.media.errors import MediaError
+from meld_lightning.media.frames import OPEN
 
 if TYPE_CHECKING:
     import av
@@ -35,7 +36,7 @@ def iter_waveform(path: str | Path, rate: int, channels: Channels) -> Iterator[n
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), options=OPEN) as container:
             if not container.streams.audio:
                 raise MediaError(path, "no audio track")
             stream = container.streams.audio[0]
