@@ -161,7 +161,7 @@ def test_a_path_with_spaces_and_brackets_needs_no_quotes(
         (folder / f"{name}_sent_emo.csv").write_bytes(
             (prepared / "cache" / "mini" / f"{name}_sent_emo.csv").read_bytes()
         )
-    done = meld_lightning("prepare", "corpus=meld", f"corpus.root={folder}", "checkpoints.clip=null", cwd=tmp_path)
+    done = meld_lightning("prepare", "corpus=meld", f"corpus.root={folder}", "checkpoints=minilm", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "train 640, val 160, test 480" in done.stdout
 

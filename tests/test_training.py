@@ -222,7 +222,8 @@ def test_two_processes_asking_for_one_run_run_it_once(prepared: Path, tmp_path: 
 def test_changed_data_is_refused_and_moved_data_is_the_same(
     finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
-    shutil.copytree(prepared / "cache" / "mini", tmp_path / "cache" / "elsewhere")
+    for name in ("mini", "elsewhere"):  # the mini checkpoints are made from the first, wherever the corpus lies
+        shutil.copytree(prepared / "cache" / "mini", tmp_path / "cache" / name)
     asked = ["corpus=meld", "corpus.name=mini", f"corpus.root={tmp_path / 'cache' / 'elsewhere'}", "checkpoints=mini"]
     assert meld_lightning("prepare", *asked, "checkpoints.clip=null", cwd=tmp_path).returncode == 0
     shutil.copytree(finished.parents[1], tmp_path / "runs")
