@@ -80,6 +80,7 @@ def test_the_loss_is_torchs_own(weighting: str, smoothing: float, compose_train:
     assert np.mean(shares) == pytest.approx(expected, abs=1e-5)  # DDP averages the ranks
 
 
+@pytest.mark.slow
 def test_sentiment_as_the_target_with_every_remedy_for_imbalance(
     prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:

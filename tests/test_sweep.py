@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.running import Command, argv, environment, folder_over
 
 SWEEP = ["train", "--multirun", "model=roberta", "epochs=2", "data.batch_size=32"]
@@ -32,6 +34,7 @@ def test_a_failing_job_takes_no_other_with_it(prepared: Path, tmp_path: Path, me
     assert [row["status"] for row in summary(folder)] == ["failed", "read", "read"]
 
 
+@pytest.mark.slow
 def test_a_killed_job_takes_no_other_with_it(prepared: Path, tmp_path: Path, meld_lightning: Command) -> None:
     folder = folder_over(prepared, tmp_path / "sweep")
     asked = [*SWEEP, "seed=1,2"]

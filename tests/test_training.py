@@ -134,8 +134,8 @@ def start_and_kill(
     ("sign", "every_s"),
     [
         (signal.SIGKILL, 0.3),
-        (signal.SIGKILL, 3600),  # only the checkpoint of an epoch's end is there
-        (signal.SIGINT, 0.3),
+        pytest.param(signal.SIGKILL, 3600, marks=pytest.mark.slow),  # only the checkpoint of an epoch's end is there
+        pytest.param(signal.SIGINT, 0.3, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 0.3, marks=pytest.mark.slow),
     ],
 )
@@ -178,6 +178,7 @@ def test_two_processes_score_and_train_like_one(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_killed_while_it_scores_fits_no_step_again(
     sign: signal.Signals, finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
@@ -272,6 +273,7 @@ def test_a_damaged_run_is_told_with_its_remedy(
     assert_same_run(only_run(folder), finished)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_or_token_cache_is_told_with_its_remedy(
     prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
