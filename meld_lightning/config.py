@@ -164,6 +164,7 @@ RANGES: dict[str, tuple[float, float | None]] = {
     "machine.workers": (0, None),
     "machine.checkpoint_every_s": (0, None),
     "data.batch_size": (1, None),
+    "data.max_seconds": (0.1, None),
     "model.dropout": (0, 1),
     "model.label_smoothing": (0, 1),
     "optimizer.lr": (0, None),

@@ -27,6 +27,7 @@ from meld_lightning.models.fusion import Fusion
 from meld_lightning.recording import check_monitor, labelled, predictions, provenance, split_metrics, write_predictions
 from meld_lightning.runs import Identity, Run, claimed, find_run, hashed_config, load_run, sha, write_json
 
+MODALITIES = ("text", "audio", "video")
 SPLITS = ("val", "test")  # train's logits are those of models that have seen it: no fusion is fitted or judged on them
 
 
@@ -61,7 +62,12 @@ def named_runs(cfg: DictConfig) -> dict[str, Run]:
             )
     if not wanted:
         raise UserError("no run to fuse: give some as runs.text=FOLDER runs.audio=FOLDER runs.video=FOLDER")
-    return {name: load_run(str(given[name])) for name in wanted}
+    runs = {name: load_run(str(given[name])) for name in wanted}
+    for name, run in runs.items():
+        modality = run.result.get("modality", name)
+        if name in MODALITIES and modality != name:
+            raise UserError(f"runs.{name}={run.folder}: a run of {modality}, expected one of {name}")
+    return runs
 
 
 def identify_fusion(cfg: DictConfig, runs: Mapping[str, Run]) -> Identity:
@@ -81,7 +87,8 @@ def _run(cfg: DictConfig, identity: Identity, runs: Mapping[str, Run]) -> None:
     table, labels = labelled(corpus, cfg.target)
     if corpus.digest != identity.digests["corpus"]:
         raise UserError(
-            "the runs are of another corpus than the one prepared; fuse them with the corpus= they were run on"
+            "the runs are of another corpus than the one prepared; fuse them with the corpus= and corpus.* keys "
+            "that they were run with"
         )
     if labels != data.labels:
         raise UserError(f"the runs tell {', '.join(data.labels)}; fuse them with the target= they were run with")

@@ -178,7 +178,7 @@ def test_wrong_runs_get_one_line(
     monkeypatch.chdir(tmp_path / "work")
     for arguments, said in (
         ([], "no run to fuse"),
-        ([f"runs.text={text}", f"runs.video={other}"], "not of one corpus"),
+        ([f"runs.text={text}", f"runs.video={other}"], "not the same corpus"),
         ([f"runs.text={text}", "modalities=[audio]"], "give it as runs.audio=FOLDER"),
         ([f"runs.text={tmp_path}"], "no finished run there"),
         ([f"runs.text={text}", "fusion=serched"], "did you mean 'searched'?"),

@@ -86,11 +86,12 @@ def test_evidence_is_small_and_holds_no_text_and_no_path(prepared: Path, reprodu
 def test_report_deletes_no_evidence(reproduced: Path, tmp_path: Path, meld_lightning: Command) -> None:
     shutil.copytree(reproduced / "experiments", tmp_path / "experiments")
     before = sorted((tmp_path / "experiments" / "mini" / "runs").iterdir())
-    assert (
-        meld_lightning("report", "tables=[table_05]", "study.seeds=[1]", "numerics=bf16", cwd=tmp_path).returncode == 0
-    )
+    rendered = tables(tmp_path)
+    nothing = meld_lightning("report", "tables=[table_05]", "study.seeds=[1]", "numerics=bf16", cwd=tmp_path)
+    assert nothing.returncode == 1
+    assert "no finished run" in nothing.stderr
     assert sorted((tmp_path / "experiments" / "mini" / "runs").iterdir()) == before
-    assert "missing" in (tmp_path / "experiments" / "mini" / "table_05" / "table.md").read_text()
+    assert tables(tmp_path) == rendered
 
 
 def test_a_missing_run_shows_as_missing(reproduced: Path, tmp_path: Path, meld_lightning: Command) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.commands import run_hydra
+from meld_lightning.errors import UserError
 
 NO_ROOT = "not given"
 
@@ -25,4 +26,9 @@ def _report(cfg: DictConfig) -> None:
         asked.append(f"corpus.root='{NO_ROOT}'")
     cells = read_cells(cfg, asked)
     runs = find_runs(cfg, cells)
+    if cells and not any(runs.values()):
+        raise UserError(
+            f"study {cfg.study.name}: no finished run in {cfg.paths.runs} over what is prepared in {cfg.paths.cache}, "
+            f"and no evidence in {cfg.paths.experiments}; run: meld-lightning prepare, or call it where these lie"
+        )
     render_study(cfg, {**runs, **find_fusions(cfg, read_fusions(cfg, asked, runs))}, cells)

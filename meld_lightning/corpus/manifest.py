@@ -126,6 +126,10 @@ def _beside(
     assert split is not None
     taken = set(_units(others, split))
     left = [(record, unit) for record, unit in zip(records, _units(records, split), strict=True) if unit not in taken]
+    if not left:
+        raise UserError(
+            f"{records[0].file}: every row's {split} is in {others[0].file} too, which is test: nothing is left"
+        )
     return [record for record, _ in left], split_by_units([unit for _, unit in left], folds, fold, held_out=False)
 
 

@@ -61,6 +61,8 @@ def prepared_corpus(cfg_corpus: Mapping[str, Any], cache: Path) -> Corpus:
         raise NotPrepared(
             f"corpus {settings['name']!r} at {settings['root']} is not prepared in {cache}; {again}"
         ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / 'manifest.json'}: cannot be read ({error}); {again}") from error
     if manifest.get("version") != _version(settings):
         raise UserError(f"{folder}: prepared by another version of this package; {again}")
     for name, digest in manifest["files"].items():

@@ -54,9 +54,10 @@ class AudioFeaturesDataModule(CorpusDataModule):
         sources: Sources,
         **loading: Any,
     ) -> None:
-        media, speeds = sound(sources), [float(speed) for speed in speeds]
-        if not all(0.5 <= speed <= 2 and speed != 1 for speed in speeds):
+        media = sound(sources)
+        if not all(isinstance(speed, (int, float)) and 0.5 <= speed <= 2 and speed != 1 for speed in speeds):
             raise UserError(f"data.speeds={speeds}: expected speeds from 0.5 to 2 other than 1, which is always there")
+        speeds = [float(speed) for speed in speeds]
         settings = {
             "media": media.digest("audio"), "checkpoint": sources.checkpoint_digest, "precision": sources.precision,
             "max_seconds": max_seconds, "speeds": speeds, "device": sources.device.type,

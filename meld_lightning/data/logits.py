@@ -48,11 +48,11 @@ class LogitsDataModule(pl.LightningDataModule):
         self.labels: tuple[str, ...] = tuple(first.result["labels"])
         for run in runs.values():
             for what, one, other in (
-                ("labels", self.labels, tuple(run.result["labels"])),
-                ("corpus", first.result["digests"]["corpus"], run.result["digests"]["corpus"]),
+                ("not the same labels", self.labels, tuple(run.result["labels"])),
+                ("not the same corpus", first.result["digests"]["corpus"], run.result["digests"]["corpus"]),
             ):
                 if one != other:
-                    raise UserError(f"{first.folder} and {run.folder}: not of one {what}; fuse runs of the same corpus")
+                    raise UserError(f"{first.folder} and {run.folder}: {what}; fuse runs of one corpus and target")
 
     def joined(self, split: str) -> Joined:
         """The split's utterances in the order of the first run."""

@@ -123,7 +123,10 @@ def prepared_media(table: pd.DataFrame, name: str, settings: Mapping[str, Any], 
     for start in range(0, len(rows), CHUNK):
         wanted, entries = rows[start : start + CHUNK], read_chunk(folder / str(start // CHUNK))
         if entries is None:
-            raise NotPrepared(f"the clips of corpus {name!r} are not decoded in {cache}; run: meld-lightning prepare")
+            raise NotPrepared(
+                f"the clips of corpus {name!r} are not decoded in {cache}; run: meld-lightning prepare, with the same "
+                "corpus and media keys"
+            )
         changed = _changed(wanted, entries)
         if changed:
             raise UserError(f"{changed}: missing or changed since it was decoded; run: meld-lightning prepare")
