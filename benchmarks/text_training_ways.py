@@ -75,8 +75,9 @@ def ours(setting: Setting) -> Measured:
     import numpy as np
     import pytorch_lightning as pl
 
-    from meld_lightning.checkpointing import RunCheckpoints, StopRequest
+    from meld_lightning.checkpointing import RunCheckpoints
     from meld_lightning.errors import Stopped
+    from meld_lightning.stopping import StopRequest
     from meld_lightning.training import build, keep_freed_memory, make_trainer
 
     class Clock(pl.Callback):

@@ -4,50 +4,16 @@ Used by training. Checkpoints hold tensors and plain values only and are read wi
 """
 
 import csv
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
-from meld_lightning.errors import Stopped
 from meld_lightning.models.classifier import Classifier
-
-SAME_REQUEST_S = 1.0
-
-
-class StopRequest:
-    """Set by SIGINT or SIGTERM. Raises at once, or while `deferred` at a batch boundary; asked again, at once."""
-
-    def __init__(self) -> None:
-        self.asked = self.deferred = False
-        self._asked_at = 0.0
-
-    def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked and time.monotonic() - self._asked_at < SAME_REQUEST_S:
-            return  # a terminal's Ctrl-C reaches a rank twice: by itself and through the process that started it
-        if self.asked or not self.deferred:
-            raise Stopped("what was saved last stands")
-        self.asked, self._asked_at = True, time.monotonic()
-
-    @contextmanager
-    def listening(self) -> Iterator["StopRequest"]:
-        """Takes the signals over, in the main thread, until the block ends."""
-        if threading.current_thread() is not threading.main_thread():
-            yield self
-            return
-        before = {number: signal.signal(number, self) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+from meld_lightning.stopping import StopRequest
 
 
 class RunCheckpoints(pl.Callback):
@@ -89,10 +55,7 @@ class RunCheckpoints(pl.Callback):
         self._wall_before = state_dict["wall_s"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # after Lightning has put up its own SIGTERM handler, which would end the fit without saving
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self.stop)
+        self.stop.take_over()  # after Lightning has put up its own SIGTERM handler, which would end it without saving
         self.stop.deferred, self._saved_at = True, time.monotonic()
         loader: Any = trainer.train_dataloader
         loader.handed_out = trainer.global_step  # one step a batch: a resumed run goes on with the batch after
@@ -154,7 +117,7 @@ class RunCheckpoints(pl.Callback):
 
     def _leave(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, Classifier)
-        raise Stopped(f"{self.folder} is saved at step {trainer.global_step} of {module.total_steps}")
+        raise self.stop.leaving(f"{self.folder} is saved at step {trainer.global_step} of {module.total_steps}")
 
     def _atomically(
         self, trainer: pl.Trainer, path: Path, write: Callable[[Path], Any], collective: bool = False

@@ -16,6 +16,10 @@ class Stopped(Exception):  # noqa: N818 -- nothing went wrong
     """The user or the machine asked a run to end early; says where it stands. The same command goes on from there."""
 
 
+class Preempted(Stopped):
+    """The cluster wants the machine back, or the time limit is near: the job asks to be queued again."""
+
+
 def near_miss(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)` where something close to `word` is known, whatever its case; else the empty string."""
     folded = {name.casefold(): name for name in known}

@@ -12,6 +12,7 @@ import shutil
 import sys
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -22,16 +23,17 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from meld_lightning import config
-from meld_lightning.checkpointing import RunCheckpoints, StopRequest
+from meld_lightning.checkpointing import RunCheckpoints
 from meld_lightning.corpus import SPLITS
 from meld_lightning.data.datamodule import CorpusDataModule, Sources
 from meld_lightning.errors import UserError
 from meld_lightning.logits import write_logits
 from meld_lightning.models.classifier import Classifier
-from meld_lightning.ranks import start_ranks
+from meld_lightning.ranks import READ, RUN, Followers, run_ranks, started_outside
 from meld_lightning.recording import (
     check_monitor,
     labelled,
@@ -41,6 +43,7 @@ from meld_lightning.recording import (
     write_predictions,
 )
 from meld_lightning.runs import Identity, Run, claimed, find_run, identify, inputs, load_run, write_json
+from meld_lightning.stopping import StopRequest, stop_request
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -50,14 +53,30 @@ def train(cfg: DictConfig) -> Run:
     config.check(cfg, config.Train)
     check_monitor(cfg.monitor)
     identity = identify(cfg)
+    if not started_outside(cfg.numerics.world_size):
+        return _claim_and_run(cfg, identity, lambda word: None)
+    ranks = Followers(cfg.numerics.world_size)
+    if ranks.first:
+        with ranks.told() as tell:
+            return _claim_and_run(cfg, identity, tell)
+    if ranks.wait() == RUN:
+        run_rank(identity.folder)
+    return load_run(identity.folder)
+
+
+def _claim_and_run(cfg: DictConfig, identity: Identity, tell: Callable[[str], None]) -> Run:
+    """`tell`: what other ranks, where there are any, learn of it."""
     if run := find_run(identity):
+        tell(READ)
         return run
     with claimed(identity.folder):
         if run := find_run(identity):
+            tell(READ)
             return run
         OmegaConf.save(cfg, identity.folder / "config.yaml", resolve=True)
+        tell(RUN)
         try:
-            start_ranks(run_rank, identity.folder, cfg.numerics.world_size, cfg.machine.accelerator)
+            run_ranks(run_rank, identity.folder, cfg.numerics.world_size, cfg.machine.accelerator)
         except UserError:
             if not (identity.folder / "checkpoints").is_dir():  # refused before it began: nothing to go on from
                 shutil.rmtree(identity.folder)
@@ -77,7 +96,7 @@ def run_rank(folder: Path) -> None:
     if identity.folder != folder:
         raise UserError(f"{folder}: the corpus or the checkpoint was prepared anew meanwhile; run the command again")
     try:
-        with StopRequest().listening() as stop:
+        with stop_request().listening() as stop:
             _fit_and_score(cfg, identity, stop)
     except InstantiationException as error:
         raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from None
@@ -201,10 +220,14 @@ def make_trainer(cfg: DictConfig, callback: RunCheckpoints) -> pl.Trainer:
 
 
 def _trainer(cfg: DictConfig, callback: RunCheckpoints) -> pl.Trainer:
+    here = int(os.environ["LOCAL_WORLD_SIZE"]) if cfg.numerics.world_size > 1 else 1  # ranks on this machine
     return pl.Trainer(
         accelerator=cfg.machine.accelerator,
-        devices=cfg.numerics.world_size,
+        devices=here,
+        num_nodes=cfg.numerics.world_size // here,
         strategy="ddp" if cfg.numerics.world_size > 1 else "auto",
+        # said, not detected: Lightning would take any process in a Slurm job for a rank of its own
+        plugins=[TorchElasticEnvironment() if cfg.numerics.world_size > 1 else LightningEnvironment()],
         precision=cfg.numerics.precision,
         deterministic=cfg.numerics.deterministic,
         max_epochs=cfg.epochs,

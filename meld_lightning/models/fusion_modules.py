@@ -6,6 +6,7 @@ Axes: M modalities, N utterances, C classes, X inputs of the network.
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import nn
 from torch.nn import functional
 
@@ -71,7 +72,7 @@ def fit_module(module: pl.LightningModule, batch: LogitsBatch, steps: int) -> No
     """Fits on the whole batch, `steps` times."""
     trainer = pl.Trainer(
         accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_model_summary=False,
-        enable_progress_bar=False,
+        enable_progress_bar=False, plugins=[LightningEnvironment()],  # alone, in a Slurm job too
     )  # fmt: skip
     trainer.fit(module, in_one_batch(batch, steps))
     module.eval()
