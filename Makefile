@@ -1,12 +1,13 @@
 # Everything runs in .venv, which the first target that needs it makes. Examples:
 #   make reproduce-tables                                              the mini corpus: no download, no GPU
-#   make reproduce-tables STUDY=meld MELD_ROOT=/data/MELD
+#   make reproduce-tables STUDY=meld MELD_ROOT=/data/MELD LAUNCHER=slurm
 #   make test ARGS="-k checkpoints"
 
 PYTHON   ?= python3
 STUDY    ?= mini
 MELD_ROOT ?=
 LAUNCHER ?= local
+EXPERIMENT ?= bert_grid
 BENCH    ?= text_training
 ARGS     ?=
 
@@ -36,9 +37,8 @@ data: .venv/installed ## check the study's corpus, make or fetch its checkpoints
 reproduce-tables: .venv/installed ## every run the study's tables need, then the tables: experiments/STUDY
 	$(MELD) reproduce study=$(STUDY) hydra/launcher=$(LAUNCHER) $(ROOT) $(ARGS)
 
-sweep: data ## a small grid of text runs over batch size and learning rate
-	$(MELD) train --multirun model=bert data.batch_size=8,16,32 optimizer.lr=2e-5,1e-4 study=$(STUDY) \
-	  hydra/launcher=$(LAUNCHER) $(ROOT) $(ARGS)
+sweep: data ## EXPERIMENT=bert_grid or roberta_grid: the paper's grid as one sweep; LAUNCHER=slurm on a cluster
+	$(MELD) train experiment=$(EXPERIMENT) study=$(STUDY) hydra/launcher=$(LAUNCHER) $(ROOT) $(ARGS)
 
 bench: .venv/installed ## BENCH=text_training, decoding, clip_scoring, speech_inference or weight_search, beside other ways
 	$(PY) benchmarks/$(BENCH).py $(ARGS)
@@ -59,5 +59,5 @@ clean: ## what tools leave behind; runs/, cache/, experiments/ and .venv/ stay
 	@if [ -e .venv/installing ]; then echo "The last install was cut short: removing .venv"; rm -rf .venv; fi
 	@echo "Installing the tested versions into .venv (about 6 GB; a minute or more) ..."
 	@mkdir -p .venv && touch .venv/installing && $(PYTHON) -m venv .venv
-	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mini,bench,dev]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mini,slurm,bench,dev]'
 	@rm .venv/installing && touch $@

@@ -3,7 +3,6 @@
 Used by training. Checkpoints hold tensors and plain values only and are read with weights_only=True.
 """
 
-import csv
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 
 from meld_lightning.models.classifier import Classifier
+from meld_lightning.runs import write_csv
 from meld_lightning.stopping import StopRequest
 
 
@@ -87,7 +87,7 @@ class RunCheckpoints(pl.Callback):
         if self.best["epoch"] == row["epoch"]:
             self.best["fit_loss"] = row["train/fit_loss"]
         if trainer.is_global_zero:
-            _write_csv(self.folder / "metrics.csv", self.history)
+            write_csv(self.folder / "metrics.csv", self.history)
         self._save(trainer)
         if self._agreed(trainer)[1]:
             self._leave(trainer, pl_module)
@@ -97,7 +97,7 @@ class RunCheckpoints(pl.Callback):
         self.best = {"epoch": 0, "step": 0, "value": val[self.metric]}
         figures = {f"val/{name}": value for name, value in val.items() if isinstance(value, float)}
         self.history = [{"epoch": 0, "step": 0, **figures}]
-        _write_csv(self.folder / "metrics.csv", self.history)
+        write_csv(self.folder / "metrics.csv", self.history)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.stop.deferred = False
@@ -136,12 +136,3 @@ class RunCheckpoints(pl.Callback):
 
 def _save_weights(module: pl.LightningModule, path: Path) -> None:
     torch.save({"state_dict": module.state_dict()}, path)
-
-
-def _write_csv(path: Path, rows: list[dict[str, float]]) -> None:
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(path)

@@ -48,8 +48,11 @@ from meld_lightning.stopping import StopRequest, stop_request
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
-def train(cfg: DictConfig) -> Run:
-    """The run that `cfg` describes: read if it is finished, resumed if it was stopped, else run from the start."""
+def train(cfg: DictConfig) -> Run | None:
+    """The run that `cfg` describes: read if it is finished, resumed if it was stopped, else run from the start.
+
+    None on a rank that a cluster has started and that is not the first: the first one writes the result.
+    """
     config.check(cfg, config.Train)
     check_monitor(cfg.monitor)
     identity = identify(cfg)
@@ -61,7 +64,7 @@ def train(cfg: DictConfig) -> Run:
             return _claim_and_run(cfg, identity, tell)
     if ranks.wait() == RUN:
         run_rank(identity.folder)
-    return load_run(identity.folder)
+    return None
 
 
 def _claim_and_run(cfg: DictConfig, identity: Identity, tell: Callable[[str], None]) -> Run:
@@ -250,6 +253,7 @@ def quieten() -> None:
     for library in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # on a login node, of a run of its own
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # it is: see RunCheckpoints
 
 

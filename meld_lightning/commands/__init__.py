@@ -1,6 +1,7 @@
 """The console script: `meld-lightning COMMAND key=value ...`, each command a Hydra app over conf/COMMAND.yaml.
 
-Turns every expected failure into one line on stderr and an exit status: 0 done, 1 refused or failed, 130 stopped.
+Turns every expected failure into one line on stderr and an exit status: 0 done, 1 refused or failed, 75 to be
+queued again, 130 stopped.
 """
 
 import importlib
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import meld_lightning
-from meld_lightning.errors import Stopped, UserError, near_miss
+from meld_lightning.errors import Preempted, Stopped, UserError, near_miss
 
 COMMANDS = {
     "prepare": "find and check the corpus, make or fetch the checkpoints, write the corpus report",
@@ -20,6 +21,10 @@ COMMANDS = {
     "reproduce": "every run that the study's tables need, then the tables",
     "report": "the tables from whatever runs exist",
 }
+
+
+TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the job asks to be queued again
+STOPPED = 130  # as a shell tells Ctrl-C
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,10 +51,13 @@ def exit_status(work: Callable[[], None]) -> int:
         if error.filename is None:
             raise
         return _refuse(f"{error.filename}: {error.strerror}; make it writable or choose other paths.*")
+    except Preempted as error:
+        print(f"meld-lightning: made room; {error}; queued again, it goes on", file=sys.stderr)
+        return TRY_AGAIN
     except (Stopped, KeyboardInterrupt) as error:
         said = str(error) or "nothing finished is lost"
         print(f"meld-lightning: stopped; {said}: the same command goes on", file=sys.stderr)
-        return 130
+        return STOPPED
     return 0
 
 

@@ -11,21 +11,22 @@ from meld_lightning.commands import run_hydra
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
-    run_hydra("fuse", _fuse, arguments)
+    run_hydra("fuse", run, arguments)
 
 
-def _fuse(cfg: DictConfig) -> None:
+def run(cfg: DictConfig) -> None:
+    """One fusion; what it found is printed."""
     from meld_lightning.fusing import fuse
     from meld_lightning.training import quieten
 
     quieten()
-    run = fuse(cfg)
-    test = run.result["metrics"]["test"]
+    found = fuse(cfg)
+    test = found.result["metrics"]["test"]
     print(
-        f"{run.folder}: {run.result['best']['monitor']} {run.result['best']['value']:.4f} (cross-validated), "
+        f"{found.folder}: {found.result['best']['monitor']} {found.result['best']['value']:.4f} (cross-validated), "
         f"test weighted F1 {test['weighted_f1']:.4f}, accuracy {test['accuracy']:.4f}"
     )
-    print("\n".join(summary(run.folder)))
+    print("\n".join(summary(found.folder)))
 
 
 def summary(folder: Path) -> list[str]:

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
-    run_hydra("prepare", _prepare, arguments)
+    run_hydra("prepare", run, arguments)
 
 
-def _prepare(cfg: DictConfig) -> None:
+def run(cfg: DictConfig) -> None:
+    """Checks the config and prepares all that it names."""
     from meld_lightning.config import Prepare, check
 
     check(cfg, Prepare)

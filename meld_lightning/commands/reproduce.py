@@ -24,16 +24,16 @@ def _reproduce(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from meld_lightning.corpus import prepared_corpus
-    from meld_lightning.launching import job_of, report_failures
+    from meld_lightning.launching.jobs import job_of, report_failures
     from meld_lightning.report.study import keep_study, read_cells, read_fusions, render_study
 
     if "meld_lightning" not in HydraConfig.get().launcher._target_:
         choice = HydraConfig.get().runtime.choices["hydra/launcher"]
-        raise UserError(f"hydra/launcher={choice}: cannot run the jobs of reproduce; choose hydra/launcher=local")
+        raise UserError(f"hydra/launcher={choice}: cannot run the jobs of reproduce; choose local or slurm")
     asked = HydraConfig.get().overrides.task
     cells = read_cells(cfg, asked)
     prepare_cells(cfg, [run.config for of_cell in cells.values() for run in of_cell])
-    jobs = {cell: [job_of(one.config, one.overrides) for one in runs] for cell, runs in cells.items()}
+    jobs = {cell: [job_of("train", one.config, one.overrides) for one in runs] for cell, runs in cells.items()}
     launcher = instantiate(HydraConfig.get().launcher)
     logs = Path(HydraConfig.get().sweep.dir)
     flat = [job for of_cell in jobs.values() for job in of_cell]
@@ -47,7 +47,7 @@ def _reproduce(cfg: DictConfig) -> None:
     whole = done and set(cfg.tables) >= set(cfg.study.tables)
     keep_study(cfg, runs, prepared_corpus(cfg.corpus, Path(cfg.paths.cache)).report, whole)
     render_study(cfg, runs, cells)
-    report_failures(flat, logs)
+    report_failures(flat)
     if failures:
         raise UserError("\n".join([f"{len(failures)} fusions failed:", *failures]))
 

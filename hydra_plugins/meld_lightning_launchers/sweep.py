@@ -1,0 +1,52 @@
+"""What our Hydra launchers share: from Hydra's sweep to meld_lightning's jobs, and from their runs back to Hydra.
+
+Hydra imports this file at every start: nothing heavy stands at its top.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.utils import JobReturn, JobStatus, filter_overrides, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+if TYPE_CHECKING:
+    from meld_lightning.launching.jobs import Job
+
+
+class SweepLauncher(Launcher):
+    """Finished runs are read, not run; the failure of one takes no other with it."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+
+    @abstractmethod
+    def run(self, jobs: "Sequence[Job]", logs: Path) -> None:
+        """Runs the jobs; a failed one is told by its status. What `reproduce` calls of a launcher."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from meld_lightning.launching.jobs import job_of, report_failures
+
+        setup_globals()
+        command = str(self.config.hydra.job.config_name)
+        jobs = [job_of(command, self._composed(overrides), filter_overrides(overrides)) for overrides in job_overrides]
+        logs = Path(str(self.config.hydra.sweep.dir))
+        self.run(jobs, logs)
+        report_failures(jobs)
+        print(f"logs and summary: {logs}")
+        return [_returned(job) for job in jobs]
+
+    def _composed(self, overrides: Sequence[str]) -> DictConfig:
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            del config["hydra"]
+        return config
+
+
+def _returned(job: "Job") -> JobReturn:
+    result = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
+    result.return_value = job.run.result["best"]["value"] if job.run else None
+    return result

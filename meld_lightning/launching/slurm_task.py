@@ -1,0 +1,69 @@
+"""What runs inside a Slurm job, once for each of its processes. Used by `launching.slurm`, through submitit.
+
+A process that is asked to make room saves, leaves a mark for the job's script, which queues the job again, and ends.
+One that is asked to end (SIGTERM) saves and waits: whether the job was cancelled or preempted, Slurm knows and decides.
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from submitit import JobEnvironment
+
+from meld_lightning.commands import STOPPED, TRY_AGAIN, exit_status
+from meld_lightning.launching.jobs import run_job
+from meld_lightning.stopping import MAKE_ROOM, stop_request
+
+UNHEARD = 128 + MAKE_ROOM  # srun's status where a process was asked to make room before it listened
+MOST_RESTARTS = 100  # a job that never gets anywhere is not queued again for ever
+END_S = 600  # how long after SIGTERM Slurm may take
+FIRST_PORT = 12000  # two jobs on one machine differ in the last four digits of their ids; below the ephemeral ports
+
+
+def requeue_mark(folder: str, job: str) -> str:
+    """The file that tells the job's script to queue it again. `job`: its raw id, or the script's own variable."""
+    return f"{folder}/{job}.requeue"
+
+
+def closing_lines(folder: str) -> list[str]:
+    """The end of the job's script, in shell. Runs after srun."""
+    mark = requeue_mark('"$here"', '"$SLURM_JOB_ID"')
+    return [
+        "status=$?",
+        f"here={folder}",
+        f"if [ $status = {UNHEARD} ] || [ -e {mark} ]; then",
+        f"  rm -f {mark}",
+        f'  [ "${{SLURM_RESTART_COUNT:-0}}" -lt {MOST_RESTARTS} ] && scontrol requeue "$SLURM_JOB_ID"',
+        "fi",
+        "exit $status",
+    ]
+
+
+def run_task(command: str, file: str, folder: str) -> None:
+    """One process of a job: `command` with the config in `file`."""
+    stop_request().take_over()  # before anything is imported
+    job = JobEnvironment()
+    if job.num_tasks > 1:
+        _tell_rank(job)
+    status = exit_status(lambda: run_job(command, file))
+    sys.stdout.flush()
+    if status == TRY_AGAIN:
+        Path(requeue_mark(folder, os.environ["SLURM_JOB_ID"])).touch()
+    if status == STOPPED:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(END_S)
+    if status:
+        sys.exit(status)
+
+
+def _tell_rank(job: JobEnvironment) -> None:
+    """In the variables that torchrun uses."""
+    os.environ.update(
+        {
+            "RANK": str(job.global_rank), "LOCAL_RANK": str(job.local_rank), "GROUP_RANK": str(job.node),
+            "WORLD_SIZE": str(job.num_tasks), "LOCAL_WORLD_SIZE": str(job.num_tasks // job.num_nodes),
+            "MASTER_ADDR": job.hostnames[0], "MASTER_PORT": str(FIRST_PORT + int(job.raw_job_id) % 10000),
+        }
+    )  # fmt: skip

@@ -1,0 +1,291 @@
+"""Sweeps on a real Slurm lose nothing: whatever dies, every other result stands, and the same command does the rest."""
+
+import csv
+import functools
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import SMALL_JOBS, Client, job_of, restarts, slurm, statuses
+from tests.running import argv, environment, folder_over
+from tests.test_training import assert_same_run
+
+TEXT = ["train", "--multirun", "model=roberta", "optimizer.lr=1e-3", "data.batch_size=16"]
+OFTEN = "machine.checkpoint_every_s=0.3"
+
+
+def runs(folder: Path) -> dict[str, Path]:
+    """seed -> run folder that holds a config."""
+    found = {}
+    for config in folder.glob("runs/*/*/config.yaml"):
+        for seed in re.findall(r"^seed: (\d+)$", config.read_text(), re.M):
+            found[seed] = config.parent
+    return found
+
+
+def saved(folder: Path, seed: int) -> bool:
+    return (runs(folder).get(str(seed), folder) / "checkpoints" / "last.ckpt").is_file()
+
+
+def tasks_of(job: str) -> list[int]:
+    """The processes of a Slurm job."""
+    wanted = f"SLURM_JOB_ID={slurm('squeue', '--noheader', '--format=%A', f'--jobs={job}').split()[0]}"
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and b"-m\0submitit" in _read(entry / "cmdline") and _holds(entry, wanted)
+        and not _read(entry / "cmdline").startswith(b"srun")
+    ]  # fmt: skip
+
+
+def _holds(process: Path, variable: str) -> bool:
+    return variable.encode() in _read(process / "environ").split(b"\0")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it ended meanwhile
+        return b""
+
+
+@pytest.fixture(scope="module")
+def calm(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The folder of the same sweep, undisturbed, by the local launcher on this machine."""
+
+    @functools.cache
+    def run(*arguments: str) -> Path:
+        folder = folder_over(prepared, tmp_path_factory.mktemp("calm"))
+        asked = argv(*TEXT, *arguments, "hydra/launcher=local")
+        done = subprocess.run(asked, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return run
+
+
+def test_a_sweep_runs_over_both_nodes_and_only_the_dead_run_again(
+    prepared: Path, tmp_path: Path, client: Callable[..., Client], calm: Callable[..., Path]
+) -> None:
+    """One job is killed by a signal, then by its memory limit: the others are not touched."""
+    folder = folder_over(prepared, tmp_path / "sweep")
+    asked = [*TEXT, *SMALL_JOBS, "seed=1,2,3", "epochs=4", OFTEN]
+    first = client(folder, *asked, "hydra.launcher.cpus=4")
+    first.until(lambda: saved(folder, 1) and saved(folder, 2))
+    jobs = {seed: job_of(run) for seed, run in runs(folder).items()}
+    nodes = {slurm("squeue", "--noheader", "--format=%N", f"--jobs={jobs[seed]}").strip() for seed in ("1", "2")}
+    assert nodes == {"node1", "node2"}
+    [task] = tasks_of(jobs["1"])
+    os.kill(task, signal.SIGKILL)
+    status, said = first.wait()
+    assert status == 1, said
+    assert statuses(folder) == ["failed", "finished", "finished"]
+    assert "1 of 3 runs failed; the same command runs just these again" in said
+    finished = {seed: (run / "result.json").stat().st_mtime_ns for seed, run in runs(folder).items() if seed != "1"}
+
+    hungry = client(folder, *asked, "hydra.launcher.memory_gb=0.3")
+    status, said = hungry.wait()
+    assert status == 1, said
+    assert statuses(folder) == ["failed", "read", "read"]
+    assert "out of memory; raise hydra.launcher.memory_gb" in said
+
+    status, said = client(folder, *asked).wait()
+    assert status == 0, said
+    assert statuses(folder) == ["finished", "read", "read"]
+    for seed, written in finished.items():
+        assert (runs(folder)[seed] / "result.json").stat().st_mtime_ns == written
+    undisturbed = calm("seed=1,2,3", "epochs=4")
+    for seed, run in runs(folder).items():
+        assert_same_run(run, runs(undisturbed)[seed])
+
+
+def test_what_slurm_refuses_is_one_line(prepared: Path, tmp_path: Path, client: Callable[..., Client]) -> None:
+    folder = folder_over(prepared, tmp_path / "refused")
+    for wrong, expected in {
+        "hydra.launcher.partition=nowhere": "sbatch refused: sbatch: error: invalid partition specified: nowhere",
+        "hydra.launcher.nodes=2": "hydra.launcher.nodes=2: numerics.world_size=1 processes cannot be shared out",
+    }.items():
+        status, said = client(folder, *TEXT, *SMALL_JOBS, "seed=1,2", wrong).wait()
+        assert status == 1
+        assert expected in said, said
+        assert "Traceback" not in said
+
+
+def test_a_killed_client_finds_its_jobs_again(prepared: Path, tmp_path: Path, client: Callable[..., Client]) -> None:
+    folder = folder_over(prepared, tmp_path / "sweep")
+    asked = [*TEXT, *SMALL_JOBS, "seed=1,2", "epochs=6", OFTEN]
+    first = client(folder, *asked)
+    first.until(lambda: saved(folder, 1))
+    first.kill()
+    jobs = [job_of(run) for run in runs(folder).values()]
+    status, said = client(folder, *asked).wait()
+    assert status == 0, said
+    assert "2 of them in the queue already" in said
+    assert statuses(folder) == ["finished", "finished"]
+    assert jobs == [job_of(run) for run in runs(folder).values()]
+    interrupted = client(folder, *asked, "optimizer.weight_decay=0.1")
+    interrupted.until(lambda: len(list(folder.glob("runs/*/*/slurm.json"))) == 4)
+    interrupted.process.send_signal(signal.SIGINT)
+    status, said = interrupted.wait()
+    assert status == 130
+    assert "2 jobs go on in Slurm" in said
+    assert len(slurm("squeue", "--noheader", "--array").splitlines()) == 2
+
+
+def test_a_higher_partition_pushes_a_run_out_and_it_ends_the_same(
+    prepared: Path, tmp_path: Path, client: Callable[..., Client], calm: Callable[..., Path]
+) -> None:
+    folder = folder_over(prepared, tmp_path / "preempted")
+    sweep = client(folder, *TEXT, *SMALL_JOBS, "seed=1", OFTEN, "hydra.launcher.partition=low")
+    sweep.until(lambda: saved(folder, 1))
+    job = job_of(runs(folder)["1"])
+    slurm("sbatch", "--partition=main", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap", "sleep 5")
+    status, said = sweep.wait()
+    assert status == 0, said
+    assert restarts(job) == 1
+    assert_same_run(runs(folder)["1"], runs(calm("seed=1"))["1"])
+
+
+def test_a_time_limit_is_only_a_pause(prepared: Path, tmp_path: Path, client: Callable[..., Client]) -> None:
+    """Slurm's shortest limit is a minute; told 25 s before it, the run needs more than one job."""
+    folder = folder_over(prepared, tmp_path / "limited")
+    limits = ["hydra.launcher.minutes=1", "hydra.launcher.grace_s=25"]
+    epochs = "epochs=45"
+    sweep = client(folder, *TEXT, *SMALL_JOBS, *limits, "seed=1", epochs, OFTEN)
+    status, said = sweep.wait(500)
+    assert status == 0, said
+    assert restarts(job_of(runs(folder)["1"])) >= 1
+    assert_same_run(runs(folder)["1"], runs(calm("seed=1", epochs))["1"])
+
+
+MOMENTS = {
+    "while it starts": lambda run: (run / "slurm.json").is_file(),
+    "while it imports": lambda run: any(run.parents[2].glob("multirun/*/slurm/*_log.out")),
+    "while it fits": lambda run: (run / "checkpoints" / "last.ckpt").is_file(),
+    "while it writes logits": lambda run: (run / "logits" / "train.parquet").is_file(),
+}
+
+
+@pytest.mark.parametrize("moment", list(MOMENTS))
+def test_asked_to_make_room_at_any_moment_it_goes_on(
+    moment: str, prepared: Path, tmp_path: Path, client: Callable[..., Client], calm: Callable[..., Path]
+) -> None:
+    folder = folder_over(prepared, tmp_path / "asked")
+    sweep = client(folder, *TEXT, *SMALL_JOBS, "seed=1", OFTEN)
+
+    def seen() -> bool:
+        return any(MOMENTS[moment](record.parent) for record in folder.glob("runs/*/*/slurm.json"))
+
+    sweep.until(seen)
+    [record] = folder.glob("runs/*/*/slurm.json")
+    job = job_of(record.parent)
+    sweep.until(lambda: "RUNNING" in slurm("squeue", "--noheader", "--format=%T", f"--jobs={job}", check=False))
+    if moment == "while it imports":
+        time.sleep(2)
+    slurm("scancel", "--signal=USR2", job)
+    status, said = sweep.wait()
+    assert status == 0, said
+    assert_same_run(runs(folder)["1"], runs(calm("seed=1"))["1"])
+    # a signal that Slurm itself swallows before the task is there leaves nothing to go on from
+    assert restarts(job) == 1 or moment == "while it starts"
+
+
+@pytest.mark.parametrize("how", ["signal", "node"])
+def test_a_ddp_run_over_two_nodes_goes_on_exactly(
+    how: str, prepared: Path, tmp_path: Path, client: Callable[..., Client], calm: Callable[..., Path]
+) -> None:
+    """Dropout is drawn. The calm run is of two processes on one machine: what a node is makes no difference."""
+    asked = ["numerics.world_size=2", "seed=1"]
+    folder = folder_over(prepared, tmp_path / "ddp")
+    sweep = client(folder, *TEXT, *SMALL_JOBS, *asked, OFTEN, "hydra.launcher.nodes=2")
+    sweep.until(lambda: saved(folder, 1))
+    job = job_of(runs(folder)["1"])
+    assert slurm("squeue", "--noheader", "--format=%D", f"--jobs={job}").strip() == "2"
+    assert len(tasks_of(job)) == 2
+    if how == "signal":
+        slurm("scancel", "--signal=USR2", job)
+    else:
+        lose_node("node2", job)
+    status, said = sweep.wait()
+    assert status == 0, said
+    assert restarts(job) == 1
+    assert_same_run(runs(folder)["1"], runs(calm(*asked))["1"])
+
+
+def lose_node(node: str, job: str) -> None:
+    """The node is down for the controller, its processes are gone, and it comes back."""
+    for process in tasks_of(job):
+        if f"SLURMD_NODENAME={node}".encode() in _read(Path(f"/proc/{process}/environ")).split(b"\0"):
+            os.kill(process, signal.SIGSTOP)  # it must not end before the controller gives the node up
+    slurm("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
+    time.sleep(3)
+    slurm("scontrol", "update", f"NodeName={node}", "State=RESUME", check=False)  # it may have come back by itself
+
+
+def test_a_sweep_under_random_kills_ends_as_a_calm_one(
+    prepared: Path, tmp_path: Path, client: Callable[..., Client], calm: Callable[..., Path]
+) -> None:
+    """Twelve jobs; jobs, one slurmd and the client are killed between first and last checkpoint; the same command goes
+    on until it ends well. The results file is the calm one's, byte for byte."""
+    grid = ["seed=1,2,3,4", "data.batch_size=16,32,64", "epochs=4"]
+    folder = folder_over(prepared, tmp_path / "wild")
+    asked = [*TEXT, *SMALL_JOBS, *grid, OFTEN, "hydra.launcher.at_once=3"]
+    drawn = random.Random(20)
+    killed = 0
+    for attempt in range(8):
+        sweep = client(folder, *asked)
+        while sweep.process.poll() is None and killed < 6 and attempt < 4:
+            time.sleep(drawn.uniform(1, 4))
+            begun = [run for run in folder.glob("runs/*/*/checkpoints/last.ckpt") if not finished(run.parents[1])]
+            if not begun:
+                continue
+            victims = [pid for run in begun for pid in tasks_of_run(run.parents[1])]
+            if killed == 2:
+                lose_daemon("node2")
+            elif killed == 4:
+                sweep.kill()
+            elif victims:
+                os.kill(drawn.choice(victims), signal.SIGKILL)
+            else:
+                continue
+            killed += 1
+        status = sweep.process.wait(400)
+        if status == 0:
+            break
+    assert killed >= 5
+    assert status == 0
+    assert len(list(folder.glob("runs/*/*/result.json"))) == 12
+    undisturbed = calm(*grid)
+    assert results(folder) == results(undisturbed)
+
+
+def finished(run: Path) -> bool:
+    return (run / "result.json").is_file()
+
+
+def tasks_of_run(run: Path) -> list[int]:
+    job = job_of(run)
+    return tasks_of(job) if slurm("squeue", "--noheader", f"--jobs={job}", check=False) else []
+
+
+def lose_daemon(node: str) -> None:
+    """A node's slurmd is killed, and started again."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _read(entry / "cmdline") == f"slurmd\0-N\0{node}\0".encode():
+            os.kill(int(entry.name), signal.SIGKILL)
+    time.sleep(2)
+    slurm("slurmd", "-N", node)
+
+
+def results(folder: Path) -> list[list[str]]:
+    latest = max(folder.glob("multirun/*/results.csv"), key=lambda path: path.stat().st_mtime_ns)
+    rows = list(csv.reader(latest.open()))
+    drop = rows[0].index("overrides")  # the launcher's own options stand there
+    return [row[:drop] + row[drop + 1 :] for row in rows]
