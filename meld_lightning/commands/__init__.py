@@ -76,6 +76,7 @@ def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str
 
     def guarded(cfg: Any) -> None:
         try:
+            _refuse_launcher_without_multirun(command)
             task(cfg)
         except (
             UserError,
@@ -93,6 +94,16 @@ def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str
             raise failure[0]
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error, command, arguments)) from error
+
+
+def _refuse_launcher_without_multirun(command: str) -> None:
+    """Hydra composes a launcher that was asked for, and outside of a sweep ignores it without a word."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    asked = [one for one in HydraConfig.get().overrides.hydra if one.lstrip("+").startswith("hydra/launcher=")]
+    if asked and command != "reproduce" and HydraConfig.get().mode == RunMode.RUN:
+        raise UserError(f"{asked[0]}: without --multirun this process runs alone; add --multirun, or leave it out")
 
 
 def _usage() -> str:
@@ -134,6 +145,8 @@ def _explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
     if isinstance(error, MissingConfigException) and error.options is not None:
         wrong = str(error.missing_cfg_file).rsplit("/", 1)[-1]
         return f"{first}{near_miss(wrong, error.options)}; there are: {', '.join(error.options)}"
+    if first.startswith("Error merging override") and error.__cause__ is not None:
+        return f"{first.removeprefix('Error merging override ')}: {str(error.__cause__).splitlines()[0]}"
     if "Could not override" in first or "is not in struct" in str(error):
         wrong = first.split("'")[1] if "'" in first else first
         groups = [str(p.relative_to(conf_dir())) for p in conf_dir().rglob("*") if p.is_dir()]
@@ -154,4 +167,8 @@ def _known_keys(command: str, arguments: Sequence[str]) -> list[str]:
         chosen = [one.split(",")[0] for one in arguments if one.split("=")[0] in groups]
         if "--config-dir" in arguments:
             chosen.append(f"hydra.searchpath=[file://{Path(arguments[arguments.index('--config-dir') + 1]).resolve()}]")
-        return list(keys_of(plain(compose(command, chosen), resolve=False)))
+        launcher = compose(command, chosen, return_hydra_config=True).hydra.launcher
+        return [
+            *keys_of(plain(compose(command, chosen), resolve=False)),
+            *(f"hydra.launcher.{key}" for key in launcher),
+        ]

@@ -1,7 +1,6 @@
 """What a Slurm job asks of the cluster. Imports nothing heavy: Hydra reads it at every start."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass
@@ -17,5 +16,8 @@ class Resources:
     minutes: int = 240  # time limit; a job that reaches it saves, is queued again and goes on
     grace_s: int = 120  # how long before the limit, or a preemption, a job is told
     at_once: int = 16  # jobs of the array that may run at the same time
-    setup: list[str] = field(default_factory=list)  # lines of shell before a job starts: module load cuda
-    sbatch: dict[str, Any] = field(default_factory=dict)  # further options of sbatch: {constraint: a100}
+    setup: list[str] = field(default_factory=list)  # lines of shell before a job starts: ['module load cuda']
+    sbatch: list[str] = field(default_factory=list)  # further options of sbatch: ['--constraint=a100','--exclusive']
+
+
+LEAST = {"nodes": 1, "gpus": 0, "cpus": 1, "memory_gb": 0.1, "minutes": 1, "grace_s": 0, "at_once": 1}

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from meld_lightning.errors import Stopped, UserError
 from meld_lightning.launching.jobs import Job, Sweep, last_words
-from meld_lightning.launching.resources import Resources
+from meld_lightning.launching.resources import LEAST, Resources
 from meld_lightning.launching.slurm_task import closing_lines, run_task
 from meld_lightning.runs import write_json
 
@@ -97,7 +97,7 @@ def _submit(jobs: Sequence[Job], world_size: int, resources: Resources, sweep: S
     try:
         submitted = executor.map_array(run_task, [job.command for job in jobs], configs, [str(folder)] * len(jobs))
     except (FailedJobError, FailedSubmissionError) as error:
-        said = [line.strip() for line in str(error).splitlines() if "error:" in line]
+        said = [line.partition("error:")[2].strip() for line in str(error).splitlines() if "error:" in line]
         raise UserError(f"hydra/launcher=slurm: sbatch refused: {said[0] if said else error}") from error
     for job, handle in zip(jobs, submitted, strict=True):
         job.log = Path(handle.paths.stdout)
@@ -109,6 +109,9 @@ def _submit(jobs: Sequence[Job], world_size: int, resources: Resources, sweep: S
 
 def _parameters(resources: Resources, world_size: int, folder: Path) -> dict:
     """What submitit's executor is told."""
+    for name, least in LEAST.items():
+        if getattr(resources, name) < least:
+            raise UserError(f"hydra.launcher.{name}={getattr(resources, name)}: expected at least {least}")
     here, over = divmod(world_size, resources.nodes)
     if over or not here:
         raise UserError(
@@ -121,9 +124,20 @@ def _parameters(resources: Resources, world_size: int, folder: Path) -> dict:
         "gpus_per_node": resources.gpus * here or None, "partition": resources.partition, "account": resources.account,
         "signal_delay_s": resources.grace_s, "array_parallelism": resources.at_once, "setup": list(resources.setup),
         "teardown": closing_lines(shlex.quote(str(folder))), "srun_args": SRUN, "stderr_to_stdout": True,
-        "additional_parameters": {"requeue": True, **resources.sbatch},
+        "additional_parameters": {"requeue": True, **_options(resources.sbatch)},
     }  # fmt: skip
     return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _options(sbatch: Sequence[str]) -> dict[str, str | bool]:
+    """['--qos=long', '--exclusive'] as submitit wants them."""
+    found: dict[str, str | bool] = {}
+    for option in sbatch:
+        name, equals, value = option.partition("=")
+        if not name.startswith("--"):
+            raise UserError(f"hydra.launcher.sbatch: {option!r} is no option of sbatch; expected '--name=value'")
+        found[name.removeprefix("--")] = value if equals else True
+    return found
 
 
 def _wait(queued: dict[str, Job], sweep: Sweep) -> None:

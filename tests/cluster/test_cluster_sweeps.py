@@ -229,6 +229,21 @@ def lose_node(node: str, job: str) -> None:
     slurm("scontrol", "update", f"NodeName={node}", "State=RESUME", check=False)  # it may have come back by itself
 
 
+def test_reproduce_and_prepare_take_the_cluster_too(
+    prepared: Path, tmp_path: Path, client: Callable[..., Client]
+) -> None:
+    folder = folder_over(prepared, tmp_path / "tables")
+    asked = ["checkpoints.clip=null", *SMALL_JOBS]
+    status, said = client(folder, "prepare", "--multirun", "shard=0,1", *asked).wait()
+    assert status == 0, said
+    assert statuses(folder) == ["finished", "finished"]
+    status, said = client(folder, "reproduce", "tables=[table_05]", *asked, "epochs=1").wait()
+    assert status == 0, said
+    assert statuses(folder) == ["finished"] * 3
+    assert len(list(folder.glob("runs/*/*/slurm.json"))) == 3
+    assert (folder / "experiments" / "mini" / "table_05" / "table.md").is_file()
+
+
 def test_a_sweep_under_random_kills_ends_as_a_calm_one(
     prepared: Path, tmp_path: Path, client: Callable[..., Client], calm: Callable[..., Path]
 ) -> None:
