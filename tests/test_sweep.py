@@ -1,7 +1,9 @@
 """Sweeps: finished runs are read, a dying job takes no other with it, Ctrl-C loses nothing."""
 
+import csv
 import json
 import os
+import random
 import signal
 import subprocess
 import time
@@ -53,6 +55,40 @@ def test_a_killed_job_takes_no_other_with_it(prepared: Path, tmp_path: Path, mel
     assert [row["status"] for row in summary(folder)] == ["failed", "finished"]
     assert meld_lightning(*asked, cwd=folder).returncode == 0
     assert [row["status"] for row in summary(folder)] == ["finished", "read"]
+
+
+@pytest.mark.slow
+def test_a_sweep_under_random_kills_ends_as_a_calm_one(prepared: Path, tmp_path: Path, meld_lightning: Command) -> None:
+    """Jobs and the launcher itself are killed; its jobs go on without it, and the next launcher waits for them."""
+    grid = ["model=roberta", "optimizer.lr=1e-3", "seed=1,2,3", "data.batch_size=32,64", "hydra.launcher.jobs=2"]
+    wild, calm = (folder_over(prepared, tmp_path / name) for name in ("wild", "calm"))
+    drawn, killed = random.Random(3), 0
+    for _ in range(6):
+        sweep = subprocess.Popen(
+            argv("train", "--multirun", *grid, "machine.checkpoint_every_s=0.2"), cwd=wild, env=environment(),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while sweep.poll() is None and killed < 4:
+            time.sleep(drawn.uniform(2, 5))
+            saved = [path.parents[1] for path in wild.glob("runs/*/*/checkpoints/last.ckpt")]
+            if any(not (run / "result.json").is_file() for run in saved) and sweep.poll() is None:
+                victims = [sweep.pid] if killed == 2 else children(sweep.pid)
+                if victims:
+                    os.kill(drawn.choice(victims), signal.SIGKILL)
+                    killed += 1
+        if sweep.wait(240) == 0:
+            break
+    assert sweep.returncode == 0
+    assert killed >= 3
+    assert meld_lightning("train", "--multirun", *grid, cwd=calm).returncode == 0
+    assert figures(wild) == figures(calm)
+    assert len(figures(calm)) == 6
+
+
+def figures(folder: Path) -> list[list[str]]:
+    """results.csv of the sweep that ended last, but for what was asked: where and how often to save stands there."""
+    latest = max(folder.glob("multirun/*/results.csv"), key=lambda path: path.stat().st_mtime_ns)
+    return [row[1:] for row in csv.reader(latest.open())][1:]
 
 
 def test_ctrl_c_leaves_resumable_runs_and_one_line(prepared: Path, tmp_path: Path) -> None:
