@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from meld_lightning.errors import UserError
 from meld_lightning.runs import write_json
-from meld_lightning.watching import STEP
 from meld_lightning.wandb_offline import WatchedRun
+from meld_lightning.watching import STEP
 
 if TYPE_CHECKING:
     from wandb_workspaces.reports.v2 import Report
@@ -86,17 +86,21 @@ def dashboard(
         chart_fields={"Actual": "Actual", "Predicted": "Predicted", "nPredictions": "nPredictions"},
         chart_strings={"title": "test, at the epoch chosen on val"},
     )
-    parts = {"Curves": curves, "Parallel coordinates": [parallel], "Confusion matrices": [confusion]}
+    parts: dict[str, list[Any]] = {
+        "Curves": curves,
+        "Parallel coordinates": [parallel],
+        "Confusion matrices": [confusion],
+    }
     view = ws.Workspace(
         entity=entity, project=project, name=f"Sweep {group}",
-        sections=[ws.Section(name=name, panels=list(panels), is_open=True) for name, panels in parts.items()],
+        sections=[ws.Section(name=name, panels=panels, is_open=True) for name, panels in parts.items()],
         runset_settings=ws.RunsetSettings(filters=[ws.Metric("Group") == group]), auto_generate_panels=False,
     )  # fmt: skip
     blocks: list[Any] = []
     for name, panels in parts.items():
         # without entity and project a run set is that of the report's own project; with them it asks the server
         runset = wr.Runset(name=group, filters=f"Group == '{group}'")
-        blocks += [wr.H2(text=name), wr.PanelGrid(runsets=[runset], panels=list(panels))]
+        blocks += [wr.H2(text=name), wr.PanelGrid(runsets=[runset], panels=panels)]
     for _, markdown in tables:
         blocks.append(wr.MarkdownBlock(text=markdown))
     report = wr.Report(entity=entity, project=project, title=f"Sweep {group}", blocks=blocks)

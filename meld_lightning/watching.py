@@ -1,8 +1,7 @@
 """Loggers that a user watches runs with: Lightning's own for CSV, TensorBoard and W&B, each inside the run folder.
 
-conf/logger/ names the functions here that make them. Writes RUN/csv, RUN/tensorboard or RUN/wandb. Used by training, and
-by the launchers and the report for a sweep's group. Imports neither torch nor Lightning at its top: Hydra's launchers
-read it at every start.
+conf/logger/ names the functions here that make them. Writes RUN/csv, RUN/tensorboard or RUN/wandb. Used by training,
+and by the launchers and the report for a sweep's group. Imports no Lightning at its top: a report does without.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import importlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
