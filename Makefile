@@ -18,7 +18,7 @@ PY   := .venv/bin/python
 MELD := $(PY) -m meld_lightning
 VENV_PACKAGE := $(notdir $(PYTHON))-venv
 
-.PHONY: help setup test lint data reproduce-tables sweep bench clean
+.PHONY: help setup test lint data reproduce-tables sweep dashboards bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,9 @@ reproduce-tables: .venv/installed ## every run the study's tables need, then the
 sweep: data ## EXPERIMENT=bert_grid or roberta_grid: the paper's grid as one sweep; LAUNCHER=slurm on a cluster
 	$(MELD) train experiment=$(EXPERIMENT) study=$(STUDY) hydra/launcher=$(LAUNCHER) $(ROOT) $(ARGS)
 
+dashboards: .venv/installed ## what W&B shows of sweeps run with ARGS=logger=wandb; without a W&B key, as JSON
+	$(MELD) dashboards study=$(STUDY) $(ROOT) $(ARGS)
+
 bench: .venv/installed ## BENCH=text_training, decoding, clip_scoring, speech_inference or weight_search, beside other ways
 	$(PY) benchmarks/$(BENCH).py $(ARGS)
 
@@ -59,5 +62,5 @@ clean: ## what tools leave behind; runs/, cache/, experiments/ and .venv/ stay
 	@if [ -e .venv/installing ]; then echo "The last install was cut short: removing .venv"; rm -rf .venv; fi
 	@echo "Installing the tested versions into .venv (about 6 GB; a minute or more) ..."
 	@mkdir -p .venv && touch .venv/installing && $(PYTHON) -m venv .venv
-	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mini,slurm,bench,dev]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mini,slurm,wandb,tensorboard,bench,dev]'
 	@rm .venv/installing && touch $@

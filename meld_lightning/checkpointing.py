@@ -4,16 +4,18 @@ Used by training. Checkpoints hold tensors and plain values only and are read wi
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import Logger
 
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.runs import write_csv
 from meld_lightning.stopping import StopRequest
+from meld_lightning.watching import log_row
 
 
 class RunCheckpoints(pl.Callback):
@@ -24,9 +26,13 @@ class RunCheckpoints(pl.Callback):
         monitor: a val/ metric; higher is better unless it is val/loss.
         every_s: seconds between checkpoints within an epoch.
         stop: asks for a checkpoint at the next batch boundary and the end of the fit.
+        loggers: told of each row too; of rank 0 alone.
     """
 
-    def __init__(self, folder: Path, monitor: str, every_s: float, stop: StopRequest) -> None:
+    def __init__(
+        self, folder: Path, monitor: str, every_s: float, stop: StopRequest, loggers: Sequence[Logger] = ()
+    ) -> None:
+        self.loggers = list(loggers)
         self.folder, self.metric, self.every_s, self.stop = folder, monitor.removeprefix("val/"), every_s, stop
         self.sign = -1 if self.metric == "loss" else 1
         self.best: dict[str, Any] = {}
@@ -88,6 +94,7 @@ class RunCheckpoints(pl.Callback):
             self.best["fit_loss"] = row["train/fit_loss"]
         if trainer.is_global_zero:
             write_csv(self.folder / "metrics.csv", self.history)
+        log_row(self.loggers, self.history[-1])  # before it is saved: killed in between, a run says it twice
         self._save(trainer)
         if self._agreed(trainer)[1]:
             self._leave(trainer, pl_module)
@@ -98,6 +105,7 @@ class RunCheckpoints(pl.Callback):
         figures = {f"val/{name}": value for name, value in val.items() if isinstance(value, float)}
         self.history = [{"epoch": 0, "step": 0, **figures}]
         write_csv(self.folder / "metrics.csv", self.history)
+        log_row(self.loggers, self.history[-1])
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.stop.deferred = False

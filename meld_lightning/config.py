@@ -117,6 +117,7 @@ class Train(Common):
     model: Any
     optimizer: Any
     scheduler: Scheduler
+    logger: Any
     seed: int
     epochs: int
     gradient_clip: float
@@ -148,6 +149,15 @@ class Tables(Common):
     """Nodes of `reproduce` and `report`."""
 
     tables: list
+    logger: Any
+
+
+@dataclass
+class Dashboards(Common):
+    """conf/dashboards.yaml."""
+
+    logger: Any
+    monitor: str
 
 
 # Inclusive; beyond them a run would fail late or, worse, in silence.

@@ -23,6 +23,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -44,6 +45,7 @@ from meld_lightning.recording import (
 )
 from meld_lightning.runs import Identity, Run, claimed, find_run, identify, inputs, load_run, write_json
 from meld_lightning.stopping import StopRequest, stop_request
+from meld_lightning.watching import log_scores, step_log, watched
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -99,17 +101,17 @@ def run_rank(folder: Path) -> None:
     if identity.folder != folder:
         raise UserError(f"{folder}: the corpus or the checkpoint was prepared anew meanwhile; run the command again")
     try:
-        with stop_request().listening() as stop:
-            _fit_and_score(cfg, identity, stop)
+        with stop_request().listening() as stop, watched(cfg, identity) as loggers:
+            _fit_and_score(cfg, identity, stop, loggers)
     except InstantiationException as error:
         raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from None
 
 
-def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest) -> None:
+def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest, loggers: list[Logger]) -> None:
     torch.set_num_threads(cfg.numerics.threads)
     pl.seed_everything(cfg.seed, verbose=False)
     table, labels, datamodule, module = build(cfg)
-    callback = RunCheckpoints(identity.folder, cfg.monitor, cfg.machine.checkpoint_every_s, stop)
+    callback = RunCheckpoints(identity.folder, cfg.monitor, cfg.machine.checkpoint_every_s, stop, loggers)
     trainer = make_trainer(cfg, callback)
     _advise_on_precision(cfg.numerics.precision, trainer)
     resume = callback.last_ckpt if callback.last_ckpt.is_file() else None
@@ -144,6 +146,7 @@ def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest) -> No
             _check_chosen(identity.folder, callback, by_split["val"])
         else:
             callback.scored_only(by_split["val"])
+        log_scores(loggers, callback.history[-1]["step"], callback.best["epoch"], by_split, frames[-1])
         known = provenance(cfg, identity, table, labels, trainer.strategy.root_device)
         write_json(identity.folder / "result.json", _result(cfg, callback, by_split, known))
         if fitted:
@@ -234,8 +237,9 @@ def _trainer(cfg: DictConfig, callback: RunCheckpoints) -> pl.Trainer:
         precision=cfg.numerics.precision,
         deterministic=cfg.numerics.deterministic,
         max_epochs=cfg.epochs,
-        callbacks=[callback],
-        logger=False,
+        callbacks=[step_log(callback.loggers), callback],
+        logger=callback.loggers,
+        log_every_n_steps=1,  # nothing is logged through the Trainer; this keeps it from advising on short epochs
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),

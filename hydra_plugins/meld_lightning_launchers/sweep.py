@@ -40,10 +40,12 @@ class SweepLauncher(Launcher):
         return [_returned(job) for job in jobs]
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:
+        from meld_lightning.watching import grouped, sweep_group
+
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(config):
             del config["hydra"]
-        return config
+        return grouped(config, sweep_group(self.config.hydra.overrides.task))
 
 
 def _returned(job: "Job") -> JobReturn:

@@ -20,6 +20,7 @@ COMMANDS = {
     "fuse": "one fusion of finished runs: fitted on val by cross-validation over dialogues, scored on test",
     "reproduce": "every run that the study's tables need, then the tables",
     "report": "the tables from whatever runs exist",
+    "dashboards": "a saved view and a report in W&B for each sweep that was watched with logger=wandb",
 }
 
 

@@ -22,6 +22,7 @@ from meld_lightning.report.sources import source_runs
 from meld_lightning.report.spec import needed_cells, needed_fusions, read_tables
 from meld_lightning.report.strip import frame_strip
 from meld_lightning.runs import Run, find_run, hashed_config, identify, keep_evidence, load_run, sha, write_json
+from meld_lightning.watching import grouped
 
 CellKey = tuple[str, str]  # table, cell
 NOT_FOR_TRAIN = ("tables=", "table.", "table=", "study.seeds", "study.tables", "hydra")
@@ -46,7 +47,7 @@ def read_cells(cfg: DictConfig, asked: Sequence[str]) -> dict[CellKey, list[Cell
     for (table, cell), overrides in needed_cells(plain(cfg.table), cfg.tables).items():
         folds = [[f"corpus.fold={fold}"] for fold in tables[table].folds] or [[]]
         every = [[*shared, *overrides, *fold, f"seed={seed}"] for seed in cfg.study.seeds for fold in folds]
-        cells[table, cell] = [CellRun(one, compose("train", one)) for one in every]
+        cells[table, cell] = [CellRun(one, grouped(compose("train", one), cfg.study.name)) for one in every]
     return cells
 
 
@@ -57,7 +58,7 @@ def read_fusions(
 
     A cell whose sources are not all there has none.
     """
-    shared = _shared(asked)
+    shared = [override for override in _shared(asked) if not override.lstrip("+~").startswith("logger")]
     tables = read_tables(plain(cfg.table))
     found: dict[CellKey, list[DictConfig]] = {}
     for (table, cell), overrides in needed_fusions(plain(cfg.table), cfg.tables).items():
