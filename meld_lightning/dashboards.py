@@ -76,7 +76,7 @@ def dashboard(
     curves.append(wr.LinePlot(title=f"{monitor}, every run", x=STEP, y=[monitor]))
     curves.append(wr.LinePlot(title="train/loss, every run", x=STEP, y=["train/loss"]))
     found = [f"best/{monitor}", "best/test/weighted_f1", "best/test/accuracy"]
-    axes = [*map(wr.Config, swept), *map(wr.SummaryMetric, dict.fromkeys(found))]
+    axes: list[Any] = [*map(wr.Config, swept), *map(wr.SummaryMetric, dict.fromkeys(found))]
     parallel = wr.ParallelCoordinatesPlot(
         title=f"settings and best/{monitor}", columns=[wr.ParallelCoordinatesPlotColumn(metric=one) for one in axes]
     )

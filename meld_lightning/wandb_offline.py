@@ -108,7 +108,9 @@ def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:
 def _records(path: Path) -> Iterator[Any]:
     """The whole records of a file; what a kill cut off at its end is left out."""
     need("wandb", "wandb")
-    from wandb.proto import wandb_internal_pb2 as messages
+    from wandb.proto import wandb_internal_pb2
+
+    messages: Any = wandb_internal_pb2  # whose classes protobuf makes when it is imported
 
     for whole in _pieces(path.read_bytes(), path):
         record = messages.Record()
