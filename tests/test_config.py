@@ -17,8 +17,8 @@ from tests.running import CHECKOUT, Command
 
 CONF = CHECKOUT / "conf"
 GROUPS = {
-    "checkpoints": 4, "corpus": 3, "data": 4, "fusion": 5, "logger": 4, "media": 1, "model": 8, "numerics": 2, "optimizer": 2,
-    "study": 4, "table": 13,
+    "checkpoints": 4, "corpus": 3, "data": 4, "fusion": 5, "logger": 4, "media": 1, "model": 8, "numerics": 2,
+    "optimizer": 2, "study": 4, "table": 13,
 }  # fmt: skip
 PRIMARIES = {
     "prepare": Prepare,
