@@ -59,6 +59,8 @@ class RunCheckpoints(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.history = state_dict["best"], state_dict["history"]
         self._wall_before = state_dict["wall_s"]
+        for row in self.history:  # a killed run may have saved what its loggers had not written yet
+            log_row(self.loggers, row)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.stop.take_over()  # after Lightning has put up its own SIGTERM handler, which would end it without saving

@@ -6,7 +6,6 @@ run here. Reads only. Used by `dashboards` and the tests.
 
 from __future__ import annotations
 
-import importlib
 import json
 import struct
 from collections.abc import Iterator
@@ -109,7 +108,9 @@ def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:
 def _records(path: Path) -> Iterator[Any]:
     """The whole records of a file; what a kill cut off at its end is left out."""
     need("wandb", "wandb")
-    messages: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")  # generated: it has no types
+    from wandb.proto import wandb_internal_pb2
+
+    messages: Any = wandb_internal_pb2  # whose classes protobuf makes when it is imported
 
     for whole in _pieces(path.read_bytes(), path):
         record = messages.Record()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pytorch_lightning.callbacks import Callback
 
-Loggers = list[Any]  # of Lightning's; config.py evaluates the annotations here without importing it
+Loggers = list[Any]  # of Lightning's Logger; config.py evaluates the annotations here without importing it
 
 EVERY_STEPS = 10  # how often train/loss and lr are logged: reading the loss makes a GPU wait
 STEP = "trainer/global_step"  # what WandbLogger calls it
@@ -114,7 +114,7 @@ def watched(cfg: DictConfig, identity: Identity) -> Iterator[Loggers]:
     _end(loggers, None)
 
 
-def step_log(loggers: Sequence[Any]) -> Callback:
+def step_log(loggers: Loggers) -> Callback:
     """Logs train/loss (of rank 0's share) and the lr it was stepped with, every EVERY_STEPS steps."""
     from pytorch_lightning.callbacks import LambdaCallback
 
@@ -132,16 +132,14 @@ def step_log(loggers: Sequence[Any]) -> Callback:
     return LambdaCallback(on_before_optimizer_step=note, on_train_batch_end=log)
 
 
-def log_row(loggers: Sequence[Any], row: Mapping[str, float]) -> None:
+def log_row(loggers: Loggers, row: Mapping[str, float]) -> None:
     """One row of metrics.csv, at its step."""
     for logger in loggers:
         logger.log_metrics({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
         logger.save()
 
 
-def log_scores(
-    loggers: Sequence[Any], step: float, epoch: int, by_split: Mapping[str, Any], test: pd.DataFrame
-) -> None:
+def log_scores(loggers: Loggers, step: float, epoch: int, by_split: Mapping[str, Any], test: pd.DataFrame) -> None:
     """What the epoch chosen on val scores, as best/<split>/<metric> and best/<split>/f1/<label>; W&B is also shown the
     confusion matrix of test and some predictions.
 
@@ -190,7 +188,7 @@ def sweep_group(overrides: Sequence[str]) -> str:
     return "-".join([*named, *swept, sha(kept)[:6]])
 
 
-def _end(loggers: Sequence[Any], error: BaseException | None) -> None:
+def _end(loggers: Loggers, error: BaseException | None) -> None:
     for logger in loggers:
         logger.save()
         run = logger.experiment

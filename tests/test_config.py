@@ -10,17 +10,24 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.commands import main
-from meld_lightning.config import Fuse, Prepare, Tables, Train, check, plain
+from meld_lightning.config import Dashboards, Fuse, Prepare, Tables, Train, check, plain
 from meld_lightning.report.spec import needed_cells, needed_fusions
 from meld_lightning.runs import identify
 from tests.running import CHECKOUT, Command
 
 CONF = CHECKOUT / "conf"
 GROUPS = {
-    "checkpoints": 4, "corpus": 3, "data": 4, "experiment": 2, "fusion": 5, "media": 1, "model": 8, "numerics": 2,
-    "optimizer": 2, "study": 4, "table": 13,
+    "checkpoints": 4, "corpus": 3, "data": 4, "experiment": 2, "fusion": 5, "logger": 4, "media": 1, "model": 8,
+    "numerics": 2, "optimizer": 2, "study": 4, "table": 13,
 }  # fmt: skip
-PRIMARIES = {"prepare": Prepare, "train": Train, "fuse": Fuse, "reproduce": Tables, "report": Tables}
+PRIMARIES = {
+    "prepare": Prepare,
+    "train": Train,
+    "fuse": Fuse,
+    "reproduce": Tables,
+    "report": Tables,
+    "dashboards": Dashboards,
+}
 ROOT = "corpus.root=/data/MELD"
 
 
@@ -85,6 +92,7 @@ def test_every_run_of_every_study_composes(study: str) -> None:
     [
         ("machine.workers=3", True),
         ("machine.accelerator=cpu", True),
+        ("logger=wandb", True),
         ("paths.runs=/elsewhere", True),
         ("paths.cache=/elsewhere", True),
         ("media.every=5", True),  # no clip is read for text

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def watched(folder: Path) -> WatchedRun:
     return run
 
 
-def assert_shows(rows: dict[int, dict[str, float]], run: Path, exactly: float = 1e-12) -> None:
+def assert_shows(rows: dict[int, dict[str, float]], run: Path, exactly: float = 1e-12, every_step: bool = True) -> None:
     """rows by step: every row of metrics.csv, and what result.json says of the epoch chosen on val."""
     written = pd.read_csv(run / "metrics.csv").set_index("step")
     for step, row in written.iterrows():
@@ -54,7 +55,9 @@ def assert_shows(rows: dict[int, dict[str, float]], run: Path, exactly: float = 
         f1 = {label: last[f"best/{split}/f1/{label}"] for label in result["labels"]}
         assert f1 == pytest.approx(result["metrics"][split]["f1"], rel=exactly, abs=exactly)
     steps = sorted(step for step, row in rows.items() if "train/loss" in row)
-    assert steps == list(range(10, int(written.index[-1]) + 1, 10))
+    expected_steps = list(range(10, int(written.index[-1]) + 1, 10))
+    assert steps == expected_steps if every_step else set(steps) <= set(expected_steps)
+    assert expected_steps[-1] in steps
     assert all(row["lr"] <= 1e-3 for row in rows.values() if "lr" in row)
 
 
@@ -152,7 +155,7 @@ def test_a_run_that_went_on_is_one_run_with_its_whole_history(
     run = watched(folder)
     assert len(run.folders) == 2
     assert len(list((only_run(folder) / "wandb").glob("offline-run-*"))) == 2
-    assert_shows(run.steps, only_run(folder))
+    assert_shows(run.steps, only_run(folder), every_step=sign != signal.SIGKILL)  # which takes the last second's
     [first] = {row[STEP] for row in run.history if row.get("epoch") == 1}
     assert first == 40
 
@@ -193,7 +196,9 @@ def test_a_sweep_is_one_group_and_its_dashboard_holds_what_was_swept(
     sweep = ["train", "--multirun", *SMALL[1:3], "epochs=1", "data.batch_size=16,32", "logger=wandb"]
     assert meld_lightning(*sweep, cwd=folder).returncode == 0
     before = {run.id for run in read_runs(folder / "runs")}
-    (next(folder.glob("runs/*/*/result.json"))).unlink()  # one of them is run again, as after a kill
+    again = next(folder.glob("runs/*/*/result.json"))  # one of them is run again
+    again.unlink()
+    shutil.rmtree(again.parent / "checkpoints")
     assert meld_lightning(*sweep, "machine.checkpoint_every_s=9", cwd=folder).returncode == 0
     runs = read_runs(folder / "runs")
     [group] = {run.group for run in runs}
@@ -223,7 +228,7 @@ def test_a_sweep_is_one_group_and_its_dashboard_holds_what_was_swept(
 @pytest.mark.slow
 def test_reproduce_watches_its_runs_under_the_study(prepared: Path, tmp_path: Path, meld_lightning: Command) -> None:
     folder = folder_over(prepared, tmp_path / "study")
-    done = meld_lightning("reproduce", "tables=[table_04]", "logger=wandb", "epochs=1", cwd=folder)
+    done = meld_lightning("reproduce", "tables=[table_04]", "logger=wandb", cwd=folder)
     assert done.returncode == 0, done.stderr
     runs = read_runs(folder / "runs")
     assert {run.group for run in runs} == {"mini"}

@@ -237,7 +237,7 @@ def test_reproduce_and_prepare_take_the_cluster_too(
     status, said = client(folder, "prepare", "--multirun", "shard=0,1", *asked).wait()
     assert status == 0, said
     assert statuses(folder) == ["finished", "finished"]
-    status, said = client(folder, "reproduce", "tables=[table_05]", *asked, "epochs=1").wait()
+    status, said = client(folder, "reproduce", "tables=[table_05]", *asked).wait()
     assert status == 0, said
     assert statuses(folder) == ["finished"] * 3
     assert len(list(folder.glob("runs/*/*/slurm.json"))) == 3
