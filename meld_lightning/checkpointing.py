@@ -66,11 +66,12 @@ class RunCheckpoints(pl.Callback):
         self.stop.take_over()  # after Lightning has put up its own SIGTERM handler, which would end it without saving
         self.stop.deferred, self._saved_at = True, time.monotonic()
         loader: Any = trainer.train_dataloader
-        loader.handed_out = trainer.global_step  # one step a batch: a resumed run goes on with the batch after
+        loader.handed_out = trainer.global_step * trainer.accumulate_grad_batches  # a resumed run goes on after these
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        if trainer.fit_loop.epoch_loop.batch_progress.current.ready == trainer.num_training_batches:
-            return  # the epoch's last batch is followed by validation and saved after it
+        ready = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        if ready == trainer.num_training_batches or ready % trainer.accumulate_grad_batches:
+            return  # the epoch's last batch is followed by validation and saved after it, a piece by the batch's others
         due, asked = self._agreed(trainer)
         if due or asked:
             self._save(trainer)

@@ -12,6 +12,10 @@ class NotPrepared(UserError):  # noqa: N818 -- says what is the matter, as Stopp
     """What `meld-lightning prepare` makes is not there yet (as against: there, and wrong)."""
 
 
+class OutOfMemory(UserError):  # noqa: N818 -- as above
+    """A run did not fit; its folder says that the next try takes smaller pieces, and whoever started it tries again."""
+
+
 class Stopped(Exception):  # noqa: N818 -- nothing went wrong
     """The user or the machine asked a run to end early; says where it stands. The same command goes on from there."""
 

@@ -5,6 +5,7 @@ through them, by `reproduce`.
 """
 
 import ctypes
+import gc
 import logging
 import os
 import platform
@@ -28,10 +29,11 @@ from pytorch_lightning.plugins.environments import LightningEnvironment, TorchEl
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from meld_lightning import config
+from meld_lightning.accumulation import Taken, divide, out_of_memory, read_accumulation
 from meld_lightning.checkpointing import RunCheckpoints
 from meld_lightning.corpus import SPLITS
 from meld_lightning.data.datamodule import CorpusDataModule, Sources
-from meld_lightning.errors import UserError
+from meld_lightning.errors import OutOfMemory, Preempted, UserError
 from meld_lightning.logits import write_logits
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.ranks import READ, RUN, Followers, run_ranks, started_outside
@@ -65,7 +67,7 @@ def train(cfg: DictConfig) -> Run | None:
         with ranks.told() as tell:
             return _claim_and_run(cfg, identity, tell)
     if ranks.wait() == RUN:
-        run_rank(identity.folder)
+        _until_it_fits(cfg, identity.folder)
     return None
 
 
@@ -81,7 +83,7 @@ def _claim_and_run(cfg: DictConfig, identity: Identity, tell: Callable[[str], No
         OmegaConf.save(cfg, identity.folder / "config.yaml", resolve=True)
         tell(RUN)
         try:
-            run_ranks(run_rank, identity.folder, cfg.numerics.world_size, cfg.machine.accelerator)
+            _until_it_fits(cfg, identity.folder)
         except UserError:
             if not (identity.folder / "checkpoints").is_dir():  # refused before it began: nothing to go on from
                 shutil.rmtree(identity.folder)
@@ -89,8 +91,22 @@ def _claim_and_run(cfg: DictConfig, identity: Identity, tell: Callable[[str], No
     return load_run(identity.folder)
 
 
+def _until_it_fits(cfg: DictConfig, folder: Path) -> None:
+    """Starts the run, and again from its last checkpoint with smaller pieces whenever it ran out of memory."""
+    while True:
+        try:
+            return run_ranks(run_rank, folder, cfg.numerics.world_size, cfg.machine.accelerator)
+        except OutOfMemory as error:
+            if started_outside(cfg.numerics.world_size):  # one rank cannot start the others again: a new job does
+                raise Preempted(str(error)) from None
+            print(error, flush=True)
+        gc.collect()  # what the try held, a Trainer and its module, holds itself in circles
+        torch.cuda.empty_cache()
+
+
 def run_rank(folder: Path) -> None:
-    """One process of a run: everything it needs stands in the folder's config.yaml."""
+    """One process of a run: everything it needs stands in the folder's config.yaml. Raises OutOfMemory if another try
+    would take smaller pieces."""
     quieten()
     keep_freed_memory()
     # as Lightning's Trainer sets it; cuBLAS looks at it once, and a frozen encoder's features are computed before
@@ -100,19 +116,26 @@ def run_rank(folder: Path) -> None:
     identity = identify(cfg)
     if identity.folder != folder:
         raise UserError(f"{folder}: the corpus or the checkpoint was prepared anew meanwhile; run the command again")
+    taken = read_accumulation(folder)
     try:
         with stop_request().listening() as stop, watched(cfg, identity) as loggers:
-            _fit_and_score(cfg, identity, stop, loggers)
+            return _fit_and_score(cfg, identity, stop, loggers, taken)
     except InstantiationException as error:
         raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from None
+    except RuntimeError as error:  # that of a rank whose peer ran out, and left it waiting, is another one
+        if not out_of_memory(error) and read_accumulation(folder) == taken:
+            raise
+    # after the block, with the traceback that holds the tensors gone
+    largest = max(cfg.eval_batch_size, -(-cfg.data.batch_size // cfg.numerics.world_size))
+    raise OutOfMemory(divide(folder, taken, largest))
 
 
-def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest, loggers: list[Logger]) -> None:
+def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest, loggers: list[Logger], taken: Taken) -> None:
     torch.set_num_threads(cfg.numerics.threads)
     pl.seed_everything(cfg.seed, verbose=False)
-    table, labels, datamodule, module = build(cfg)
+    table, labels, datamodule, module = build(cfg, taken[-1]["pieces"])
     callback = RunCheckpoints(identity.folder, cfg.monitor, cfg.machine.checkpoint_every_s, stop, loggers)
-    trainer = make_trainer(cfg, callback)
+    trainer = make_trainer(cfg, callback, datamodule.pieces)
     _advise_on_precision(cfg.numerics.precision, trainer)
     resume = callback.last_ckpt if callback.last_ckpt.is_file() else None
     if resume and not zipfile.is_zipfile(resume):
@@ -148,6 +171,7 @@ def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest, logge
             callback.scored_only(by_split["val"])
         log_scores(loggers, callback.history[-1]["step"], callback.best["epoch"], by_split, frames[-1])
         known = provenance(cfg, identity, table, labels, trainer.strategy.root_device)
+        known["accumulation"] = taken
         write_json(identity.folder / "result.json", _result(cfg, callback, by_split, known))
         if fitted:
             slim = callback.last_ckpt.with_name("slim.tmp")  # nothing resumes a finished run: its weights are enough
@@ -164,7 +188,7 @@ def _check_rows(datamodule: CorpusDataModule) -> None:
             )
 
 
-def build(cfg: DictConfig) -> tuple[pd.DataFrame, tuple[str, ...], CorpusDataModule, Classifier]:
+def build(cfg: DictConfig, pieces: int = 1) -> tuple[pd.DataFrame, tuple[str, ...], CorpusDataModule, Classifier]:
     """Table (with `label` and `present`), label names, datamodule and module of `cfg`, on this process's rank."""
     found = inputs(cfg)
     table, labels = labelled(found.corpus, cfg.target)
@@ -183,6 +207,7 @@ def build(cfg: DictConfig) -> tuple[pd.DataFrame, tuple[str, ...], CorpusDataMod
     datamodule = instantiate(cfg.data, _partial_=True)(
         sources=sources, seed=cfg.seed, eval_batch_size=cfg.eval_batch_size, workers=cfg.machine.workers,
         rank=int(os.environ["RANK"]) if cfg.numerics.world_size > 1 else 0, world_size=cfg.numerics.world_size,
+        pieces=pieces,
     )  # fmt: skip
     table["present"] = datamodule.present_N
     train_labels = table["label"][table["split"] == "train"].to_numpy()
@@ -215,17 +240,17 @@ def _device(accelerator: str) -> torch.device:
     return torch.device("mps" if accelerator != "cpu" and torch.backends.mps.is_available() else "cpu")
 
 
-def make_trainer(cfg: DictConfig, callback: RunCheckpoints) -> pl.Trainer:
-    """The Trainer of a run; `callback` alone saves."""
+def make_trainer(cfg: DictConfig, callback: RunCheckpoints, pieces: int = 1) -> pl.Trainer:
+    """The Trainer of a run; `callback` alone saves. It steps once for every `pieces` that the datamodule hands it."""
     # deterministic algorithms would have torch fill every fresh tensor with NaN, 4 % of a step: nothing here reads one
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
-        return _trainer(cfg, callback)
+        return _trainer(cfg, callback, pieces)
     except MisconfigurationException as error:
         raise UserError(f"machine.accelerator={cfg.machine.accelerator}: {str(error).splitlines()[0]}") from error
 
 
-def _trainer(cfg: DictConfig, callback: RunCheckpoints) -> pl.Trainer:
+def _trainer(cfg: DictConfig, callback: RunCheckpoints, pieces: int) -> pl.Trainer:
     here = int(os.environ["LOCAL_WORLD_SIZE"]) if cfg.numerics.world_size > 1 else 1  # ranks on this machine
     return pl.Trainer(
         accelerator=cfg.machine.accelerator,
@@ -237,6 +262,7 @@ def _trainer(cfg: DictConfig, callback: RunCheckpoints) -> pl.Trainer:
         precision=cfg.numerics.precision,
         deterministic=cfg.numerics.deterministic,
         max_epochs=cfg.epochs,
+        accumulate_grad_batches=pieces,
         callbacks=[step_log(callback.loggers), callback],
         logger=callback.loggers,
         log_every_n_steps=1,  # nothing is logged through the Trainer; this keeps it from advising on short epochs

@@ -41,7 +41,7 @@ width: 16
 
 
 def trainer(world_size: int) -> Any:
-    return SimpleNamespace(world_size=world_size)
+    return SimpleNamespace(world_size=world_size, accumulate_grad_batches=1)
 
 
 def test_inverse_weights_are_scikit_learns_balanced_ones() -> None:

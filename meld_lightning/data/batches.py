@@ -5,12 +5,19 @@ had not seen, whatever the number of workers, and every DDP rank takes its share
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 MEGA_BATCH = 50  # batches whose utterances are sorted by length together; transformers' group_by_length uses 50 too
+
+
+class Piece(NamedTuple):
+    """What one batch of a loader is made of: a global batch, and which of its pieces."""
+
+    batch: np.ndarray
+    place: int
 
 
 def length_grouped(
@@ -45,25 +52,29 @@ def balanced_draw(labels: np.ndarray) -> np.ndarray:
 
 
 class EpochPlan(Sampler[Any]):
-    """Yields the global batches of one epoch, from any batch on."""
+    """Yields the global batches of one epoch, each `pieces` times, from any piece on."""
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, draw: np.ndarray | None = None) -> None:
-        self.lengths, self.batch_size, self.seed, self.draw = lengths, batch_size, seed, draw
+    def __init__(
+        self, lengths: np.ndarray, batch_size: int, seed: int, draw: np.ndarray | None = None, pieces: int = 1
+    ) -> None:
+        self.lengths, self.batch_size, self.seed, self.draw, self.pieces = lengths, batch_size, seed, draw, pieces
         self.epoch, self.first = 0, 0
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
+        return -(-len(self.lengths) // self.batch_size) * self.pieces
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[Piece]:
         plan = length_grouped(self.lengths, self.batch_size, self.seed, self.epoch, self.draw)
-        return iter(plan[self.first :])
+        pieces = [Piece(batch, place) for batch in plan for place in range(self.pieces)]
+        return iter(pieces[self.first :])
 
 
 class ResumableLoader(DataLoader):
-    """A DataLoader over an EpochPlan that continues after the last batch it handed out, epochs included.
+    """A DataLoader over an EpochPlan that continues after the last piece it handed out, epochs included.
 
-    A resumed run sets `handed_out` to its optimiser steps before the first batch (RunCheckpoints does). Lightning's own
-    way, `state_dict` of the loader, is not used: a checkpoint saved at an epoch's end does not give it back.
+    A resumed run sets `handed_out` to what its steps so far took before the first one (RunCheckpoints does).
+    Lightning's own way, `state_dict` of the loader, is not used: a checkpoint saved at an epoch's end does not give it
+    back.
     """
 
     def __init__(self, dataset: Dataset, plan: EpochPlan, **options: Any) -> None:

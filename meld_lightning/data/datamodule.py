@@ -8,7 +8,7 @@ Axes: N utterances of a batch (of the table, in the constructor), G utterances o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -19,7 +19,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from meld_lightning.data.batches import EpochPlan, ResumableLoader, balanced_draw, by_length, share
+from meld_lightning.data.batches import EpochPlan, Piece, ResumableLoader, balanced_draw, by_length, share
 from meld_lightning.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class CorpusDataModule(pl.LightningDataModule):
         present_N: whether a row has the modality at all.
         batch_size: utterances per optimiser step, over all ranks.
         sampling: `shuffled`, or `oversampled` to draw every class equally often.
+        pieces: in how many parts a rank takes its share of a training batch, one after another, where memory does not
+            hold it whole; batches for scoring are as much smaller.
     """
 
     def __init__(
@@ -79,9 +81,12 @@ class CorpusDataModule(pl.LightningDataModule):
         workers: int,
         rank: int,
         world_size: int,
+        pieces: int = 1,
     ) -> None:
         super().__init__()
-        self.batch_size, self.eval_batch_size, self.sampling, self.seed = batch_size, eval_batch_size, sampling, seed
+        self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
+        self.eval_batch_size = max(1, eval_batch_size // pieces)
+        self.pieces = min(pieces, -(-batch_size // world_size))  # none without an utterance
         self.table = sources.table
         self.workers, self.rank, self.world_size = workers, rank, world_size
         self.lengths_N, self.present_N = np.asarray(lengths_N), np.asarray(present_N)
@@ -111,8 +116,9 @@ class CorpusDataModule(pl.LightningDataModule):
         """Length-grouped global batches of train; resumes where a checkpoint left it."""
         rows = self.rows("train")
         draw = balanced_draw(self.labels_N[rows]) if self.sampling == "oversampled" else None
-        plan = EpochPlan(self.lengths_N[rows], self.batch_size, self.seed, draw)
-        return ResumableLoader(_Batches(self.batch, self.labels_N, rows, self.rank, self.world_size), plan, **self._how)
+        plan = EpochPlan(self.lengths_N[rows], self.batch_size, self.seed, draw, self.pieces)
+        batches = _Batches(self.batch, self.labels_N, rows, self.rank, self.world_size, self.pieces)
+        return ResumableLoader(batches, plan, **self._how)
 
     def val_dataloader(self) -> DataLoader:
         """Val, each utterance once over all ranks."""
@@ -121,7 +127,8 @@ class CorpusDataModule(pl.LightningDataModule):
     def scoring_dataloader(self, split: str) -> DataLoader:
         """Any split, each utterance once over all ranks, longest first."""
         rows = self.rows(split)
-        batches: Any = by_length(self.lengths_N[rows], self.eval_batch_size, self.rank, self.world_size)
+        mine = by_length(self.lengths_N[rows], self.eval_batch_size, self.rank, self.world_size)
+        batches: Any = [Piece(batch, 0) for batch in mine]
         alone = _Batches(self.batch, self.labels_N, rows, 0, 1)  # the batches are this rank's own already
         return DataLoader(alone, sampler=batches, batch_size=None, **self._how)
 
@@ -135,7 +142,7 @@ class CorpusDataModule(pl.LightningDataModule):
 
 
 class _Batches(Dataset):
-    """Makes whole batches: indexed by positions within a split, gives this rank's share of them."""
+    """Makes whole batches: indexed by pieces of global batches of positions within a split, gives this rank's share."""
 
     def __init__(
         self,
@@ -144,16 +151,19 @@ class _Batches(Dataset):
         rows: np.ndarray,
         rank: int,
         world_size: int,
+        pieces: int = 1,
     ) -> None:
-        self.make, self.labels_N, self.rows, self.rank, self.world_size = make, labels_N, rows, rank, world_size
+        self.make, self.labels_N, self.rows = make, labels_N, rows
+        self.rank, self.world_size, self.pieces = rank, world_size, pieces
 
-    def __getitem__(self, positions: Sequence[int] | np.ndarray) -> Any:
-        whole = self.rows[positions]
-        mine = share(whole, self.rank, self.world_size)
+    def __getitem__(self, piece: Piece) -> Any:
+        whole = self.rows[piece.batch]
+        place = piece.place * self.world_size + self.rank  # as a rank among more of them would
+        mine = share(whole, place, self.world_size * self.pieces)
         shared = Shared(
             labels_N=torch.from_numpy(self.labels_N[mine]),
             rows_N=torch.from_numpy(mine),
-            owned_N=torch.full((len(mine),), self.rank < len(whole)),
+            owned_N=torch.full((len(mine),), place < len(whole)),
             labels_G=torch.from_numpy(self.labels_N[whole]),
         )
         return self.make(mine, shared)

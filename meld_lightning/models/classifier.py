@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from meld_lightning import metrics
+from meld_lightning.accumulation import recount
 from meld_lightning.errors import UserError
 
 ClassWeights = Literal["none", "inverse", "effective"]
@@ -56,7 +57,8 @@ class Classifier(pl.LightningModule):
         total_steps: optimiser steps of the whole fit. (Not asked of the Trainer: its estimated_stepping_batches makes
             the training loader before a checkpoint is restored, which then no longer finds its place in the epoch.)
         gradient_clip: largest norm of all gradients together; 0 is no clipping.
-        seed: dropout of step k on rank r is drawn from (seed, k, r) alone, so that a resumed run repeats it.
+        seed: dropout of step k on rank r is drawn from (seed, k, r) alone, and which piece of the batch it is, so that
+            a resumed run repeats it.
     """
 
     def __init__(
@@ -87,17 +89,23 @@ class Classifier(pl.LightningModule):
         raise TypeError(f"{type(self).__name__} defines no forward")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        own = np.random.SeedSequence([self.seed, self.global_step, self.global_rank]).generate_state(1)[0]
+        piece = batch_idx % self.trainer.accumulate_grad_batches
+        own = np.random.SeedSequence([self.seed, self.global_step, self.global_rank, piece]).generate_state(1)[0]
         torch.manual_seed(own)
         np.random.seed(own)  # transformers draws the masks of SpecAugment from numpy
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
-        """Weighted cross-entropy over the global batch: DDP averages ranks, so each scales its share by their count."""
+        """Weighted cross-entropy over the global batch: DDP averages ranks and Lightning the pieces of a batch, so each
+        scales its share by their count."""
         losses_N = self.losses(batch)
         total = (losses_N * batch.owned_N).sum()
         weights_N = self.class_weights_C[batch.labels_N] * batch.owned_N
         self.fit_loss = self.fit_loss.to(self.device) + torch.stack([total.detach(), weights_N.sum()])
-        return total * self.trainer.world_size / self.class_weights_C[batch.labels_G].sum()
+        return (
+            total
+            * (self.trainer.world_size * self.trainer.accumulate_grad_batches)
+            / self.class_weights_C[batch.labels_G].sum()
+        )
 
     def losses(self, batch: Any) -> torch.Tensor:
         """Each utterance's loss (N,), weighted by its class."""
@@ -173,9 +181,12 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["fit_loss"] = self._fit_loss_by_rank().cpu()
+        checkpoint["pieces"] = self.trainer.accumulate_grad_batches
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.fit_loss = checkpoint["fit_loss"][self.global_rank].clone()
+        batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        recount(batches, checkpoint.get("pieces", 1), self.trainer.accumulate_grad_batches)
 
     def _fit_loss_by_rank(self) -> torch.Tensor:
         """(ranks, 2): each rank resumes from its own sum, since adding them up earlier would round otherwise."""

@@ -1,0 +1,66 @@
+"""What becomes of a run that runs out of memory: each global batch is taken in twice as many pieces, one after another.
+
+Reads and writes <run folder>/accumulation.json, which says from which optimiser step on a batch was taken in how many
+pieces. Used by training; the datamodules share the batches out, Lightning adds the pieces' gradients up.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from meld_lightning.errors import UserError
+from meld_lightning.runs import write_json
+
+Taken = list[dict[str, int]]  # [{"from_step": 0, "pieces": 1}, ...], in the order of the steps
+SAID = ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")  # by what is no torch.OutOfMemoryError
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an allocator of torch, of any device, could not give what was asked."""
+    said = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in said for words in SAID)
+    )
+
+
+def read_accumulation(folder: Path) -> Taken:
+    """How the run in `folder` has taken its batches, and goes on to: whole, unless it ran out of memory."""
+    file = folder / "accumulation.json"
+    if not file.is_file():
+        return [{"from_step": 0, "pieces": 1}]
+    try:
+        return [{name: int(one[name]) for name in ("from_step", "pieces")} for one in json.loads(file.read_text())]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: damaged ({error}); delete it and run the same command again") from error
+
+
+def divide(folder: Path, taken: Taken, batch_size: int) -> str:
+    """Doubles the pieces from the run's last checkpoint on; gives a line that says so.
+
+    taken: what the run that ran out did; not read here, since of two ranks that run out both write the same.
+    batch_size: the most utterances that a process holds at once when batches are whole. UserError where it held one.
+    """
+    pieces = taken[-1]["pieces"]
+    if batch_size <= pieces:
+        raise UserError(
+            f"{folder}: out of memory with one utterance at a time; lower data.max_tokens or data.max_seconds"
+            " (whichever this data has), set numerics=bf16, or choose a smaller checkpoint"
+        )
+    last = folder / "checkpoints" / "last.ckpt"
+    step = (
+        int(torch.load(last, weights_only=True, mmap=True, map_location="cpu")["global_step"]) if last.is_file() else 0
+    )
+    now = [one for one in taken if one["from_step"] < step] + [{"from_step": step, "pieces": 2 * pieces}]
+    write_json(folder / "accumulation.json", now)
+    return f"{folder}: out of memory; going on from step {step} with each batch in {2 * pieces} pieces"
+
+
+def recount(batches: dict[str, Any], before: int, now: int) -> None:
+    """Turns Lightning's progress in pieces of a batch, of which there were `before` and are `now`, at a batch's end."""
+    for counts in (batches["total"], batches["current"]):
+        open_ = counts["processed"] - counts["completed"]  # 1 within a hook of the batch's end
+        for name in counts:
+            behind = open_ if name == "completed" else 0
+            counts[name] = (counts[name] + behind) // before * now - behind
