@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from meld_lightning import load_run
+from meld_lightning.wandb_offline import read_runs
 from tests.cluster.conftest import SMALL_JOBS, Client, job_of, restarts, slurm, statuses
 from tests.running import argv, environment, folder_over
 from tests.test_training import assert_same_run
@@ -219,6 +221,21 @@ def test_a_ddp_run_over_two_nodes_goes_on_exactly(
     assert_same_run(runs(folder)["1"], runs(calm(*asked))["1"])
 
 
+def test_a_rank_that_runs_out_of_memory_has_the_job_queued_again(
+    prepared: Path, tmp_path: Path, client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As tests/test_memory.py, but no process here could start the other node's rank again."""
+    for name, value in {"FITS": "4", "FROM": "10", "ONLY": "1"}.items():
+        monkeypatch.setenv(name, value)
+    folder = folder_over(prepared, tmp_path / "cramped")
+    asked = ["model._target_=tests.test_memory.Cramped", "eval_batch_size=4", "epochs=1", "numerics.world_size=2"]
+    status, said = client(folder, *TEXT, *SMALL_JOBS, *asked, OFTEN, "hydra.launcher.nodes=2", "seed=1").wait()
+    assert status == 0, said
+    [run] = runs(folder).values()
+    assert restarts(job_of(run)) == 1
+    assert [one["pieces"] for one in load_run(run).result["accumulation"]] == [1, 2]
+
+
 def lose_node(node: str, job: str) -> None:
     """The node is down for the controller, its processes are gone, and it comes back."""
     for process in tasks_of(job):
@@ -251,7 +268,7 @@ def test_a_sweep_under_random_kills_ends_as_a_calm_one(
     on until it ends well. The results file is the calm one's, byte for byte."""
     grid = ["seed=1,2,3,4", "data.batch_size=16,32,64", "epochs=4"]
     folder = folder_over(prepared, tmp_path / "wild")
-    asked = [*TEXT, *SMALL_JOBS, *grid, OFTEN, "hydra.launcher.at_once=3"]
+    asked = [*TEXT, *SMALL_JOBS, *grid, OFTEN, "hydra.launcher.at_once=3", "logger=wandb"]
     drawn = random.Random(20)
     killed = 0
     for attempt in range(8):
@@ -279,6 +296,16 @@ def test_a_sweep_under_random_kills_ends_as_a_calm_one(
     assert len(list(folder.glob("runs/*/*/result.json"))) == 12
     undisturbed = calm(*grid)
     assert results(folder) == results(undisturbed)
+    watched = read_runs(folder / "runs")
+    assert len({run.id for run in watched}) == len(watched) == 12
+    assert len({run.group for run in watched}) == 1
+    assert any(len(run.folders) > 1 for run in watched), "no run went on: the test says nothing"
+    for run in watched:
+        [written] = folder.glob(f"runs/*/{run.config['hash']}/metrics.csv")
+        epochs = [row for row in run.history if "val/weighted_f1" in row]
+        expected = [float(row["val/weighted_f1"]) for row in csv.DictReader(written.open())]
+        assert [row["val/weighted_f1"] for row in epochs] == expected
+        assert len(expected) == 4
 
 
 def finished(run: Path) -> bool:
