@@ -15,7 +15,7 @@ from types import FrameType
 import torch
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from meld_lightning.errors import OutOfMemory, Stopped, UserError
+from meld_lightning.errors import Stopped, UserError
 
 LEAVE_S = 60  # how long the other ranks may take when one leaves
 
@@ -40,8 +40,6 @@ def start_ranks(run: Callable[[Path], None], folder: Path, world_size: int, acce
         kind, _, said = str(error).strip().splitlines()[-1].partition(": ")
         if kind.endswith(".Stopped"):
             raise Stopped(said) from None
-        if kind.endswith(".OutOfMemory"):
-            raise OutOfMemory(said) from None
         raise UserError(said if kind.endswith("UserError") else f"{folder}: a rank failed: {kind} {said}") from error
     finally:
         for number, handler in before.items():

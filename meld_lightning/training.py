@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from meld_lightning import config
-from meld_lightning.accumulation import Taken, divide, out_of_memory, read_accumulation
+from meld_lightning.accumulation import Taken, describe, divide, out_of_memory, read_accumulation
 from meld_lightning.checkpointing import RunCheckpoints, StopRequest
 from meld_lightning.corpus import SPLITS
 from meld_lightning.data.datamodule import CorpusDataModule, Sources
@@ -62,7 +62,8 @@ def train(cfg: DictConfig) -> Run:
         OmegaConf.save(cfg, identity.folder / "config.yaml", resolve=True)
         world_size, accelerator = cfg.numerics.world_size, cfg.machine.accelerator
         try:
-            _until_it_fits(functools.partial(start_ranks, run_rank, identity.folder, world_size, accelerator))
+            start = functools.partial(start_ranks, run_rank, identity.folder, world_size, accelerator)
+            _until_it_fits(identity.folder, start)
         except UserError:
             if not (identity.folder / "checkpoints").is_dir():  # refused before it began: nothing to go on from
                 shutil.rmtree(identity.folder)
@@ -70,13 +71,16 @@ def train(cfg: DictConfig) -> Run:
     return load_run(identity.folder)
 
 
-def _until_it_fits(start: Callable[[], None]) -> None:
+def _until_it_fits(folder: Path, start: Callable[[], None]) -> None:
     """Starts a run, and again from its last checkpoint with smaller pieces whenever it ran out of memory."""
     while True:
+        taken = read_accumulation(folder)
         try:
             return start()
-        except OutOfMemory as error:
-            print(error, flush=True)
+        except UserError:  # its words do not tell: of two ranks that fail, the one that waited may be heard first
+            if read_accumulation(folder) == taken:
+                raise
+        print(describe(folder), flush=True)
         gc.collect()  # what the try held, a Trainer and its module, holds itself in circles
         torch.cuda.empty_cache()
 
@@ -104,7 +108,8 @@ def run_rank(folder: Path) -> None:
             raise
     # after the block, with the traceback that holds the tensors gone
     largest = max(cfg.eval_batch_size, -(-cfg.data.batch_size // cfg.numerics.world_size))
-    raise OutOfMemory(divide(folder, taken, largest))
+    divide(folder, taken, largest)
+    raise OutOfMemory(describe(folder))
 
 
 def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest, taken: Taken) -> None:
