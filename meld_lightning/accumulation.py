@@ -36,8 +36,14 @@ def read_accumulation(folder: Path) -> Taken:
         raise UserError(f"{file}: damaged ({error}); delete it and run the same command again") from error
 
 
-def divide(folder: Path, taken: Taken, batch_size: int) -> str:
-    """Doubles the pieces from the run's last checkpoint on; gives a line that says so.
+def describe(folder: Path) -> str:
+    """How the run in `folder` goes on after it ran out of memory."""
+    last = read_accumulation(folder)[-1]
+    return f"{folder}: out of memory; going on from step {last['from_step']} with each batch in {last['pieces']} pieces"
+
+
+def divide(folder: Path, taken: Taken, batch_size: int) -> None:
+    """Doubles the pieces from the run's last checkpoint on.
 
     taken: what the run that ran out did; not read here, since of two ranks that run out both write the same.
     batch_size: the most utterances that a process holds at once when batches are whole. UserError where it held one.
@@ -54,7 +60,6 @@ def divide(folder: Path, taken: Taken, batch_size: int) -> str:
     )
     now = [one for one in taken if one["from_step"] < step] + [{"from_step": step, "pieces": 2 * pieces}]
     write_json(folder / "accumulation.json", now)
-    return f"{folder}: out of memory; going on from step {step} with each batch in {2 * pieces} pieces"
 
 
 def recount(batches: dict[str, Any], before: int, now: int) -> None:

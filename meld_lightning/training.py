@@ -29,7 +29,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment, TorchEl
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from meld_lightning import config
-from meld_lightning.accumulation import Taken, divide, out_of_memory, read_accumulation
+from meld_lightning.accumulation import Taken, describe, divide, out_of_memory, read_accumulation
 from meld_lightning.checkpointing import RunCheckpoints
 from meld_lightning.corpus import SPLITS
 from meld_lightning.data.datamodule import CorpusDataModule, Sources
@@ -94,12 +94,15 @@ def _claim_and_run(cfg: DictConfig, identity: Identity, tell: Callable[[str], No
 def _until_it_fits(cfg: DictConfig, folder: Path) -> None:
     """Starts the run, and again from its last checkpoint with smaller pieces whenever it ran out of memory."""
     while True:
+        taken = read_accumulation(folder)
         try:
             return run_ranks(run_rank, folder, cfg.numerics.world_size, cfg.machine.accelerator)
-        except OutOfMemory as error:
-            if started_outside(cfg.numerics.world_size):  # one rank cannot start the others again: a new job does
-                raise Preempted(str(error)) from None
-            print(error, flush=True)
+        except UserError:  # its words do not tell: of two ranks that fail, the one that waited may be heard first
+            if read_accumulation(folder) == taken:
+                raise
+        if started_outside(cfg.numerics.world_size):  # one rank cannot start the others again: a new job does
+            raise Preempted(describe(folder))
+        print(describe(folder), flush=True)
         gc.collect()  # what the try held, a Trainer and its module, holds itself in circles
         torch.cuda.empty_cache()
 
@@ -127,7 +130,8 @@ def run_rank(folder: Path) -> None:
             raise
     # after the block, with the traceback that holds the tensors gone
     largest = max(cfg.eval_batch_size, -(-cfg.data.batch_size // cfg.numerics.world_size))
-    raise OutOfMemory(divide(folder, taken, largest))
+    divide(folder, taken, largest)
+    raise OutOfMemory(describe(folder))
 
 
 def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest, loggers: list[Logger], taken: Taken) -> None:

@@ -15,6 +15,7 @@ import torch
 import transformers
 from tqdm import tqdm
 
+from meld_lightning.accumulation import out_of_memory
 from meld_lightning.arrays import Arrays, cached_arrays
 from meld_lightning.data.audio import sound
 from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared, Sources
@@ -95,10 +96,21 @@ def _features(sources: Sources, longest: int, speeds: Sequence[float]) -> Arrays
             clip_T = torch.from_numpy(media.waveform(int(row))[:longest].copy())
             for place, speed in enumerate((1.0, *speeds)):
                 wave_1T = _at_speed(clip_T, speed)[None].to(sources.device)
-                hidden_L1FH, mask_1F = encoder(wave_1T, torch.tensor([wave_1T.shape[1]]))
+                hidden_L1FH, mask_1F = _encoded(encoder, wave_1T)
                 layers = [pooled(one.float(), mask_1F, deviation=True) for one in hidden_L1FH]
                 features_NSLD[row, place] = torch.cat(layers).cpu()
     return {"features": features_NSLD}
+
+
+def _encoded(encoder: SpeechEncoder, wave_1T: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hidden states (L, 1, F, H) and mask (1, F) of one clip; there is nothing smaller to try where it does not fit."""
+    try:
+        return encoder(wave_1T, torch.tensor([wave_1T.shape[1]]))
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        seconds = wave_1T.shape[1] / RATE
+        raise UserError(f"out of memory with a clip of {seconds:.1f} s by itself; lower data.max_seconds") from error
 
 
 def _at_speed(clip_T: torch.Tensor, speed: float) -> torch.Tensor:

@@ -72,7 +72,7 @@ class EpochPlan(Sampler[Any]):
 class ResumableLoader(DataLoader):
     """A DataLoader over an EpochPlan that continues after the last piece it handed out, epochs included.
 
-    A resumed run sets `handed_out` to what its steps so far took before the first one (RunCheckpoints does).
+    A resumed run sets `handed_out` to what its steps so far took before the next one (RunCheckpoints does).
     Lightning's own way, `state_dict` of the loader, is not used: a checkpoint saved at an epoch's end does not give it
     back.
     """

@@ -12,6 +12,7 @@ import torch
 import transformers
 from tqdm import tqdm
 
+from meld_lightning.accumulation import out_of_memory
 from meld_lightning.arrays import Arrays, cached_arrays
 from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared, Sources
 from meld_lightning.encoders.clip import Clip
@@ -81,8 +82,19 @@ def embed_frames(sources: Sources) -> Arrays:
         for row in tqdm(range(len(media.frame_counts)), unit="clip", disable=None, mininterval=1):
             waiting += list(media.frames(row))
             while len(waiting) >= AT_ONCE:
-                embeds.append(clip.images(np.stack(waiting[:AT_ONCE])).cpu().numpy())
+                embeds.append(_embedded(clip, np.stack(waiting[:AT_ONCE])))
                 waiting = waiting[AT_ONCE:]
         if waiting:
-            embeds.append(clip.images(np.stack(waiting)).cpu().numpy())
+            embeds.append(_embedded(clip, np.stack(waiting)))
     return {"embeds": np.concatenate(embeds).astype(np.float16 if bf16 else np.float32)}
+
+
+def _embedded(clip: Clip, frames_FHWC: np.ndarray) -> np.ndarray:
+    """Frames' embeddings (F, D), by halves where memory does not hold them together."""
+    try:
+        return clip.images(frames_FHWC).cpu().numpy()
+    except RuntimeError as error:
+        if len(frames_FHWC) == 1 or not out_of_memory(error):
+            raise
+    halves = np.array_split(frames_FHWC, 2)  # after the block, with the traceback that holds the tensors gone
+    return np.concatenate([_embedded(clip, half_FHWC) for half_FHWC in halves])

@@ -62,7 +62,7 @@ class SpeechEncoder(nn.Module):
                 part.requires_grad_(False)
         if self.whisper:
             model.embed_positions.requires_grad_(False)  # as in Whisper itself: sinusoids
-        elif hasattr(model, "masked_spec_embed") and not spec_augment:
+        elif hasattr(model, "masked_spec_embed") and not (spec_augment and model.config.mask_time_prob):
             model.masked_spec_embed.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "SpeechEncoder":
@@ -152,8 +152,13 @@ class SpeechEncoder(nn.Module):
     def _masked(self, hidden_NFH: torch.Tensor, mask_NF: torch.Tensor) -> torch.Tensor:
         """SpecAugment in training, as the checkpoint's config says; clips shorter than a mask are left alone."""
         model: Any = self.model
-        if not self.training or hidden_NFH.shape[1] < model.config.mask_time_length:
+        if not self.training:
             return hidden_NFH
+        if hidden_NFH.shape[1] < model.config.mask_time_length:
+            unused = getattr(model, "masked_spec_embed", None)
+            if unused is None or not unused.requires_grad or not torch.distributed.is_initialized():
+                return hidden_NFH
+            return hidden_NFH + 0 * unused  # of which DDP wants a gradient all the same
         return model._mask_hidden_states(hidden_NFH, attention_mask=mask_NF.long())
 
 

@@ -122,7 +122,7 @@ class AudioProbe(Classifier):
             torch.randint_like(rows_N, batch.features_NSLD.shape[1]) if self.training else torch.zeros_like(rows_N)
         )
         features_NLD = batch.features_NSLD[rows_N, speed_N][:, self.layers]
-        features_NLD = self.standardise(features_NLD.flatten(1)).view_as(features_NLD)
+        features_NLD = self.standardise(features_NLD.flatten(1), batch.owned_N).view_as(features_NLD)
         if self.mixture_L is None:
             return self.classifier(self.dropout(features_NLD.flatten(1)))
         return self.classifier(self.dropout(torch.einsum("l,nld->nd", torch.softmax(self.mixture_L, 0), features_NLD)))
@@ -207,7 +207,8 @@ class MfccClassifier(Classifier):
                 if row not in self._known:
                     self._known[row] = self._features(wave_T[:count])
             features_ND = torch.stack([self._known[row] for row in batch.rows_N.tolist()])
-        return self.head(features_ND)
+        standardise, *layers = self.head
+        return nn.Sequential(*layers)(standardise(features_ND, batch.owned_N))
 
     def _features(self, clip_T: torch.Tensor) -> torch.Tensor:
         """Mean and deviation of MFCCs and slopes (D,)."""

@@ -199,16 +199,57 @@ class Classifier(pl.LightningModule):
         return torch.stack(parts)
 
 
+class AddedUp(torch.autograd.Function):
+    """A tensor's sum over all ranks, and its gradient's (that of torch.distributed.nn is deprecated)."""
+
+    @staticmethod
+    def forward(ctx: Any, part: torch.Tensor) -> torch.Tensor:
+        total = part.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        return AddedUp.apply(gradients[0])
+
+
 class Standardise(nn.BatchNorm1d):
-    """Features (N, D) at mean 0 and deviation 1 over the batches seen so far, which a batch of one says nothing of."""
+    """Features (N, D) at mean 0 and deviation 1 over the batches seen so far, which a batch of one says nothing of.
+
+    Training goes by the mean and deviation of the batch itself: under DDP of all ranks' batches, each row counted once.
+    Where memory has a batch taken in pieces it goes by each piece's own, so that such a run only comes close to one
+    with memory enough.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__(width, affine=False)
 
-    def forward(self, features_ND: torch.Tensor) -> torch.Tensor:
+    def forward(self, features_ND: torch.Tensor, owned_N: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        if self.training and torch.distributed.is_initialized():
+            return self._over_ranks(features_ND, owned_N)
         if len(features_ND) > 1:
             return super().forward(features_ND)
+        return self._as_known(features_ND)
+
+    def _as_known(self, features_ND: torch.Tensor) -> torch.Tensor:
         return functional.batch_norm(features_ND, self.running_mean, self.running_var, training=False, eps=self.eps)
+
+    def _over_ranks(self, features_ND: torch.Tensor, owned_N: torch.Tensor) -> torch.Tensor:
+        """As torch.nn.SyncBatchNorm, which computes on GPUs alone and counts every row."""
+        own_N1 = owned_N.unsqueeze(1).to(features_ND.dtype)
+        count_1, sum_D = AddedUp.apply(torch.cat([own_N1, features_ND * own_N1], 1).sum(0)).tensor_split([1])
+        count = count_1.item()
+        if count < 2:
+            return self._as_known(features_ND)
+        mean_D = sum_D / count
+        spread_D = AddedUp.apply((((features_ND - mean_D) ** 2) * own_N1).sum(0)) / count
+        with torch.no_grad():
+            assert self.num_batches_tracked is not None
+            self.num_batches_tracked.add_(1)
+            for known_D, new_D in ((self.running_mean, mean_D), (self.running_var, spread_D * count / (count - 1))):
+                assert known_D is not None
+                known_D.lerp_(new_D, self.momentum or 0.0)
+        return (features_ND - mean_D) * torch.rsqrt(spread_D + self.eps)
 
 
 def gathered(scored: list[Scored], world_size: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

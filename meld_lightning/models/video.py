@@ -96,7 +96,8 @@ class ClipProbe(Classifier):
             weight_NF1 = mask_NF1 / mask_NF1.sum(1, keepdim=True)
         else:
             weight_NF1 = torch.softmax(self.attention(batch.embeds_NFD).masked_fill(~mask_NF1, float("-inf")), dim=1)
-        return self.classifier(self.dropout(self.standardise((weight_NF1 * batch.embeds_NFD).sum(1))))
+        pooled_ND = (weight_NF1 * batch.embeds_NFD).sum(1)
+        return self.classifier(self.dropout(self.standardise(pooled_ND, batch.owned_N)))
 
     def losses(self, batch: VideoBatch) -> torch.Tensor:
         if not self.mixup:
