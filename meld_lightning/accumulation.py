@@ -4,7 +4,9 @@ Reads and writes <run folder>/accumulation.json, which says from which optimiser
 pieces. Used by training; the datamodules share the batches out, Lightning adds the pieces' gradients up.
 """
 
+import gc
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,20 @@ def read_accumulation(folder: Path) -> Taken:
         raise UserError(f"{file}: damaged ({error}); delete it and run the same command again") from error
 
 
+def until_it_fits(folder: Path, start: Callable[[], None]) -> None:
+    """Calls `start`, which runs what `folder` describes; again, with smaller pieces, whenever it ran out of memory."""
+    while True:
+        taken = read_accumulation(folder)
+        try:
+            return start()
+        except UserError:  # its words do not tell: of two ranks that fail, the one that waited may be heard first
+            if read_accumulation(folder) == taken:
+                raise
+        print(describe(folder), flush=True)
+        gc.collect()  # what the try held, a Trainer and its module, holds itself in circles
+        torch.cuda.empty_cache()
+
+
 def describe(folder: Path) -> str:
     """How the run in `folder` goes on after it ran out of memory."""
     last = read_accumulation(folder)[-1]
@@ -55,9 +71,9 @@ def divide(folder: Path, taken: Taken, batch_size: int) -> None:
             " (whichever this data has), set numerics=bf16, or choose a smaller checkpoint"
         )
     last = folder / "checkpoints" / "last.ckpt"
-    step = (
-        int(torch.load(last, weights_only=True, mmap=True, map_location="cpu")["global_step"]) if last.is_file() else 0
-    )
+    step = 0
+    if last.is_file():
+        step = int(torch.load(last, weights_only=True, mmap=True, map_location="cpu")["global_step"])
     now = [one for one in taken if one["from_step"] < step] + [{"from_step": step, "pieces": 2 * pieces}]
     write_json(folder / "accumulation.json", now)
 

@@ -6,7 +6,6 @@ through them, by `reproduce`.
 
 import ctypes
 import functools
-import gc
 import logging
 import os
 import platform
@@ -14,7 +13,6 @@ import shutil
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -28,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from meld_lightning import config
-from meld_lightning.accumulation import Taken, describe, divide, out_of_memory, read_accumulation
+from meld_lightning.accumulation import Taken, describe, divide, out_of_memory, read_accumulation, until_it_fits
 from meld_lightning.checkpointing import RunCheckpoints, StopRequest
 from meld_lightning.corpus import SPLITS
 from meld_lightning.data.datamodule import CorpusDataModule, Sources
@@ -63,26 +61,12 @@ def train(cfg: DictConfig) -> Run:
         world_size, accelerator = cfg.numerics.world_size, cfg.machine.accelerator
         try:
             start = functools.partial(start_ranks, run_rank, identity.folder, world_size, accelerator)
-            _until_it_fits(identity.folder, start)
+            until_it_fits(identity.folder, start)
         except UserError:
             if not (identity.folder / "checkpoints").is_dir():  # refused before it began: nothing to go on from
                 shutil.rmtree(identity.folder)
             raise
     return load_run(identity.folder)
-
-
-def _until_it_fits(folder: Path, start: Callable[[], None]) -> None:
-    """Starts a run, and again from its last checkpoint with smaller pieces whenever it ran out of memory."""
-    while True:
-        taken = read_accumulation(folder)
-        try:
-            return start()
-        except UserError:  # its words do not tell: of two ranks that fail, the one that waited may be heard first
-            if read_accumulation(folder) == taken:
-                raise
-        print(describe(folder), flush=True)
-        gc.collect()  # what the try held, a Trainer and its module, holds itself in circles
-        torch.cuda.empty_cache()
 
 
 def run_rank(folder: Path) -> None:
