@@ -4,13 +4,15 @@ Reads and writes <run folder>/accumulation.json, which says from which optimiser
 pieces. Used by training; the datamodules share the batches out, Lightning adds the pieces' gradients up.
 """
 
+import gc
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import Preempted, UserError
 from meld_lightning.runs import write_json
 
 Taken = list[dict[str, int]]  # [{"from_step": 0, "pieces": 1}, ...], in the order of the steps
@@ -36,6 +38,26 @@ def read_accumulation(folder: Path) -> Taken:
         raise UserError(f"{file}: damaged ({error}); delete it and run the same command again") from error
 
 
+def until_it_fits(folder: Path, start: Callable[[], None], here: bool) -> None:
+    """Calls `start`, which runs what `folder` describes; again, with smaller pieces, whenever it ran out of memory.
+
+    here: whether this process starts all ranks; a rank that a cluster has started cannot start the others again, and
+    raises Preempted, for which the job is queued again.
+    """
+    while True:
+        taken = read_accumulation(folder)
+        try:
+            return start()
+        except UserError:  # its words do not tell: of two ranks that fail, the one that waited may be heard first
+            if read_accumulation(folder) == taken:
+                raise
+        if not here:
+            raise Preempted(describe(folder))
+        print(describe(folder), flush=True)
+        gc.collect()  # what the try held, a Trainer and its module, holds itself in circles
+        torch.cuda.empty_cache()
+
+
 def describe(folder: Path) -> str:
     """How the run in `folder` goes on after it ran out of memory."""
     last = read_accumulation(folder)[-1]
@@ -55,9 +77,9 @@ def divide(folder: Path, taken: Taken, batch_size: int) -> None:
             " (whichever this data has), set numerics=bf16, or choose a smaller checkpoint"
         )
     last = folder / "checkpoints" / "last.ckpt"
-    step = (
-        int(torch.load(last, weights_only=True, mmap=True, map_location="cpu")["global_step"]) if last.is_file() else 0
-    )
+    step = 0
+    if last.is_file():
+        step = int(torch.load(last, weights_only=True, mmap=True, map_location="cpu")["global_step"])
     now = [one for one in taken if one["from_step"] < step] + [{"from_step": step, "pieces": 2 * pieces}]
     write_json(folder / "accumulation.json", now)
 

@@ -5,7 +5,7 @@ through them, by `reproduce`.
 """
 
 import ctypes
-import gc
+import functools
 import logging
 import os
 import platform
@@ -13,7 +13,6 @@ import shutil
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -29,11 +28,11 @@ from pytorch_lightning.plugins.environments import LightningEnvironment, TorchEl
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from meld_lightning import config
-from meld_lightning.accumulation import Taken, describe, divide, out_of_memory, read_accumulation
+from meld_lightning.accumulation import Taken, describe, divide, out_of_memory, read_accumulation, until_it_fits
 from meld_lightning.checkpointing import RunCheckpoints
 from meld_lightning.corpus import SPLITS
 from meld_lightning.data.datamodule import CorpusDataModule, Sources
-from meld_lightning.errors import OutOfMemory, Preempted, UserError
+from meld_lightning.errors import OutOfMemory, UserError
 from meld_lightning.logits import write_logits
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.ranks import READ, RUN, Followers, run_ranks, started_outside
@@ -67,7 +66,7 @@ def train(cfg: DictConfig) -> Run | None:
         with ranks.told() as tell:
             return _claim_and_run(cfg, identity, tell)
     if ranks.wait() == RUN:
-        _until_it_fits(cfg, identity.folder)
+        _start(cfg, identity.folder)
     return None
 
 
@@ -83,7 +82,7 @@ def _claim_and_run(cfg: DictConfig, identity: Identity, tell: Callable[[str], No
         OmegaConf.save(cfg, identity.folder / "config.yaml", resolve=True)
         tell(RUN)
         try:
-            _until_it_fits(cfg, identity.folder)
+            _start(cfg, identity.folder)
         except UserError:
             if not (identity.folder / "checkpoints").is_dir():  # refused before it began: nothing to go on from
                 shutil.rmtree(identity.folder)
@@ -91,20 +90,10 @@ def _claim_and_run(cfg: DictConfig, identity: Identity, tell: Callable[[str], No
     return load_run(identity.folder)
 
 
-def _until_it_fits(cfg: DictConfig, folder: Path) -> None:
-    """Starts the run, and again from its last checkpoint with smaller pieces whenever it ran out of memory."""
-    while True:
-        taken = read_accumulation(folder)
-        try:
-            return run_ranks(run_rank, folder, cfg.numerics.world_size, cfg.machine.accelerator)
-        except UserError:  # its words do not tell: of two ranks that fail, the one that waited may be heard first
-            if read_accumulation(folder) == taken:
-                raise
-        if started_outside(cfg.numerics.world_size):  # one rank cannot start the others again: a new job does
-            raise Preempted(describe(folder))
-        print(describe(folder), flush=True)
-        gc.collect()  # what the try held, a Trainer and its module, holds itself in circles
-        torch.cuda.empty_cache()
+def _start(cfg: DictConfig, folder: Path) -> None:
+    world_size = cfg.numerics.world_size
+    start = functools.partial(run_ranks, run_rank, folder, world_size, cfg.machine.accelerator)
+    until_it_fits(folder, start, here=not started_outside(world_size))
 
 
 def run_rank(folder: Path) -> None:

@@ -22,6 +22,8 @@ PLAIN = {  # nothing drawn at random in training; and where a kill is tried, eve
     "clip": [],
     "clip_probe": ["model.dropout=0", "model.mixup=0", "model.pooling=attentive", "optimizer.lr=1e-2"],
 }
+# Adam moves them by rounding alone: a softmax takes no notice of what is added to all it weighs
+WITHOUT_EFFECT = ("attention.bias", "k_proj.bias")
 DRAWN = {
     "wav2vec2": ["optimizer.lr=1e-3"],
     "speech_probe": ["data.speeds=[0.9]", "optimizer.lr=1e-3", "epochs=20"],
@@ -59,12 +61,8 @@ def test_two_processes_score_and_train_like_one(
     if model == "wav2vec2":
         asked.append(f"checkpoints.wav2vec2={calm_wav2vec2}")
         assert meld_lightning("prepare", *asked[-1:], cwd=with_clips).returncode == 0
-    ways = (
-        [("scored", 1e-5, ["optimizer.lr=0"]), ("trained", 1e-4, [])]
-        if "probe" in model or model in ("wav2vec2", "mfcc")
-        else [("scored", 1e-5, [])]
-    )
-    for way, within, more in ways:
+    ways = [("scored", 1e-5, ["optimizer.lr=0"]), ("trained", 1e-4, [])]
+    for way, within, more in ways if PLAIN[model] else ways[:1]:
         runs = {}
         for world_size in (1, 2):
             folder = folder_over(with_clips, tmp_path / f"{way}-{world_size}")
@@ -87,7 +85,8 @@ def assert_close(one: Path, two: Path, within: float) -> None:
             torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"] for folder in (one, two)
         ]
         for name in states[0]:  # a normalisation's statistics among them
-            torch.testing.assert_close(states[0][name], states[1][name], atol=within, rtol=within, msg=name)
+            if not name.endswith(WITHOUT_EFFECT):
+                torch.testing.assert_close(states[0][name], states[1][name], atol=within, rtol=within, msg=name)
 
 
 @pytest.mark.slow

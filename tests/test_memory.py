@@ -6,7 +6,9 @@ ONLY alone where that is set.
 
 import os
 import signal
+import weakref
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -19,13 +21,20 @@ from tests.running import Command, folder_over
 from tests.test_training import assert_same_run, only_run, start_and_kill
 
 SMALL = [
-    "train", "model=roberta", "model._target_=tests.test_memory.Cramped", "optimizer.lr=1e-3", "data.batch_size=15",
-    "epochs=2", "eval_batch_size=16",
-]  # fmt: skip
+    "train", "model=roberta", "model._target_=tests.test_memory.Cramped", "optimizer.lr=1e-3", "data.batch_size=71",
+    "eval_batch_size=32",
+]  # fmt: skip  # an epoch is 9 batches of 71, and one of a single utterance
 
 
 class Cramped(TextClassifier):
-    """Fails as an allocator does."""
+    """Fails as an allocator does, and where an earlier try's model was not let go."""
+
+    held: ClassVar[weakref.WeakSet] = weakref.WeakSet()
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        self.held.add(self)
+        assert len(self.held) == 1, "the model of the try before is still there"
 
     def forward(self, batch: TextBatch) -> torch.Tensor:
         here = os.environ.get("ONLY", str(self.global_rank)) == str(self.global_rank)
@@ -58,8 +67,6 @@ def assert_equal_to(one: Path, other: Path, within: float) -> None:
     for split in ("train", "val", "test"):
         found, expected = (run.logits(split)[run.result["labels"]] for run in runs)
         np.testing.assert_allclose(found, expected, atol=within)
-        found, expected = (run.result["metrics"][split] for run in runs)
-        assert found == pytest.approx(expected, abs=within) if False else True
     assert runs[0].result["metrics"]["train"]["fit_loss"] == pytest.approx(
         runs[1].result["metrics"]["train"]["fit_loss"], abs=within
     )
@@ -69,16 +76,18 @@ def assert_equal_to(one: Path, other: Path, within: float) -> None:
 @pytest.mark.parametrize(
     ("fits", "first", "taken"),
     [
-        (4, 0, [(0, 4)]),  # 15 utterances in pieces of 3 or 4
-        (4, 50, [(0, 1), (50, 4)]),  # in the middle of the second epoch
-        (15, 0, [(0, 1), (42, 2)]),  # only what scores the first epoch is too large
+        (36, 0, [(0, 2)]),  # 71 utterances in pieces of 36 and 35
+        pytest.param(18, 14, [(0, 1), (14, 4)], marks=pytest.mark.slow),  # in the middle of the second epoch
+        pytest.param(71, 0, [(0, 1), (9, 2)], marks=pytest.mark.slow),  # only what scores the first epoch is too large
     ],
 )
 def test_a_run_that_did_not_fit_ends_as_one_that_did(
     fits: int, first: int, taken: list, prepared: Path, tmp_path: Path, meld_lightning: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    asked = [*SMALL, "model.dropout=0", "machine.checkpoint_every_s=0"]
+    asked = [*SMALL, "model.dropout=0", "machine.checkpoint_every_s=0", f"epochs={1 if first == 0 else 2}"]
+    if fits == 71:
+        asked.append("eval_batch_size=100")
     roomy, cramped = (folder_over(prepared, tmp_path / name) for name in ("roomy", "cramped"))
     done = meld_lightning(*asked, cwd=roomy)
     assert done.returncode == 0, done.stderr
@@ -95,12 +104,13 @@ def test_a_run_that_did_not_fit_ends_as_one_that_did(
     assert_equal_to(only_run(cramped), only_run(roomy), 1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_in_pieces_is_exact_after_a_kill(
     prepared: Path, tmp_path: Path, meld_lightning: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With dropout; the run that goes on knows its pieces without running out again."""
-    cramp(monkeypatch, 4)
-    asked = [*SMALL, "machine.checkpoint_every_s=0.2"]
+    cramp(monkeypatch, 18)
+    asked = [*SMALL, "machine.checkpoint_every_s=0.2", "epochs=6"]
     calm, killed = (folder_over(prepared, tmp_path / name) for name in ("calm", "killed"))
     assert meld_lightning(*asked, cwd=calm).returncode == 0
     assert start_and_kill(asked, killed, 0.3, signal.SIGKILL) == -9
@@ -112,17 +122,18 @@ def test_a_run_in_pieces_is_exact_after_a_kill(
     assert_same_run(only_run(killed), only_run(calm))
 
 
+@pytest.mark.slow
 def test_one_of_two_ranks_that_runs_out_takes_the_other_along(
     prepared: Path, tmp_path: Path, meld_lightning: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = [*SMALL, "model.dropout=0", "epochs=1", "numerics.world_size=2"]
     roomy, cramped = (folder_over(prepared, tmp_path / name) for name in ("roomy", "cramped"))
     assert meld_lightning(*asked, cwd=roomy).returncode == 0
-    cramp(monkeypatch, 4)
+    cramp(monkeypatch, 18)
     monkeypatch.setenv("ONLY", "1")
     done = meld_lightning(*asked, cwd=cramped)
     assert done.returncode == 0, done.stderr
-    assert load_run(only_run(cramped)).result["accumulation"] == [{"from_step": 0, "pieces": 4}]
+    assert load_run(only_run(cramped)).result["accumulation"] == [{"from_step": 0, "pieces": 2}]
     assert_equal_to(only_run(cramped), only_run(roomy), 1e-4)
 
 
@@ -132,8 +143,9 @@ def test_what_never_fits_gets_one_line(
 ) -> None:
     cramp(monkeypatch, 0)
     folder = folder_over(prepared, tmp_path / "never")
-    refused = meld_lightning(*SMALL, f"numerics.world_size={world_size}", cwd=folder)
+    small = ["data.batch_size=2", "eval_batch_size=2", f"numerics.world_size={world_size}"]
+    refused = meld_lightning(*SMALL, *small, cwd=folder)
     assert refused.returncode == 1
-    assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr
-    assert all(words in refused.stderr for words in ("one utterance at a time", "data.max_tokens", "numerics=bf16"))
+    [said] = [line for line in refused.stderr.splitlines() if not line.startswith("/")]  # but for a library's warning
+    assert all(words in said for words in ("one utterance at a time", "data.max_tokens", "numerics=bf16"))
     assert not list(folder.glob("runs/*/*/")), "a run that never began leaves nothing"

@@ -236,7 +236,7 @@ class Standardise(nn.BatchNorm1d):
 
     def _over_ranks(self, features_ND: torch.Tensor, owned_N: torch.Tensor) -> torch.Tensor:
         """As torch.nn.SyncBatchNorm, which computes on GPUs alone and counts every row."""
-        own_N1 = owned_N.unsqueeze(1).to(features_ND.dtype)
+        features_ND, own_N1 = features_ND.float(), owned_N.unsqueeze(1).float()
         count_1, sum_D = AddedUp.apply(torch.cat([own_N1, features_ND * own_N1], 1).sum(0)).tensor_split([1])
         count = count_1.item()
         if count < 2:
