@@ -4,6 +4,7 @@ Writes <folder>/<key>/{name.npy..., manifest.json last}; the key stands for all 
 datamodules.
 """
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -13,8 +14,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from meld_lightning.corpus.folders import whole_folder
 from meld_lightning.errors import UserError
+from meld_lightning.whole import whole_folder
 
 Arrays = dict[str, np.ndarray]
 
@@ -23,13 +24,20 @@ def cached_arrays(folder: Path, settings: Mapping[str, Any], make: Callable[[], 
     """The arrays that `settings` (JSON-able, all that they depend on) stands for: read if they are there, else made.
 
     Of several processes that ask at once, one makes them and the others wait. Raises UserError for a file that changed
-    since it was written.
+    since it was written. Where the cache is there to be read only, they are made and not kept.
     """
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     target = folder / key
     if not (target / "manifest.json").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(f"{target}.lock").acquire()
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES):
+                raise
+            print(f"{folder}: {error.strerror}; what it would keep is made for this run alone", flush=True)
+            return make()
+        with lock:
             if not (target / "manifest.json").is_file():
                 _write(target, settings, make())
     try:

@@ -11,11 +11,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.runs import write_csv
 from meld_lightning.stopping import StopRequest
 from meld_lightning.watching import log_row
+from meld_lightning.whole import whole_file
 
 
 class RunCheckpoints(pl.Callback):
@@ -134,16 +136,28 @@ class RunCheckpoints(pl.Callback):
         self, trainer: pl.Trainer, path: Path, write: Callable[[Path], Any], collective: bool = False
     ) -> None:
         """A reader finds the old file or the new one, never half of one."""
-        temporary = path.with_name(f".{path.name}")  # one name: under DDP every rank is told of it
         if trainer.is_global_zero:
             path.parent.mkdir(parents=True, exist_ok=True)
-        if trainer.is_global_zero or collective:
-            write(temporary)
-        if trainer.is_global_zero:
-            temporary.replace(path)
+            with whole_file(path) as fresh:
+                write(fresh)
+        elif collective:
+            write(path)  # which no rank but the first does; it takes part
         if collective:
             trainer.strategy.barrier()  # no rank leaves before the file is there
 
 
+class PlainFile(TorchCheckpointIO):
+    """Writes a checkpoint where it is told to: Lightning's own way wants memory and TMPDIR for one more of it."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        save_tensors(checkpoint, Path(path))
+
+
+def save_tensors(value: Any, path: Path) -> None:
+    """torch.save into a file of Python's, whose OSError tells why it cannot be written; torch's own says nothing."""
+    with path.open("wb") as file:
+        torch.save(value, file)
+
+
 def _save_weights(module: pl.LightningModule, path: Path) -> None:
-    torch.save({"state_dict": module.state_dict()}, path)
+    save_tensors({"state_dict": module.state_dict()}, path)

@@ -13,7 +13,6 @@ import importlib.util
 import json
 import logging
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from filelock import FileLock
 
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.mini_checkpoints import MINI, MiniSources
+from meld_lightning.whole import whole_file, whole_folder
 
 log = logging.getLogger(__name__)
 
@@ -70,24 +70,18 @@ def prepare_checkpoint(name: str, cache: Path, mini: MiniSources | None) -> Chec
     processes asking at once: one works, the other waits. Raises UserError where the checkpoint cannot be had.
     """
     path = _record_path(name, cache)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        source = mini.digest(name) if mini and name in MINI else None
-        folder = _mini(name, path, source, mini) if mini and source else _find(name)
-        files = {file.name: _describe(file) for file in model_files(folder)}
-        record = {
-            "version": RECORD_VERSION,
-            "name": name,
-            # Relative where the checkpoint is our own, so that a cache can be moved.
-            "folder": folder.name if folder.parent == path.parent else str(folder),
-            "made_of": source,
-            "digest": _digest(files),
-            "files": files,
-        }
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        partial.replace(path)
-    return Checkpoint(name, folder, str(record["digest"]))
+    source = mini.digest(name) if mini and name in MINI else None
+    # The name of one made here carries the digest of its sources: a run that still reads another keeps that.
+    folder = path.with_name(f"{path.stem}-{source[:8]}") if source else _find(name)
+    if not _is_recorded(path, folder, source):  # else it is left alone, lock and all: the cache may be read-only
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not _is_recorded(path, folder, source):
+                if mini and source:
+                    with whole_folder(folder) as fresh:
+                        MINI[name](fresh, mini)
+                _record(name, path, folder, source)
+    return prepared_checkpoint(name, cache)
 
 
 def prepared_checkpoint(name: str, cache: Path) -> Checkpoint:
@@ -194,22 +188,28 @@ def _snapshot(name: str, patterns: Sequence[str]) -> Path:
         ) from None
 
 
-def _mini(name: str, path: Path, source: str, mini: MiniSources) -> Path:
-    """The folder of a checkpoint made here, beside its record at `path`; made unless it is there, of these sources.
-
-    Its name carries `source`, their digest: a run that still reads the one made from other sources keeps it.
-    """
-    folder = path.with_name(f"{path.stem}-{source[:8]}")
+def _is_recorded(path: Path, folder: Path, source: str | None) -> bool:
+    """Whether the record at `path` is of `folder`, made of `source`, and of every byte that is there now."""
     record = _read_record(path)
-    if record is not None and record["made_of"] == source and not _changed(folder, record["files"]):
-        return folder
-    making = path.with_name(f"{path.stem}.making")
-    for leftover in (making, folder):
-        shutil.rmtree(leftover, ignore_errors=True)
-    making.mkdir()
-    MINI[name](making, mini)
-    making.rename(folder)
-    return folder
+    if record is None or record["made_of"] != source or path.parent / record["folder"] != folder:
+        return False
+    files = record["files"]
+    return not _changed(folder, files) and all(_sha256(folder / name) == files[name]["sha256"] for name in files)
+
+
+def _record(name: str, path: Path, folder: Path, source: str | None) -> None:
+    files = {file.name: _describe(file) for file in model_files(folder)}
+    record = {
+        "version": RECORD_VERSION,
+        "name": name,
+        # Relative where the checkpoint is our own, so that a cache can be moved.
+        "folder": folder.name if folder.parent == path.parent else str(folder),
+        "made_of": source,
+        "digest": _digest(files),
+        "files": files,
+    }
+    with whole_file(path) as fresh:
+        fresh.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def _record_path(name: str, cache: Path) -> Path:

@@ -26,6 +26,7 @@ from meld_lightning.models.classifier import scores
 from meld_lightning.models.fusion import Fusion
 from meld_lightning.recording import check_monitor, labelled, predictions, provenance, split_metrics, write_predictions
 from meld_lightning.runs import Identity, Run, claimed, find_run, hashed_config, load_run, sha, write_json
+from meld_lightning.whole import writing
 
 MODALITIES = ("text", "audio", "video")
 SPLITS = ("val", "test")  # train's logits are those of models that have seen it: no fusion is fitted or judged on them
@@ -42,9 +43,10 @@ def fuse(cfg: DictConfig) -> Run:
     with claimed(identity.folder):
         if run := find_run(identity):
             return run
-        OmegaConf.save(cfg, identity.folder / "config.yaml", resolve=True)
         try:
-            _run(cfg, identity, runs)
+            with writing(identity.folder):
+                OmegaConf.save(cfg, identity.folder / "config.yaml", resolve=True)
+                _run(cfg, identity, runs)
         except UserError:
             shutil.rmtree(identity.folder)
             raise

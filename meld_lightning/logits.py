@@ -5,7 +5,6 @@ utterance), present (False where the modality is missing and the logits are the 
 per label. Written by training, read by fusion and the report.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from meld_lightning.errors import UserError
+from meld_lightning.whole import whole_file
 
 FIXED = ["key", "label", "unit", "present"]
 
@@ -24,9 +24,8 @@ def write_logits(path: Path, table: pd.DataFrame, logits: np.ndarray, labels: Se
     for column, label in enumerate(labels):
         frame[label] = logits[:, column].astype(np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    frame.to_parquet(temporary, compression="zstd", index=False)
-    temporary.replace(path)
+    with whole_file(path) as fresh:
+        frame.to_parquet(fresh, compression="zstd", index=False)
 
 
 def read_logits(path: Path, labels: Sequence[str]) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from meld_lightning.corpus import SPLITS, Corpus
 from meld_lightning.errors import UserError, near_miss
 from meld_lightning.models.classifier import scores
 from meld_lightning.runs import Identity, git_commit
+from meld_lightning.whole import whole_file
 
 
 def check_monitor(monitor: str) -> None:
@@ -50,8 +51,10 @@ def predictions(table: pd.DataFrame, logits: np.ndarray, labels: tuple[str, ...]
 
 def write_predictions(folder: Path, frame: pd.DataFrame) -> None:
     """predictions.parquet and predictions.csv."""
-    frame.to_parquet(folder / "predictions.parquet", index=False)
-    frame.to_csv(folder / "predictions.csv", index=False)
+    with whole_file(folder / "predictions.parquet") as fresh:
+        frame.to_parquet(fresh, index=False)
+    with whole_file(folder / "predictions.csv") as fresh:
+        frame.to_csv(fresh, index=False)
 
 
 def labelled(corpus: Corpus, target: str) -> tuple[pd.DataFrame, tuple[str, ...]]:

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from meld_lightning.errors import UserError
+from meld_lightning.whole import remove_leftovers, whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,6 +186,8 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.acquire()
     try:
         folder.mkdir(exist_ok=True)
+        for part in ("checkpoints", "logits"):
+            remove_leftovers(folder / part)
         yield
     finally:
         lock.release()
@@ -192,19 +195,16 @@ def claimed(folder: Path) -> Iterator[None]:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-    temporary.replace(path)
+    with whole_file(path) as fresh:
+        fresh.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows of equal keys atomically, with a header."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", newline="") as file:
+    with whole_file(path) as fresh, fresh.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    temporary.replace(path)
 
 
 def keep_evidence(run: Run, folder: Path) -> None:

@@ -13,6 +13,8 @@ import shutil
 import sys
 import warnings
 import zipfile
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -29,7 +31,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from meld_lightning import config
 from meld_lightning.accumulation import Taken, describe, divide, out_of_memory, read_accumulation, until_it_fits
-from meld_lightning.checkpointing import RunCheckpoints
+from meld_lightning.checkpointing import PlainFile, RunCheckpoints, save_tensors
 from meld_lightning.corpus import SPLITS
 from meld_lightning.data.datamodule import CorpusDataModule, Sources
 from meld_lightning.errors import OutOfMemory, UserError
@@ -47,6 +49,7 @@ from meld_lightning.recording import (
 from meld_lightning.runs import Identity, Run, claimed, find_run, identify, inputs, load_run, write_json
 from meld_lightning.stopping import StopRequest, stop_request
 from meld_lightning.watching import log_scores, step_log, watched
+from meld_lightning.whole import whole_file
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -79,7 +82,8 @@ def _claim_and_run(cfg: DictConfig, identity: Identity, tell: Callable[[str], No
         if run := find_run(identity):
             tell(READ)
             return run
-        OmegaConf.save(cfg, identity.folder / "config.yaml", resolve=True)
+        with whole_file(identity.folder / "config.yaml") as fresh:
+            OmegaConf.save(cfg, fresh, resolve=True)
         tell(RUN)
         try:
             _start(cfg, identity.folder)
@@ -165,11 +169,10 @@ def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest, logge
         log_scores(loggers, callback.history[-1]["step"], callback.best["epoch"], by_split, frames[-1])
         known = provenance(cfg, identity, table, labels, trainer.strategy.root_device)
         known["accumulation"] = taken
-        write_json(identity.folder / "result.json", _result(cfg, callback, by_split, known))
-        if fitted:
-            slim = callback.last_ckpt.with_name("slim.tmp")  # nothing resumes a finished run: its weights are enough
-            torch.save({"state_dict": last}, slim)
-            slim.replace(callback.last_ckpt)
+        with whole_file(callback.last_ckpt) if fitted else nullcontext() as slim:
+            if slim:  # nothing resumes a finished run: its weights are enough
+                save_tensors({"state_dict": last}, slim)
+            write_json(identity.folder / "result.json", _result(cfg, callback, by_split, known))
 
 
 def _check_rows(datamodule: CorpusDataModule) -> None:
@@ -251,7 +254,7 @@ def _trainer(cfg: DictConfig, callback: RunCheckpoints, pieces: int) -> pl.Train
         num_nodes=cfg.numerics.world_size // here,
         strategy="ddp" if cfg.numerics.world_size > 1 else "auto",
         # said, not detected: Lightning would take any process in a Slurm job for a rank of its own
-        plugins=[TorchElasticEnvironment() if cfg.numerics.world_size > 1 else LightningEnvironment()],
+        plugins=[TorchElasticEnvironment() if cfg.numerics.world_size > 1 else LightningEnvironment(), PlainFile()],
         precision=cfg.numerics.precision,
         deterministic=cfg.numerics.deterministic,
         max_epochs=cfg.epochs,

@@ -13,6 +13,7 @@ from typing import Any
 
 import meld_lightning
 from meld_lightning.errors import Preempted, Stopped, UserError, near_miss
+from meld_lightning.whole import REMEDY, full_disk
 
 COMMANDS = {
     "prepare": "find and check the corpus, make or fetch the checkpoints, write the corpus report",
@@ -49,9 +50,11 @@ def exit_status(work: Callable[[], None]) -> int:
     except UserError as error:
         return _refuse(str(error))
     except OSError as error:  # a full disk, a read-only folder, a path that is no folder
-        if error.filename is None:
+        full = full_disk(error)
+        if error.filename is None and not full:
             raise
-        return _refuse(f"{error.filename}: {error.strerror}; make it writable or choose other paths.*")
+        remedy = REMEDY if full else "make it writable or choose other paths.*"
+        return _refuse(f"{error.filename or 'a file that was being written'}: {full or error.strerror}; {remedy}")
     except Preempted as error:
         print(f"meld-lightning: made room; {error}; queued again, it goes on", file=sys.stderr)
         return TRY_AGAIN

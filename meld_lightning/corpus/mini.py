@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from meld_lightning.corpus.finding import CSV_NAMES
-from meld_lightning.corpus.folders import whole_folder
 from meld_lightning.corpus.labels import EMOTIONS
 from meld_lightning.corpus.mini_cues import CUES, PRIOR, optimum
 from meld_lightning.corpus.mini_flaws import Line, Plan, csv_bytes, plan_clips, spoil
 from meld_lightning.corpus.mini_words import AMBIGUOUS, CLEAR, OPENERS, TAILS, TOPICS
 from meld_lightning.errors import UserError
+from meld_lightning.whole import whole_folder
 
 MINI_VERSION = 5
 SEED = 22

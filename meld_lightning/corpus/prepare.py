@@ -16,13 +16,13 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from meld_lightning.corpus.folders import whole_folder
 from meld_lightning.corpus.loading import load_corpus
 from meld_lightning.corpus.mini import MINI_VERSION, mini_is_current, write_mini
 from meld_lightning.corpus.render import render_report
 from meld_lightning.corpus.report import file_digest
 from meld_lightning.corpus.table import Corpus, typed
 from meld_lightning.errors import NotPrepared, UserError
+from meld_lightning.whole import whole_file, whole_folder
 
 PREPARED_VERSION = 2
 _FILES = ("corpus.parquet", "report.json")  # report.md is for people: media.json, made later, is part of it
@@ -36,17 +36,18 @@ def prepare_corpus(cfg_corpus: Mapping[str, Any], cache: Path) -> Corpus:
     """
     settings = _settings(cfg_corpus)
     folder = _folder(settings, Path(cache))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if settings["name"] == "mini":
-        root = Path(settings["root"])
+    root = Path(settings["root"])
+    if settings["name"] == "mini" and not mini_is_current(root):
         root.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{root}.lock"):
             if not mini_is_current(root):
                 write_mini(root)
     corpus = load_corpus(**settings)
-    with FileLock(f"{folder}.lock"):
-        if not _is_stored(corpus, cfg_corpus, cache):  # left alone where it is: another process may be reading it
-            _store(corpus, settings, folder)
+    if not _is_stored(corpus, cfg_corpus, cache):  # else it is left alone, lock and all: it may be read-only
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not _is_stored(corpus, cfg_corpus, cache):
+                _store(corpus, settings, folder)
     return corpus
 
 
@@ -89,10 +90,15 @@ def prepared_corpus(cfg_corpus: Mapping[str, Any], cache: Path) -> Corpus:
 def report_media(cfg_corpus: Mapping[str, Any], cache: Path, media: Mapping[str, Any]) -> None:
     """Add what became of the clips (see media.media_report) to the stored corpus report: media.json and report.md."""
     folder = prepared_folder(cfg_corpus, cache)
-    with FileLock(f"{folder}.lock"):
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        _write(folder / "media.json", json.dumps(media, indent=1, ensure_ascii=False) + "\n")
-        _write(folder / "report.md", render_report(report, media))
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    texts = {
+        "media.json": json.dumps(media, indent=1, ensure_ascii=False) + "\n",
+        "report.md": render_report(report, media),
+    }
+    for name, text in texts.items():
+        if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text:
+            with whole_file(folder / name) as fresh:
+                _write(fresh, text)
 
 
 def prepared_folder(cfg_corpus: Mapping[str, Any], cache: Path) -> Path:

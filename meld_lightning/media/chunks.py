@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from meld_lightning.corpus.folders import whole_folder
 from meld_lightning.media.pool import Pool
+from meld_lightning.whole import whole_folder
 
 KINDS = ("frames", "audio")
 BLOCK = 1 << 24

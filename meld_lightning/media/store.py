@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.media.chunks import KINDS, Entry, crc_of, is_unchanged, is_whole, read_chunk, write_chunk
 from meld_lightning.media.pool import WORKER, Pool
+from meld_lightning.whole import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +106,9 @@ def prepare_media(
     """
     folder, rows = _folder(table, name, settings, cache), _rows(table)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "settings.json").write_text(json.dumps({key: settings[key] for key in DECIDING}, indent=1))
+    if not (folder / "settings.json").is_file():  # for people
+        with whole_file(folder / "settings.json") as fresh:
+            fresh.write_text(json.dumps({key: settings[key] for key in DECIDING}, indent=1))
     chunks = -(-len(rows) // CHUNK)
     start = int(_spread(shard) * chunks)
     left = [(start + step) % chunks for step in range(chunks)]
@@ -171,15 +174,22 @@ def _try_chunk(
 ) -> bool:
     """Sees to one chunk; False where another process holds it and this one is not to wait."""
     wanted, target = rows[chunk * CHUNK : (chunk + 1) * CHUNK], folder / str(chunk)
+    if _is_done(target, wanted, settings):  # without its lock: the cache may be read-only
+        return True
     try:
         with FileLock(f"{target}.lock", timeout=-1 if wait else 0):
-            entries = read_chunk(target)
-            retry = entries is not None and _worth_a_retry(entries, settings["timeout_s"])
-            if entries is None or retry or _changed(wanted, entries) or not is_whole(target, entries):
+            if not _is_done(target, wanted, settings):
                 write_chunk(target, wanted, dict(settings), pool)
     except Timeout:
         return False
     return True
+
+
+def _is_done(target: Path, wanted: Sequence[dict[str, Any]], settings: Mapping[str, Any]) -> bool:
+    entries = read_chunk(target)
+    if entries is None or _worth_a_retry(entries, settings["timeout_s"]) or _changed(wanted, entries):
+        return False
+    return is_whole(target, entries)
 
 
 def _worth_a_retry(entries: Sequence[Entry], timeout_s: float) -> bool:

@@ -17,6 +17,7 @@ from meld_lightning.media.decord_frames import iter_frames_decord
 from meld_lightning.media.errors import MediaError
 from meld_lightning.media.frames import iter_frames
 from meld_lightning.media.waveform import iter_waveform
+from meld_lightning.whole import writing
 
 DECODERS: dict[str, Callable[[str, int, int], Iterable[np.ndarray]]] = {
     "pyav": iter_frames,
@@ -46,7 +47,7 @@ NOUNS = {"frames": "frame", "audio": "sample"}
 
 def _write(pieces: Iterable[np.ndarray], path: Path, kind: str) -> int:
     count = 0
-    with path.open("wb") as file:
+    with writing(path), path.open("wb") as file:
         for piece in pieces:
             file.write(np.ascontiguousarray(piece).data)
             count += 1 if kind == "frames" else len(piece)
@@ -58,10 +59,8 @@ def main() -> None:
     for line in sys.stdin:
         try:
             answer = decode(json.loads(line))
-        except UserError as error:  # a decoder that is not installed: no clip's fault
+        except UserError as error:  # a full disk, or a decoder that is not installed: no clip's fault
             answer = {"refused": str(error)}
-        except OSError as error:  # a full disk
-            answer = {"refused": f"{error.filename or 'the media cache'}: {error.strerror}; make room and run it again"}
         print(json.dumps(answer), flush=True)
 
 
