@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from meld_lightning.errors import UserError
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.runs import write_csv
 from meld_lightning.stopping import StopRequest
@@ -65,10 +66,27 @@ class RunCheckpoints(pl.Callback):
             log_row(self.loggers, row)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._check_ranks(trainer)
         self.stop.take_over()  # after Lightning has put up its own SIGTERM handler, which would end it without saving
         self.stop.deferred, self._saved_at = True, time.monotonic()
         loader: Any = trainer.train_dataloader
         loader.handed_out = trainer.global_step * trainer.accumulate_grad_batches  # a resumed run goes on after these
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.stop.take_over()  # as above
+
+    def _check_ranks(self, trainer: pl.Trainer) -> None:
+        """Every rank reads for itself where the run stands; a shared file system may show one of them an older file."""
+        if trainer.world_size == 1:
+            return
+        mine = (trainer.global_step, trainer.accumulate_grad_batches)
+        all_ranks: list[Any] = [None] * trainer.world_size
+        torch.distributed.all_gather_object(all_ranks, mine)
+        if len(set(all_ranks)) > 1:
+            raise UserError(
+                f"{self.folder}: its ranks would go on from different steps {all_ranks}: the file system shows them "
+                "different files; run the same command again"
+            )
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         ready = trainer.fit_loop.epoch_loop.batch_progress.current.ready

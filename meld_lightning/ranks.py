@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -26,6 +27,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.stopping import SIGNALS
 
 LEAVE_S = 60  # how long the other ranks may take when one leaves
+HEAR_S = 10  # how long the first rank waits for the others to have heard that it ended
 PATIENCE = timedelta(days=30)  # of the other ranks while the first waits for another process that has the same run
 RUN, READ, FAILED = "run", "read", "failed"  # what the first rank tells the others
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -65,10 +67,13 @@ def run_ranks(run: Callable[[Path], None], folder: Path, world_size: int, accele
 
 
 class Followers:
-    """The first rank's word to the others, when a cluster has started them: to run, or that there is nothing to run."""
+    """The first rank's word to the others, when a cluster has started them: to run, or that there is nothing to run.
+
+    The others leave when the first has ended, and not before: Slurm ends what is left of a job whose tasks leave.
+    """
 
     def __init__(self, world_size: int) -> None:
-        self.first = int(os.environ["RANK"]) == 0
+        self.first, self.others = int(os.environ["RANK"]) == 0, world_size - 1
         # one port serves this store and, later, torch's own
         self._store = torch.distributed.TCPStore(
             os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), world_size, is_master=self.first,
@@ -78,22 +83,35 @@ class Followers:
     @contextmanager
     def told(self) -> Iterator[Callable[[str], None]]:
         """Gives the first rank the function that tells the others; a failure in the block is told too."""
+        tell = functools.partial(self._store.set, "word")
         try:
-            yield functools.partial(self._store.set, "word")
+            yield tell
         except BaseException:
-            self._store.set("word", FAILED)
+            tell(FAILED)
             raise
+        finally:
+            self._store.set("ended", "")
+            deadline = time.monotonic() + HEAR_S  # whoever is late would look for a store that is gone
+            while self._store.add("left", 0) < self.others and time.monotonic() < deadline:
+                time.sleep(0.05)
 
-    def wait(self) -> str:
-        """The first rank's word; UserError where it failed."""
-        word = self._store.get("word").decode()
-        if word == FAILED:
-            raise UserError("the first rank failed: its log says why")
-        return word
+    @contextmanager
+    def word(self) -> Iterator[str]:
+        """The first rank's word, for a block that does as it says; UserError where the first failed."""
+        try:
+            word = self._store.get("word").decode()
+            if word == FAILED:
+                raise UserError("the first rank failed: its log says why")
+            yield word
+            with contextlib.suppress(torch.distributed.DistNetworkError):  # it has ended, and the store with it
+                self._store.get("ended")
+        finally:
+            with contextlib.suppress(torch.distributed.DistNetworkError):
+                self._store.add("left", 1)
 
 
 def _rank(index: int, run: Callable[[Path], None], folder: Path, world_size: int, port: int) -> None:
-    """Lightning and the datamodule read these."""
+    """Runs as rank `index` of `world_size`, told in the variables that torchrun uses."""
     if sys.platform == "linux":
         # torch would send SIGINT, which asks to save: meanwhile the same command may have started the run again
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

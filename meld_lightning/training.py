@@ -27,6 +27,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from meld_lightning import config
@@ -68,8 +69,9 @@ def train(cfg: DictConfig) -> Run | None:
     if ranks.first:
         with ranks.told() as tell:
             return _claim_and_run(cfg, identity, tell)
-    if ranks.wait() == RUN:
-        _start(cfg, identity.folder)
+    with ranks.word() as word:
+        if word == RUN:
+            _start(cfg, identity.folder)
     return None
 
 
@@ -252,7 +254,7 @@ def _trainer(cfg: DictConfig, callback: RunCheckpoints, pieces: int) -> pl.Train
         accelerator=cfg.machine.accelerator,
         devices=here,
         num_nodes=cfg.numerics.world_size // here,
-        strategy="ddp" if cfg.numerics.world_size > 1 else "auto",
+        strategy=_ddp() if cfg.numerics.world_size > 1 else "auto",
         # said, not detected: Lightning would take any process in a Slurm job for a rank of its own
         plugins=[TorchElasticEnvironment() if cfg.numerics.world_size > 1 else LightningEnvironment(), PlainFile()],
         precision=cfg.numerics.precision,
@@ -270,6 +272,12 @@ def _trainer(cfg: DictConfig, callback: RunCheckpoints, pieces: int) -> pl.Train
     )
 
 
+def _ddp() -> DDPStrategy:
+    """Without it torch would deal gradients out anew after a process's first step, and three ranks or more then add
+    them up in another order than a process that was stopped and started again."""
+    return DDPStrategy(find_unused_parameters=True)
+
+
 def quieten() -> None:
     """Leaves warnings and our own lines: the libraries' greetings and loading bars say nothing about a run."""
     import transformers
@@ -278,6 +286,7 @@ def quieten() -> None:
     transformers.logging.disable_progress_bar()
     for library in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")  # see _ddp
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # on a login node, of a run of its own
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # it is: see RunCheckpoints

@@ -80,9 +80,10 @@ def wandb_loggers(project: str, group: str | None, *, cfg: DictConfig, identity:
 
 
 def wandb_online() -> bool:
-    """Whether W&B is to be sent to: a key is known and WANDB_MODE does not say otherwise.
+    """Whether W&B is to be sent to: a key is known, WANDB_MODE does not say otherwise, and W&B answers (a node of a
+    cluster often has the key and no network).
 
-    Raises UserError where there is a key and W&B refuses it or cannot be reached.
+    Raises UserError where W&B refuses the key.
     """
     mode = os.environ.get("WANDB_MODE", "online")
     if mode != "online":
@@ -94,9 +95,12 @@ def wandb_online() -> bool:
         return False
     try:
         return bool(wandb.login(prompt=False))
-    except wandb.Error as error:
+    except wandb.errors.AuthenticationError as error:
         said = str(error).splitlines()[0]
         raise UserError(f"W&B: {said}; set WANDB_MODE=offline to log here and send it later") from error
+    except wandb.Error as error:
+        print(f"W&B cannot be reached: {str(error).splitlines()[0]}", flush=True)
+        return False
 
 
 @contextlib.contextmanager
@@ -118,16 +122,19 @@ def step_log(loggers: Loggers) -> Callback:
     """Logs train/loss (of rank 0's share) and the lr it was stepped with, every EVERY_STEPS steps."""
     from pytorch_lightning.callbacks import LambdaCallback
 
-    rate = [0.0]
+    now: dict[str, Any] = {"lr": 0.0, "train/loss": 0.0}
 
     def note(trainer: Any, module: Any, optimizer: Any) -> None:
-        rate[0] = optimizer.param_groups[0]["lr"]
+        now["lr"] = optimizer.param_groups[0]["lr"]
 
-    def log(trainer: Any, module: Any, outputs: Any, *_: Any) -> None:
-        if loggers and trainer.global_step % EVERY_STEPS == 0:
-            found = {"train/loss": float(outputs["loss"]), "lr": rate[0]}
+    def log(trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if not loggers:
+            return
+        place = batch_idx % trainer.accumulate_grad_batches  # of the piece, where a batch is taken in pieces
+        now["train/loss"] = outputs["loss"].detach() + (now["train/loss"] if place else 0)
+        if place + 1 == trainer.accumulate_grad_batches and trainer.global_step % EVERY_STEPS == 0:
             for logger in loggers:
-                logger.log_metrics(found, step=trainer.global_step)
+                logger.log_metrics({name: float(value) for name, value in now.items()}, step=trainer.global_step)
 
     return LambdaCallback(on_before_optimizer_step=note, on_train_batch_end=log)
 

@@ -21,8 +21,8 @@ from meld_lightning.config import Prepare, Train, check, plain
 from meld_lightning.errors import UserError
 from meld_lightning.runs import Identity, Run, find_run, identify, sha, write_csv, write_json
 
-# what Slurm adds below a job's own last words
-NOT_OWN_WORDS = re.compile(r"srun: (error: .*Exited with exit code|Terminating|Force Terminated)|slurmstepd.*\*\*\*")
+# what Slurm adds to a job's log, but for how a process died
+NOT_OWN_WORDS = re.compile(r"(?!srun: error: .*(Killed|Aborted|Segmentation))(srun|slurmstepd)[-:]")
 
 
 @dataclass

@@ -14,7 +14,7 @@ class Resources:
     cpus: int = 4  # of a process
     memory_gb: float = 16.0  # of a process
     minutes: int = 240  # time limit; a job that reaches it saves, is queued again and goes on
-    grace_s: int = 120  # how long before the limit, or a preemption, a job is told
+    grace_s: int = 120  # how long before the limit a job is told; before a preemption, the partition's GraceTime says
     at_once: int = 16  # jobs of the array that may run at the same time
     setup: list[str] = field(default_factory=list)  # lines of shell before a job starts: ['module load cuda']
     sbatch: list[str] = field(default_factory=list)  # further options of sbatch: ['--constraint=a100','--exclusive']

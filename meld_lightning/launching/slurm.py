@@ -19,15 +19,14 @@ from filelock import FileLock
 from meld_lightning.errors import Stopped, UserError
 from meld_lightning.launching.jobs import Job, Sweep, last_words
 from meld_lightning.launching.resources import LEAST, Resources
-from meld_lightning.launching.slurm_task import closing_lines, run_task
-from meld_lightning.runs import write_json
+from meld_lightning.launching.slurm_task import closing_lines, keep_record, run_task
 
 POLL_S = (1.0, 10.0)  # between two looks at the queue: at first, and later on
-VISIBLE_S = 20  # how long a finished job's files may take to be seen on another machine
+VISIBLE_S = 90  # how long a finished job's files may take to be seen on another machine: NFS's default is a minute
 PATIENCE_S = 600  # how long the cluster's controller may stay silent
-SRUN = ["--open-mode=append", "--wait=300"]  # a process that is left alone for five minutes is ended
 MEMORY_WORDS = re.compile(r"slurmstepd.*(exceeded memory limit|oom.kill)", re.IGNORECASE)
-ENDED = {
+LOST_A_PEER = ("Connection closed", "Connection reset", "the first rank failed", "Killed")
+ENDED = {  # Slurm's state -> what is told; where nothing stands here, the job's own last words
     "COMPLETED": "it left no result",
     "FAILED": "",
     "CANCELLED": "cancelled",
@@ -40,6 +39,9 @@ ENDED = {
 }
 
 
+FAILURES = set(ENDED) - {"COMPLETED"}  # which leave no result that might not be seen yet
+
+
 def run_on_slurm(jobs: Sequence[Job], resources: Resources, logs: Path) -> None:
     """Submits what is neither finished nor running, waits for all, and fills in each job's status and reason.
 
@@ -49,21 +51,46 @@ def run_on_slurm(jobs: Sequence[Job], resources: Resources, logs: Path) -> None:
         raise UserError("hydra/launcher=slurm: no sbatch on this machine; call it on the cluster's login node")
     with Sweep(jobs, logs) as sweep:
         queued: dict[str, Job] = {}
-        if sweep.to_do:
-            with FileLock(_lock(sweep.to_do)):  # of two clients asking for one sweep, the second attaches
-                queued = _attach(sweep)
-                fresh = [job for job in sweep.to_do if job not in queued.values()]
-                sweep.announce(f"{len(queued)} of them in the queue already, {resources.at_once} at once")
-                for world_size in sorted({job.config.numerics.world_size for job in fresh}):
-                    group = [job for job in fresh if job.config.numerics.world_size == world_size]
-                    queued |= _submit(group, world_size, resources, sweep)
-        else:
-            sweep.announce("nothing to submit")
         try:
+            if sweep.to_do:
+                with FileLock(_lock(sweep.to_do)):  # of two clients asking for one sweep, the second attaches
+                    _attach_and_submit(queued, resources, sweep)
+            else:
+                sweep.announce("nothing to submit")
             _wait(queued, sweep)
         except KeyboardInterrupt:
             ids = " ".join(sorted({one.partition("_")[0] for one in queued}))
             raise Stopped(f"{len(queued)} jobs go on in Slurm (scancel {ids} ends them)") from None
+
+
+def _attach_and_submit(queued: dict[str, Job], resources: Resources, sweep: Sweep) -> None:
+    """Fills in `queued`: Slurm id -> job."""
+    queued |= _attach(sweep)
+    fresh = [job for job in sweep.to_do if job not in queued.values()]
+    sweep.announce(f"{len(queued)} of them in the queue already, {resources.at_once} at once")
+    sizes = sorted({job.config.numerics.world_size for job in fresh})
+    for world_size in sizes:
+        _check(resources, world_size)
+    for world_size in sizes:
+        queued |= _submit(
+            [job for job in fresh if job.config.numerics.world_size == world_size], world_size, resources, sweep
+        )
+
+
+def _check(resources: Resources, world_size: int) -> None:
+    """UserError for what cannot be asked of Slurm."""
+    for name, least in LEAST.items():
+        if getattr(resources, name) < least:
+            raise UserError(f"hydra.launcher.{name}={getattr(resources, name)}: expected at least {least}")
+    if resources.grace_s >= 60 * resources.minutes:
+        raise UserError(
+            f"hydra.launcher.grace_s={resources.grace_s}: expected less than the {resources.minutes} minutes of a job"
+        )
+    if world_size % resources.nodes:
+        raise UserError(
+            f"hydra.launcher.nodes={resources.nodes}: numerics.world_size={world_size} processes cannot be shared out "
+            "evenly over them"
+        )
 
 
 def _lock(jobs: Sequence[Job]) -> Path:
@@ -95,38 +122,37 @@ def _submit(jobs: Sequence[Job], world_size: int, resources: Resources, sweep: S
     executor.update_parameters(**_parameters(resources, world_size, folder))
     configs = [str(sweep.begin(job, folder).absolute()) for job in jobs]
     try:
-        submitted = executor.map_array(run_task, [job.command for job in jobs], configs, [str(folder)] * len(jobs))
+        runs = [str(job.identity.folder.absolute()) if job.identity else None for job in jobs]
+        commands = [job.command for job in jobs]
+        submitted = executor.map_array(run_task, commands, configs, [str(folder)] * len(jobs), runs)
     except (FailedJobError, FailedSubmissionError) as error:
         said = [line.partition("error:")[2].strip() for line in str(error).splitlines() if "error:" in line]
         raise UserError(f"hydra/launcher=slurm: sbatch refused: {said[0] if said else error}") from error
     for job, handle in zip(jobs, submitted, strict=True):
         job.log = Path(handle.paths.stdout)
         if job.identity:
-            job.identity.folder.mkdir(parents=True, exist_ok=True)
-            write_json(job.identity.folder / "slurm.json", {"job": handle.job_id, "log": str(job.log)})
+            keep_record(job.identity.folder, handle.job_id, job.log)
     return {handle.job_id: job for job, handle in zip(jobs, submitted, strict=True)}
 
 
 def _parameters(resources: Resources, world_size: int, folder: Path) -> dict:
     """What submitit's executor is told."""
-    for name, least in LEAST.items():
-        if getattr(resources, name) < least:
-            raise UserError(f"hydra.launcher.{name}={getattr(resources, name)}: expected at least {least}")
-    here, over = divmod(world_size, resources.nodes)
-    if over or not here:
-        raise UserError(
-            f"hydra.launcher.nodes={resources.nodes}: numerics.world_size={world_size} processes cannot be shared out "
-            "evenly over them"
-        )
+    here = world_size // resources.nodes
     parameters = {
         "job_name": "meld-lightning", "time": resources.minutes, "nodes": resources.nodes, "ntasks_per_node": here,
         "cpus_per_task": resources.cpus, "mem": f"{round(resources.memory_gb * here * 1024)}M",
         "gpus_per_node": resources.gpus * here or None, "partition": resources.partition, "account": resources.account,
         "signal_delay_s": resources.grace_s, "array_parallelism": resources.at_once, "setup": list(resources.setup),
-        "teardown": closing_lines(shlex.quote(str(folder))), "srun_args": SRUN, "stderr_to_stdout": True,
+        "teardown": closing_lines(shlex.quote(str(folder))), "srun_args": _srun(resources), "stderr_to_stdout": True,
         "additional_parameters": {"requeue": True, **_options(resources.sbatch)},
     }  # fmt: skip
     return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _srun(resources: Resources) -> list[str]:
+    """Options of srun: it does not take the number of cores over from sbatch, and ends a process that the others have
+    left alone, in time for the job to be queued again."""
+    return ["--open-mode=append", f"--cpus-per-task={resources.cpus}", f"--wait={max(10, resources.grace_s // 4)}"]
 
 
 def _options(sbatch: Sequence[str]) -> dict[str, str | bool]:
@@ -136,7 +162,7 @@ def _options(sbatch: Sequence[str]) -> dict[str, str | bool]:
         name, equals, value = option.partition("=")
         if not name.startswith("--"):
             raise UserError(f"hydra.launcher.sbatch: {option!r} is no option of sbatch; expected '--name=value'")
-        found[name.removeprefix("--")] = value if equals else True
+        found[name.removeprefix("--").replace("-", "_")] = value if equals else True
     return found
 
 
@@ -155,16 +181,19 @@ def _wait(queued: dict[str, Job], sweep: Sweep) -> None:
             over = state in ENDED or one not in now
             since = ended.setdefault(one, time.monotonic()) if over else ended.pop(one, time.monotonic())
             well = job.run is not None if job.identity else state == "COMPLETED"
-            if well or (over and (state == "FAILED" or time.monotonic() - since > VISIBLE_S)):
+            if well or (over and (state in FAILURES or time.monotonic() - since > VISIBLE_S)):
                 sweep.settle(job, "" if well else _reason(state, job))
                 del queued[one]
 
 
 def _reason(state: str, job: Job) -> str:
+    """Of the processes of a job, the one that says what was wrong is heard, before those that only lost it."""
     assert job.log is not None
-    if job.log.is_file() and MEMORY_WORDS.search(job.log.read_text(errors="replace")):
+    logs = sorted(job.log.parent.glob(job.log.name.replace("_0_log", "_*_log")))
+    if any(MEMORY_WORDS.search(log.read_text(errors="replace")) for log in logs):
         state = "OUT_OF_MEMORY"  # where Slurm itself calls it FAILED or CANCELLED
-    return ENDED.get(state, state) or last_words(job.log) or "failed without a word"
+    words = sorted(filter(None, map(last_words, logs)), key=lambda said: any(one in said for one in LOST_A_PEER))
+    return ENDED.get(state, state) or (words[0] if words else "failed without a word")
 
 
 def queue() -> dict[str, str]:

@@ -14,9 +14,12 @@ from submitit import JobEnvironment
 
 from meld_lightning.commands import STOPPED, TRY_AGAIN, exit_status
 from meld_lightning.launching.jobs import run_job
+from meld_lightning.runs import write_json
 from meld_lightning.stopping import MAKE_ROOM, stop_request
 
 UNHEARD = 128 + MAKE_ROOM  # srun's status where a process was asked to make room before it listened
+# one task of an array has the array's own id as its raw one, by which Slurm would queue the whole array again
+TASK_OF_ARRAY = "${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}"
 MOST_RESTARTS = 100  # a job that never gets anywhere is not queued again for ever
 END_S = 600  # how long after SIGTERM Slurm may take
 FIRST_PORT = 12000  # two jobs on one machine differ in the last four digits of their ids; below the ephemeral ports
@@ -33,18 +36,21 @@ def closing_lines(folder: str) -> list[str]:
     return [
         "status=$?",
         f"here={folder}",
+        f"job={TASK_OF_ARRAY}",
         f"if [ $status = {UNHEARD} ] || [ -e {mark} ]; then",
         f"  rm -f {mark}",
-        f'  [ "${{SLURM_RESTART_COUNT:-0}}" -lt {MOST_RESTARTS} ] && scontrol requeue "$SLURM_JOB_ID"',
+        f'  [ "${{SLURM_RESTART_COUNT:-0}}" -lt {MOST_RESTARTS} ] && scontrol requeue "${{job:-$SLURM_JOB_ID}}"',
         "fi",
         "exit $status",
     ]
 
 
-def run_task(command: str, file: str, folder: str) -> None:
-    """One process of a job: `command` with the config in `file`."""
+def run_task(command: str, file: str, folder: str, run: str | None) -> None:
+    """One process of a job: `command` with the config in `file`. run: the run folder, where there is one."""
     stop_request().take_over()  # before anything is imported
     job = JobEnvironment()
+    if run is not None and job.global_rank == 0:
+        keep_record(Path(run), job.job_id, job.paths.stdout)  # whoever submitted it may have died before
     if job.num_tasks > 1:
         _tell_rank(job)
     status = exit_status(lambda: run_job(command, file))
@@ -56,6 +62,12 @@ def run_task(command: str, file: str, folder: str) -> None:
         time.sleep(END_S)
     if status:
         sys.exit(status)
+
+
+def keep_record(run: Path, job: str, log: Path) -> None:
+    """Notes in the run folder which Slurm job runs it, and where that job's log is."""
+    run.mkdir(parents=True, exist_ok=True)
+    write_json(run / "slurm.json", {"job": job, "log": str(log)})
 
 
 def _tell_rank(job: JobEnvironment) -> None:

@@ -40,6 +40,10 @@ wait_for() { # wait_for SECONDS COMMAND...
 
 configure() {
     local node
+    if [ -e /etc/slurm/slurm.conf ] && [ "$(readlink -f /etc/slurm/slurm.conf)" != "$LAB/slurm.conf" ]; then
+        echo "slurm.sh: /etc/slurm/slurm.conf belongs to another Slurm: this one is for machines without" >&2
+        exit 1
+    fi
     mkdir -p "$LAB"/{log,run,state,spool,db} /etc/slurm
     chmod 755 "$LAB"
     for node in "$HOST" node1 node2; do
@@ -169,6 +173,7 @@ down() {
     stop "$LAB/run/slurmctld.pid" slurmctld
     stop "$LAB/run/slurmdbd.pid" slurmdbd
     stop "$LAB/run/mariadbd.pid" mariadbd
+    rm -f /etc/slurm/{slurm,slurmdbd,cgroup}.conf
     rm -rf "$LAB"
 }
 

@@ -155,16 +155,47 @@ def test_a_higher_partition_pushes_a_run_out_and_it_ends_the_same(
     assert_same_run(runs(folder)["1"], runs(calm("seed=1"))["1"])
 
 
-def test_a_time_limit_is_only_a_pause(prepared: Path, tmp_path: Path, client: Callable[..., Client]) -> None:
-    """Slurm's shortest limit is a minute; told 25 s before it, the run needs more than one job."""
+def test_a_time_limit_is_only_a_pause(
+    prepared: Path, tmp_path: Path, client: Callable[..., Client], calm: Callable[..., Path]
+) -> None:
+    """Slurm's shortest limit is a minute; told 30 s before it, a long run needs more than one job. The short one of the
+    same array is not started again with it."""
     folder = folder_over(prepared, tmp_path / "limited")
-    limits = ["hydra.launcher.minutes=1", "hydra.launcher.grace_s=25"]
-    epochs = "epochs=45"
-    sweep = client(folder, *TEXT, *SMALL_JOBS, *limits, "seed=1", epochs, OFTEN)
+    limits = ["hydra.launcher.minutes=1", "hydra.launcher.grace_s=30", OFTEN]
+    sweep = client(folder, *TEXT, *SMALL_JOBS, *limits, "seed=1", "epochs=1,35")
     status, said = sweep.wait(500)
     assert status == 0, said
-    assert restarts(job_of(runs(folder)["1"])) >= 1
-    assert_same_run(runs(folder)["1"], runs(calm("seed=1", epochs))["1"])
+    restarted = {
+        len((run / "metrics.csv").read_text().splitlines()) - 1: restarts(job_of(run)) for run in every(folder)
+    }
+    assert restarted[1] == 0
+    assert restarted[35] >= 1
+    undisturbed = {run.name: run for run in every(calm("seed=1", "epochs=1,35"))}
+    for run in every(folder):
+        assert_same_run(run, undisturbed[run.name])
+
+
+def every(folder: Path) -> list[Path]:
+    return [result.parent for result in folder.glob("runs/*/*/result.json")]
+
+
+def test_a_cancelled_job_is_saved_and_not_queued_again(
+    prepared: Path, tmp_path: Path, client: Callable[..., Client], calm: Callable[..., Path]
+) -> None:
+    folder = folder_over(prepared, tmp_path / "cancelled")
+    asked = [*TEXT, *SMALL_JOBS, "seed=1", "machine.checkpoint_every_s=3600"]
+    sweep = client(folder, *asked)
+    sweep.until(lambda: (folder / "runs").is_dir() and any(folder.glob("runs/*/*/metrics.csv")))
+    [record] = folder.glob("runs/*/*/slurm.json")
+    slurm("scancel", job_of(record.parent))
+    status, said = sweep.wait()
+    assert status == 1
+    assert "cancelled" in said
+    [log] = folder.glob("multirun/*/slurm/*_0_log.out")
+    assert "is saved at step" in log.read_text()
+    status, said = client(folder, *asked).wait()
+    assert status == 0, said
+    assert_same_run(runs(folder)["1"], runs(calm("seed=1"))["1"])
 
 
 MOMENTS = {
@@ -239,8 +270,11 @@ def test_a_rank_that_runs_out_of_memory_has_the_job_queued_again(
 def lose_node(node: str, job: str) -> None:
     """The node is down for the controller, its processes are gone, and it comes back."""
     for process in tasks_of(job):
-        if f"SLURMD_NODENAME={node}".encode() in _read(Path(f"/proc/{process}/environ")).split(b"\0"):
+        if _holds(Path(f"/proc/{process}"), f"SLURMD_NODENAME={node}"):
             os.kill(process, signal.SIGSTOP)  # it must not end before the controller gives the node up
+            break
+    else:
+        pytest.fail(f"no process of job {job} on {node}")
     slurm("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
     time.sleep(3)
     slurm("scontrol", "update", f"NodeName={node}", "State=RESUME", check=False)  # it may have come back by itself
@@ -319,9 +353,12 @@ def tasks_of_run(run: Path) -> list[int]:
 
 def lose_daemon(node: str) -> None:
     """A node's slurmd is killed, and started again."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _read(entry / "cmdline") == f"slurmd\0-N\0{node}\0".encode():
-            os.kill(int(entry.name), signal.SIGKILL)
+    daemons = [
+        entry for entry in Path("/proc").iterdir() if _read(entry / "cmdline") == f"slurmd\0-N\0{node}\0".encode()
+    ]
+    assert daemons
+    for entry in daemons:
+        os.kill(int(entry.name), signal.SIGKILL)
     time.sleep(2)
     slurm("slurmd", "-N", node)
 
