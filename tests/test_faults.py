@@ -304,12 +304,12 @@ def test_prepare_outlives_a_disk_that_fills_up_again_and_again(
     calm: Path, tmp_path: Path, disk: Callable[[Path, str], Disk]
 ) -> None:
     cache = disk(tmp_path / "cache", "1m")
-    for size, named in (("1m", "cache/mini"), ("8m", "cache/media/mini"), ("60m", "cache/checkpoints/mini")):
+    for size, named in (("1m", "cache/mini"), ("8m", "cache/media/mini"), ("30m", "cache/checkpoints/mini")):
         cache.remount(f"size={size}")
         assert_one_line(run(PREPARE, tmp_path), named, "No space left on device; make room and run it again")
         assert temporaries(cache.folder) == []
         assert read_back(tmp_path).items() <= read_back(calm).items()
-    cache.remount("size=128m")
+    cache.remount("size=64m")
     done = run(PREPARE, tmp_path)
     assert done.returncode == 0, done.stderr
     assert read_back(tmp_path) == read_back(calm)
