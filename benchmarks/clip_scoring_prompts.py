@@ -23,7 +23,7 @@ def prompts_differ(setting: Setting) -> float:
 def new_prompts(setting: Setting) -> dict[str, float]:
     """Milliseconds of wall clock, and of one CPU's time (cpu_*), with the embeddings' pages in memory."""
     from meld_lightning.encoders.clip import Clip, label_vectors
-    from meld_lightning.training import keep_freed_memory
+    from meld_lightning.process import keep_freed_memory
 
     keep_freed_memory()  # as in the process of a run
     model, path, starts = _cached(setting)

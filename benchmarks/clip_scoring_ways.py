@@ -107,7 +107,7 @@ def fast_bf16() -> bool:
 
 def ours(setting: Setting) -> Timing:
     """The project's way, the prompts' embedding included; freed memory is kept, as in the process of a run."""
-    from meld_lightning.training import keep_freed_memory
+    from meld_lightning.process import keep_freed_memory
 
     keep_freed_memory()
     scores = _ours(setting, fast_bf16())

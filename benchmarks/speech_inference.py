@@ -92,7 +92,7 @@ WAYS = (ours, ours_alone, ours_fp32, pipeline)
 
 
 def _ours(setting: Setting, bf16: bool, batch_size: int | None) -> Timing:
-    from meld_lightning.training import keep_freed_memory
+    from meld_lightning.process import keep_freed_memory
 
     _ready(setting.threads)
     keep_freed_memory()  # as every run does
@@ -209,7 +209,7 @@ def voices(seconds: Sequence[float]) -> list[np.ndarray]:
 def _ready(threads: int) -> None:
     import torch
 
-    from meld_lightning.training import quieten
+    from meld_lightning.process import quieten
 
     quieten()
     torch.set_num_threads(threads)

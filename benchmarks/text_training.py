@@ -35,8 +35,8 @@ def prepare(args: argparse.Namespace, model: str, folder: Path) -> Setting:
     import torch
 
     from meld_lightning.commands.prepare import prepare as prepare_cache
+    from meld_lightning.process import quieten
     from meld_lightning.runs import inputs
-    from meld_lightning.training import quieten
 
     quieten()
     cache = folder / "cache"

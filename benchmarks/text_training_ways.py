@@ -77,8 +77,9 @@ def ours(setting: Setting) -> Measured:
 
     from meld_lightning.checkpointing import RunCheckpoints
     from meld_lightning.errors import Stopped
+    from meld_lightning.process import keep_freed_memory
     from meld_lightning.stopping import StopRequest
-    from meld_lightning.training import build, keep_freed_memory, make_trainer
+    from meld_lightning.training import build, make_trainer
 
     class Clock(pl.Callback):
         def on_train_batch_end(self, *_: Any) -> None:
@@ -205,7 +206,7 @@ def compose(setting: Setting, *more: str) -> Any:
     from hydra import initialize_config_dir
 
     from meld_lightning.config import conf_dir
-    from meld_lightning.training import quieten
+    from meld_lightning.process import quieten
 
     quieten()
     torch.set_num_threads(setting.threads)

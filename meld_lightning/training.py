@@ -4,14 +4,10 @@ Reads what `prepare` left in the cache; writes runs/<modality>-<model>/<hash>/. 
 through them, by `reproduce`.
 """
 
-import ctypes
 import functools
-import logging
 import os
-import platform
 import shutil
 import sys
-import warnings
 import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -38,6 +34,7 @@ from meld_lightning.data.datamodule import CorpusDataModule, Sources
 from meld_lightning.errors import OutOfMemory, UserError
 from meld_lightning.logits import write_logits
 from meld_lightning.models.classifier import Classifier
+from meld_lightning.process import advise_on_precision, keep_freed_memory, quieten
 from meld_lightning.ranks import READ, RUN, Followers, run_ranks, started_outside
 from meld_lightning.recording import (
     check_monitor,
@@ -51,8 +48,6 @@ from meld_lightning.runs import Identity, Run, claimed, find_run, identify, inpu
 from meld_lightning.stopping import StopRequest, stop_request
 from meld_lightning.watching import log_scores, step_log, watched
 from meld_lightning.whole import whole_file
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def train(cfg: DictConfig) -> Run | None:
@@ -135,7 +130,7 @@ def _fit_and_score(cfg: DictConfig, identity: Identity, stop: StopRequest, logge
     table, labels, datamodule, module = build(cfg, taken[-1]["pieces"])
     callback = RunCheckpoints(identity.folder, cfg.monitor, cfg.machine.checkpoint_every_s, stop, loggers)
     trainer = make_trainer(cfg, callback, datamodule.pieces)
-    _advise_on_precision(cfg.numerics.precision, trainer)
+    advise_on_precision(cfg.numerics.precision, trainer)
     resume = callback.last_ckpt if callback.last_ckpt.is_file() else None
     if resume and not zipfile.is_zipfile(resume):
         raise UserError(f"{resume}: damaged; delete it and the run starts over")
@@ -276,41 +271,6 @@ def _ddp() -> DDPStrategy:
     """Without it torch would deal gradients out anew after a process's first step, and three ranks or more then add
     them up in another order than a process that was stopped and started again."""
     return DDPStrategy(find_unused_parameters=True)
-
-
-def quieten() -> None:
-    """Leaves warnings and our own lines: the libraries' greetings and loading bars say nothing about a run."""
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    for library in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
-        logging.getLogger(library).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")  # see _ddp
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
-    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # on a login node, of a run of its own
-    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # it is: see RunCheckpoints
-
-
-def _advise_on_precision(precision: str, trainer: pl.Trainer) -> None:
-    """Precision is part of a run's hash and never chosen by the device; what the device would rather do is said."""
-    device = trainer.strategy.root_device.type
-    if device == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = device == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    if trainer.is_global_zero and fast != (precision == "bf16-mixed"):
-        other, why = ("bf16", "computes bf16 fast") if fast else ("fp32", "has no fast bf16")
-        print(f"this device {why}: numerics={other} would train faster (as a run of its own)", flush=True)
-
-
-def keep_freed_memory() -> None:
-    """Tells glibc not to hand freed blocks back: the word embedding's gradient (46 MB for BERT) is otherwise mapped and
-    page-faulted anew at every step, a tenth of a MiniLM step on a CPU."""
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def _check_chosen(folder: Path, callback: RunCheckpoints, val: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> None:
 def run(cfg: DictConfig) -> None:
     """One fusion; what it found is printed."""
     from meld_lightning.fusing import fuse
-    from meld_lightning.training import quieten
+    from meld_lightning.process import quieten
 
     quieten()
     found = fuse(cfg)

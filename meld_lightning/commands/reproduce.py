@@ -73,7 +73,7 @@ def prepare_cells(cfg: DictConfig, configs: "Sequence[DictConfig]") -> None:
 def fuse_all(fusions: "Mapping[CellKey, Sequence[DictConfig]]") -> "tuple[dict[CellKey, list[Run]], list[str]]":
     """Every fusion, here and one after another (they take seconds), and a line for each that failed."""
     from meld_lightning.fusing import fuse
-    from meld_lightning.training import quieten
+    from meld_lightning.process import quieten
 
     quieten()
     found: dict[CellKey, list[Run]] = {}
