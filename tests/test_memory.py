@@ -119,6 +119,7 @@ def test_a_run_in_pieces_is_exact_after_a_kill(
     assert again.returncode == 0, again.stderr
     assert "out of memory" not in again.stdout
     assert "going on from its last checkpoint" in again.stdout
+    assert load_run(only_run(killed)).result["accumulation"][-1]["pieces"] > 1
     assert_same_run(only_run(killed), only_run(calm))
 
 
