@@ -22,6 +22,7 @@ from meld_lightning.report.sources import source_runs
 from meld_lightning.report.spec import needed_cells, needed_fusions, read_tables
 from meld_lightning.report.strip import frame_strip
 from meld_lightning.runs import Run, find_run, hashed_config, identify, keep_evidence, load_run, sha, write_json
+from meld_lightning.whole import writing
 
 CellKey = tuple[str, str]  # table, cell
 NOT_FOR_TRAIN = ("tables=", "table.", "table=", "study.seeds", "study.tables", "hydra")
@@ -109,8 +110,9 @@ def keep_study(
     folder = _folder(cfg)
     folder.mkdir(parents=True, exist_ok=True)
     by_hash = {run.result["hash"]: run for of_cell in runs.values() for run in of_cell}
-    for run in by_hash.values():
-        keep_evidence(run, folder / "runs")
+    with writing(folder):
+        for run in by_hash.values():
+            keep_evidence(run, folder / "runs")
     for path in folder.glob("runs/*") if whole else ():
         if path.name not in by_hash:
             shutil.rmtree(path)
@@ -135,11 +137,12 @@ def render_study(
         corpus_report = json.loads(kept.read_text()) if kept.is_file() else None
     if corpus_report and cfg.target != "emotion":
         corpus_report = {**corpus_report, "optimum": None}  # which is that of emotions
-    written = render_tables(
-        plain(cfg.table), cfg.tables, {cell: pooled(found, tables[cell[0]].folds) for cell, found in runs.items()},
-        cfg.study.seeds, corpus_report, plain(cfg.study), folder,
-        lambda run: frame_strip(configs[run.result["hash"]], run),
-    )  # fmt: skip
+    with writing(folder):
+        written = render_tables(
+            plain(cfg.table), cfg.tables, {cell: pooled(found, tables[cell[0]].folds) for cell, found in runs.items()},
+            cfg.study.seeds, corpus_report, plain(cfg.study), folder,
+            lambda run: frame_strip(configs[run.result["hash"]], run),
+        )  # fmt: skip
     print(f"tables: {written[-1]}", flush=True)
 
 
