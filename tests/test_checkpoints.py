@@ -131,9 +131,10 @@ def test_mini_damaged_or_interrupted_is_made_anew(cache: Path, mini: Checkpoint)
     before = prepared_checkpoint("mini:roberta", cache)
     (before.folder / "model.safetensors").write_bytes(b"short")
     record = next((cache / "checkpoints").glob("mini-roberta-*.json"))
-    record.with_suffix(".making").mkdir()
+    (before.folder.parent / f".{before.folder.name}.0123abcd.tmp").mkdir()
     after = prepare_checkpoint("mini:roberta", cache, made_of(TEXTS))
     assert (after.folder, after.digest) == (before.folder, mini.digest)
+    assert [path for path in (cache / "checkpoints").iterdir() if path.name.startswith(".")] == []
     AutoModel.from_pretrained(after.folder)
     record.write_text(record.read_text()[:100])
     with pytest.raises(UserError, match="not prepared"):
