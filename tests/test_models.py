@@ -1,5 +1,6 @@
 """The loss, the class weights and the targets of a module, and a model that somebody adds in two files."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,8 +41,8 @@ width: 16
 """
 
 
-def trainer(world_size: int) -> Any:
-    return SimpleNamespace(world_size=world_size, accumulate_grad_batches=1)
+def trainer(world_size: int, pieces: int) -> Any:
+    return SimpleNamespace(world_size=world_size, accumulate_grad_batches=pieces)
 
 
 def test_inverse_weights_are_scikit_learns_balanced_ones() -> None:
@@ -61,7 +62,7 @@ def test_effective_weights_follow_the_paper_and_lie_between() -> None:
 
 @pytest.mark.parametrize(("weighting", "smoothing"), [("none", 0.0), ("inverse", 0.0), ("inverse", 0.2)])
 def test_the_loss_is_torchs_own(weighting: str, smoothing: float, compose_train: Callable[..., Any]) -> None:
-    """training_step against torch.nn.CrossEntropyLoss with class weights, in one process and shared by two ranks."""
+    """training_step against torch.nn.CrossEntropyLoss with class weights, of one process, of ranks, of pieces."""
     from meld_lightning.training import build
 
     asked = ["model=roberta", f"model.class_weights={weighting}", f"model.label_smoothing={smoothing}"]
@@ -70,14 +71,16 @@ def test_the_loss_is_torchs_own(weighting: str, smoothing: float, compose_train:
     batch = next(iter(datamodule.train_dataloader()))
     loss = torch.nn.CrossEntropyLoss(weight=module.class_weights_C, label_smoothing=smoothing)
     expected = loss(module(batch), batch.labels_N).item()
-    module._trainer = trainer(1)
+    module._trainer = trainer(1, 1)
     assert module.training_step(batch, 0).item() == pytest.approx(expected, abs=1e-5)
-    shares = []
-    for rank in (0, 1):
-        datamodule.rank, datamodule.world_size = rank, 2
-        module._trainer = trainer(2)
-        shares.append(module.training_step(next(iter(datamodule.train_dataloader())), 0).item())
-    assert np.mean(shares) == pytest.approx(expected, abs=1e-5)  # DDP averages the ranks
+    for world_size, pieces in ((2, 1), (1, 2), (2, 3)):
+        shares = []
+        for rank in range(world_size):
+            datamodule.rank, datamodule.world_size, datamodule.pieces = rank, world_size, pieces
+            module._trainer = trainer(world_size, pieces)
+            batches = itertools.islice(datamodule.train_dataloader(), pieces)
+            shares += [module.training_step(batch, 0).item() for batch in batches]
+        assert np.mean(shares) == pytest.approx(expected, abs=1e-5)  # DDP averages the ranks, Lightning the pieces
 
 
 @pytest.mark.slow
