@@ -49,7 +49,9 @@ def python(folder: Path, *lines: str) -> str:
 
 def test_help_is_the_default_and_lists_every_target() -> None:
     targets = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    assert set(targets) == {"help", "setup", "test", "lint", "data", "reproduce-tables", "sweep", "dashboards", "bench", "clean"}
+    assert set(targets) == {
+        "help", "setup", "test", "lint", "data", "reproduce-tables", "sweep", "dashboards", "bench", "clean",
+    }  # fmt: skip
     shown = make()
     assert shown.returncode == 0
     assert [line.split()[1] for line in shown.stdout.splitlines()] == targets
