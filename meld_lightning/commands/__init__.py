@@ -13,6 +13,7 @@ from typing import Any
 
 import meld_lightning
 from meld_lightning.errors import Preempted, Stopped, UserError, near_miss
+from meld_lightning.launching.resources import Resources
 from meld_lightning.whole import REMEDY, full_disk
 
 COMMANDS = {
@@ -153,6 +154,8 @@ def _explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
         return f"{first.removeprefix('Error merging override ')}: {str(error.__cause__).splitlines()[0]}"
     if "Could not override" in first or "is not in struct" in str(error):
         wrong = first.split("'")[1] if "'" in first else first
+        if wrong.removeprefix("hydra.launcher.") in Resources.__dataclass_fields__:
+            return f"config key '{wrong}' is one of hydra/launcher=slurm: add that"
         groups = [str(p.relative_to(conf_dir())) for p in conf_dir().rglob("*") if p.is_dir()]
         known = {*_known_keys(command, arguments), *groups} - {wrong}
         return f"config key '{wrong}' is not known{near_miss(wrong, known)}"

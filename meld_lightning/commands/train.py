@@ -18,6 +18,8 @@ def run(cfg: DictConfig) -> None:
     from meld_lightning.runs import find_run, identify
 
     found = None if "RANK" in os.environ else find_run(identify(cfg))  # ranks of one run have to agree on it
+    if found is not None and "no_loggers" not in str(cfg.logger):
+        print(f"{found.folder}: finished before, and not logged again")
     if found is None:  # only now the heavy imports
         from meld_lightning.training import train
 

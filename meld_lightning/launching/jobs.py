@@ -109,6 +109,8 @@ class Sweep:
         """Says what there is to do, and `how` it is done."""
         done = len(self.jobs) - len(self.to_do)
         self.say(f"{len(self.jobs)} runs: {done} finished before, {len(self.to_do)} to do, {how}")
+        if done and "no_loggers" not in str(self.jobs[0].config.get("logger", "no_loggers")):
+            self.say("what finished before is read, and not logged again")
 
     def begin(self, job: Job, log: Path) -> Path:
         """Notes that the job runs and where its log is; writes its config there, and gives that file."""
@@ -137,10 +139,14 @@ def report_failures(jobs: Sequence[Job]) -> None:
     """Raises UserError with a line per failed job and what to do, or returns."""
     failed = [job for job in jobs if job.status == "failed"]
     if failed:
-        lines = [f"  {' '.join(job.overrides)}: {job.reason} (log: {job.log})" for job in failed]
+        lines = [f"  {' '.join(job.overrides)}: {job.reason} ({_log_of(job)})" for job in failed]
         raise UserError(
             "\n".join([f"{len(failed)} of {len(jobs)} runs failed; the same command runs just these again:", *lines])
         )
+
+
+def _log_of(job: Job) -> str:
+    return f"log: {job.log}" if job.log and job.log.is_file() else "no log: it never started"
 
 
 def last_words(log: Path) -> str:

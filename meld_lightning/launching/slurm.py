@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock
 
@@ -22,9 +23,12 @@ from meld_lightning.launching.resources import LEAST, Resources
 from meld_lightning.launching.slurm_task import closing_lines, keep_record, run_task
 
 POLL_S = (1.0, 10.0)  # between two looks at the queue: at first, and later on
+TELL_S = 10  # after which it is told why jobs wait
+ORDINARY = {"None", "BeginTime", "JobArrayTaskLimit"}  # reasons that pass by themselves, and soon
 VISIBLE_S = 90  # how long a finished job's files may take to be seen on another machine: NFS's default is a minute
 PATIENCE_S = 600  # how long the cluster's controller may stay silent
 MEMORY_WORDS = re.compile(r"slurmstepd.*(exceeded memory limit|oom.kill)", re.IGNORECASE)
+OURS = ("--array", "--output", "--error", "--signal", "--open-mode", "--ntasks", "--ntasks-per-node", "--wrap")
 LOST_A_PEER = ("Connection closed", "Connection reset", "the first rank failed", "Killed")
 ENDED = {  # Slurm's state -> what is told; where nothing stands here, the job's own last words
     "COMPLETED": "it left no result",
@@ -49,6 +53,8 @@ def run_on_slurm(jobs: Sequence[Job], resources: Resources, logs: Path) -> None:
     """
     if shutil.which("sbatch") is None:
         raise UserError("hydra/launcher=slurm: no sbatch on this machine; call it on the cluster's login node")
+    for job in jobs:
+        _check(resources, job.config.numerics.world_size)
     with Sweep(jobs, logs) as sweep:
         queued: dict[str, Job] = {}
         try:
@@ -68,10 +74,7 @@ def _attach_and_submit(queued: dict[str, Job], resources: Resources, sweep: Swee
     queued |= _attach(sweep)
     fresh = [job for job in sweep.to_do if job not in queued.values()]
     sweep.announce(f"{len(queued)} of them in the queue already, {resources.at_once} at once")
-    sizes = sorted({job.config.numerics.world_size for job in fresh})
-    for world_size in sizes:
-        _check(resources, world_size)
-    for world_size in sizes:
+    for world_size in sorted({job.config.numerics.world_size for job in fresh}):
         queued |= _submit(
             [job for job in fresh if job.config.numerics.world_size == world_size], world_size, resources, sweep
         )
@@ -79,6 +82,7 @@ def _attach_and_submit(queued: dict[str, Job], resources: Resources, sweep: Swee
 
 def _check(resources: Resources, world_size: int) -> None:
     """UserError for what cannot be asked of Slurm."""
+    _options(resources.sbatch)
     for name, least in LEAST.items():
         if getattr(resources, name) < least:
             raise UserError(f"hydra.launcher.{name}={getattr(resources, name)}: expected at least {least}")
@@ -106,7 +110,8 @@ def _attach(sweep: Sweep) -> dict[str, Job]:
         record = job.identity.folder / "slurm.json" if job.identity else None
         if record is not None and record.is_file():
             known = json.loads(record.read_text())
-            if now.get(known["job"], "COMPLETED") not in ENDED:
+            place = now.get(known["job"])
+            if place is not None and place.state not in ENDED:
                 sweep.begin(job, Path(known["log"]))
                 found[known["job"]] = job
     return found
@@ -127,11 +132,14 @@ def _submit(jobs: Sequence[Job], world_size: int, resources: Resources, sweep: S
         submitted = executor.map_array(run_task, commands, configs, [str(folder)] * len(jobs), runs)
     except (FailedJobError, FailedSubmissionError) as error:
         said = [line.partition("error:")[2].strip() for line in str(error).splitlines() if "error:" in line]
-        raise UserError(f"hydra/launcher=slurm: sbatch refused: {said[0] if said else error}") from error
+        raise UserError(
+            f"hydra/launcher=slurm: sbatch refused: {said[0] if said else str(error).splitlines()[0]}"
+        ) from error
     for job, handle in zip(jobs, submitted, strict=True):
         job.log = Path(handle.paths.stdout)
         if job.identity:
             keep_record(job.identity.folder, handle.job_id, job.log)
+    sweep.say(f"submitted as Slurm job {submitted[0].job_id.partition('_')[0]}")
     return {handle.job_id: job for job, handle in zip(jobs, submitted, strict=True)}
 
 
@@ -142,7 +150,8 @@ def _parameters(resources: Resources, world_size: int, folder: Path) -> dict:
         "job_name": "meld-lightning", "time": resources.minutes, "nodes": resources.nodes, "ntasks_per_node": here,
         "cpus_per_task": resources.cpus, "mem": f"{round(resources.memory_gb * here * 1024)}M",
         "gpus_per_node": resources.gpus * here or None, "partition": resources.partition, "account": resources.account,
-        "signal_delay_s": resources.grace_s, "array_parallelism": resources.at_once, "setup": list(resources.setup),
+        "signal_delay_s": resources.grace_s, "array_parallelism": resources.at_once,
+        "setup": ["set -e", *resources.setup, "set +e"],
         "teardown": closing_lines(shlex.quote(str(folder))), "srun_args": _srun(resources), "stderr_to_stdout": True,
         "additional_parameters": {"requeue": True, **_options(resources.sbatch)},
     }  # fmt: skip
@@ -162,6 +171,8 @@ def _options(sbatch: Sequence[str]) -> dict[str, str | bool]:
         name, equals, value = option.partition("=")
         if not name.startswith("--"):
             raise UserError(f"hydra.launcher.sbatch: {option!r} is no option of sbatch; expected '--name=value'")
+        if name in OURS:
+            raise UserError(f"hydra.launcher.sbatch: {name} is set by the launcher itself; leave it out")
         found[name.removeprefix("--").replace("-", "_")] = value if equals else True
     return found
 
@@ -169,15 +180,20 @@ def _options(sbatch: Sequence[str]) -> dict[str, str | bool]:
 def _wait(queued: dict[str, Job], sweep: Sweep) -> None:
     """Until every job has ended; takes each out of `queued` as it does."""
     ended: dict[str, float] = {}  # Slurm id -> since when it is seen to have ended without a result
+    told: set[str] = set()  # why jobs wait
+    began = time.monotonic()
     pause, longest = POLL_S
     while queued:
         time.sleep(pause)
         pause = min(pause * 1.1, longest)
         now = queue()
-        waiting = sum(now.get(one) == "PENDING" for one in queued)
-        sweep.bar.set_postfix_str(f"{len(queued) - waiting} running, {waiting} in the queue")
+        waiting = [now[one].reason for one in queued if one in now and now[one].state == "PENDING"]
+        sweep.bar.set_postfix_str(f"{len(queued) - len(waiting)} running, {len(waiting)} in the queue")
+        for why in sorted(set(waiting) - told - ORDINARY) if time.monotonic() - began > TELL_S else ():
+            told.add(why)
+            sweep.say(f"{waiting.count(why)} jobs wait in the queue: {why}")
         for one, job in list(queued.items()):
-            state = now.get(one, "gone from the queue")
+            state = now[one].state if one in now else "gone from the queue"
             over = state in ENDED or one not in now
             since = ended.setdefault(one, time.monotonic()) if over else ended.pop(one, time.monotonic())
             well = job.run is not None if job.identity else state == "COMPLETED"
@@ -196,14 +212,25 @@ def _reason(state: str, job: Job) -> str:
     return ENDED.get(state, state) or (words[0] if words else "failed without a word")
 
 
-def queue() -> dict[str, str]:
-    """Slurm id -> state, of all jobs of this user that the controller still knows; waits for a silent controller."""
-    ask = ["squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}", "--format=%i %T"]
+class Place(NamedTuple):
+    """Where a job is in the queue: Slurm's state, and why it waits."""
+
+    state: str
+    reason: str
+
+
+def queue() -> dict[str, Place]:
+    """Slurm id -> place, of all jobs of this user that the controller still knows: for MinJobAge those that ended, too.
+
+    Waits for a silent controller.
+    """
+    ask = ["squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}", "--format=%i %T %r"]
     since = time.monotonic()
     while True:
         done = subprocess.run(ask, capture_output=True, text=True, check=False)
         if done.returncode == 0:
-            return dict(line.split() for line in done.stdout.splitlines() if line.strip())
+            rows = [line.split(maxsplit=2) for line in done.stdout.splitlines() if line.strip()]
+            return {slurm_id: Place(state, " ".join(why)) for slurm_id, state, *why in rows}
         if time.monotonic() - since > PATIENCE_S:
             raise UserError(f"squeue has failed for {PATIENCE_S} s ({done.stderr.strip()}); the jobs go on without it")
         time.sleep(POLL_S[1])

@@ -112,6 +112,9 @@ def test_what_slurm_refuses_is_one_line(prepared: Path, tmp_path: Path, client: 
     folder = folder_over(prepared, tmp_path / "refused")
     for wrong, expected in {
         "hydra.launcher.partition=nowhere": "sbatch refused: invalid partition specified: nowhere",
+        "hydra.launcher.setup=['module load nothing']": "module: command not found",
+        "hydra.launcher.sbatch=['--array=0-3']": "hydra.launcher.sbatch: --array is set by the launcher itself",
+        "hydra.launcher.minutes=0": "hydra.launcher.minutes=0: expected at least 1",
         "hydra.launcher.nodes=2": "hydra.launcher.nodes=2: numerics.world_size=1 processes cannot be shared out",
     }.items():
         status, said = client(folder, *TEXT, *SMALL_JOBS, "seed=1,2", wrong).wait()
