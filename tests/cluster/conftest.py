@@ -51,9 +51,11 @@ class Client:
 
     def wait(self, timeout: float = 300) -> tuple[int, str]:
         """Status and output."""
-        status = self.process.wait(timeout)
-        self.said.seek(0)
-        return status, self.said.read()
+        return self.process.wait(timeout), self.text()
+
+    def text(self) -> str:
+        """What it has said so far."""
+        return Path(self.said.name).read_text()
 
     def until(self, seen: Callable[[], object], timeout: float = 120) -> None:
         """Waits for something to be seen while the client runs."""
