@@ -168,8 +168,8 @@ def test_a_higher_partition_pushes_a_run_out_and_it_ends_the_same(
 def test_a_time_limit_is_only_a_pause(
     prepared: Path, tmp_path: Path, client: Callable[..., Client], calm: Callable[..., Path]
 ) -> None:
-    """Slurm's shortest limit is a minute; told 30 s before it, a long run needs more than one job. Of its array no other
-    task is started again with it."""
+    """Slurm's shortest limit is a minute; told 30 s before it, a long run needs more than one job. No other task of its
+    array is started again with it."""
     folder = folder_over(prepared, tmp_path / "limited")
     limits = ["hydra.launcher.minutes=1", "hydra.launcher.grace_s=30", OFTEN]
     sweep = client(folder, *TEXT, *SMALL_JOBS, *limits, "seed=1", "epochs=1,28")
