@@ -15,26 +15,31 @@ from benchmarks.clip_scoring_ways import LABELS, PROMPT, Setting, settle
 
 
 def prompts_differ(setting: Setting) -> float:
-    """Greatest difference between the logits of the project's batches and those of all frames at once."""
+    """Greatest difference between the logits of the project's batches and those of all frames at
+    once."""
     model, path, starts = _cached(setting)
     return float((_clips(model, path, starts) - _at_once(model, path, starts)).abs().max())
 
 
 def new_prompts(setting: Setting) -> dict[str, float]:
-    """Milliseconds of wall clock, and of one CPU's time (cpu_*), with the embeddings' pages in memory."""
-    from meld_lightning.encoders.clip import Clip, label_vectors
-    from meld_lightning.process import keep_freed_memory
+    """Milliseconds of wall clock, and of one CPU's time (cpu_*), with the embeddings' pages in
+    memory."""
+    from meld_lightning.pretrained.clip import Clip, label_vectors
+    from meld_lightning.training.process import keep_freed_memory
 
     keep_freed_memory()  # as in the process of a run
     model, path, starts = _cached(setting)
     clip = Clip(setting.checkpoint, None).eval()
     works: dict[str, Callable[[], Any]] = {
-        "text": lambda: label_vectors(clip, [PROMPT], LABELS), "clips": lambda: _clips(model, path, starts),
-        "batches": lambda: sum(1 for _ in _loader(path, starts)), "at_once": lambda: _at_once(model, path, starts),
-    }  # fmt: skip
+        "text": lambda: label_vectors(clip, [PROMPT], LABELS),
+        "clips": lambda: _clips(model, path, starts),
+        "batches": lambda: sum(1 for _ in _loader(path, starts)),
+        "at_once": lambda: _at_once(model, path, starts),
+    }
     found = {}
     for name, work in works.items():
-        work()  # what only the first of many prompts pays: lazy imports, memory that the allocator keeps
+        # what only the first of many prompts pays: lazy imports, memory that the allocator keeps
+        work()
         wall, cpu = time.perf_counter(), time.process_time()
         work()
         found[f"{name}_ms"] = 1000 * (time.perf_counter() - wall)
@@ -43,24 +48,33 @@ def new_prompts(setting: Setting) -> dict[str, float]:
 
 
 def _cached(setting: Setting) -> tuple[Any, str, np.ndarray]:
-    """The model with its labels' vectors, the embeddings' file, and where each clip begins in it (about 10 frames)."""
+    """The model with its labels' vectors, the embeddings' file, and where each clip begins in it
+    (about 10 frames)."""
     import torch
 
     from meld_lightning.models.video import ClipZeroShot
 
     settle(setting)
     training: Any = {
-        "labels": LABELS, "train_counts": np.ones(len(LABELS)), "optimizer": partial(torch.optim.AdamW, lr=1e-3),
-        "scheduler": ("linear", 0.0), "total_steps": 1, "gradient_clip": 0.0, "seed": 1,
-    }  # fmt: skip
+        "labels": LABELS,
+        "train_counts": np.ones(len(LABELS)),
+        "optimizer": partial(torch.optim.AdamW, lr=1e-3),
+        "scheduler": ("linear", 0.0),
+        "total_steps": 1,
+        "gradient_clip": 0.0,
+        "seed": 1,
+    }
     model = ClipZeroShot("clip", setting.checkpoint, [PROMPT], "confidence", **training).eval()
     frames = len(np.load(setting.embeds, mmap_mode="r"))
-    ends = np.cumsum(np.maximum(1, np.random.default_rng(3).lognormal(2.1, 0.65, frames)).astype(int))
+    ends = np.cumsum(
+        np.maximum(1, np.random.default_rng(3).lognormal(2.1, 0.65, frames)).astype(int)
+    )
     return model, setting.embeds, np.concatenate([[0], ends[ends < frames], [frames]])
 
 
 def _loader(path: str, starts: np.ndarray) -> Any:
-    """The batches of VideoDataModule over these embeddings; its own constructor would want a corpus of clips."""
+    """The batches of VideoDataModule over these embeddings; its own constructor would want a corpus
+    of clips."""
     import pandas as pd
     import torch
 
@@ -71,11 +85,22 @@ def _loader(path: str, starts: np.ndarray) -> Any:
         def __init__(self) -> None:
             self.embeds, self.starts, counts = np.load(path, mmap_mode="r"), starts, np.diff(starts)
             table = pd.DataFrame({"split": "test", "label": 0}, index=range(len(counts)))
-            sources = Sources(table, LABELS, "", None, None, "", Path(path).parent, torch.device("cpu"), "32-true")
+            sources = Sources(
+                table, LABELS, "", None, None, "", Path(path).parent, torch.device("cpu"), "32-true"
+            )
             CorpusDataModule.__init__(
-                self, sources=sources, lengths_N=counts, present_N=counts > 0, batch_size=16, eval_batch_size=64,
-                sampling="shuffled", seed=1, workers=0, rank=0, world_size=1,
-            )  # fmt: skip
+                self,
+                sources=sources,
+                lengths_N=counts,
+                present_N=counts > 0,
+                batch_size=16,
+                eval_batch_size=64,
+                sampling="shuffled",
+                seed=1,
+                workers=0,
+                rank=0,
+                world_size=1,
+            )
 
     return Cached().scoring_dataloader("test")
 

@@ -1,4 +1,5 @@
-"""The two ways of scoring frames that clip_scoring.py times, their models, and the comparison of their scores."""
+"""The two ways of scoring frames that clip_scoring.py times, their models, and the comparison of
+their scores."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,12 +52,15 @@ class Setting:
 
 
 def prepare(model: str, setting: Setting, cached: int) -> None:
-    """A checkpoint of the model's shape as save_pretrained writes it, and `cached` embeddings of its width."""
+    """A checkpoint of the model's shape as save_pretrained writes it, and `cached` embeddings of
+    its width."""
     settle(setting)
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, set_seed
 
     shape, tokenizer = SHAPES[model], _tokenizer()
-    special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    special = {
+        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")
+    }
     config = CLIPConfig(
         text_config=shape.text._asdict() | special,
         vision_config=shape.vision._asdict() | {"patch_size": shape.patch_size},
@@ -66,12 +70,18 @@ def prepare(model: str, setting: Setting, cached: int) -> None:
     set_seed(1)
     CLIPModel(config).save_pretrained(setting.checkpoint)
     CLIPProcessor(CLIPImageProcessor(), tokenizer).save_pretrained(setting.checkpoint)
-    embeds_FD = np.random.default_rng(1).normal(size=(cached, shape.projection_dim)).astype(np.float32)
-    np.save(setting.embeds, (embeds_FD / np.linalg.norm(embeds_FD, axis=1, keepdims=True)).astype(np.float16))
+    embeds_FD = (
+        np.random.default_rng(1).normal(size=(cached, shape.projection_dim)).astype(np.float32)
+    )
+    np.save(
+        setting.embeds,
+        (embeds_FD / np.linalg.norm(embeds_FD, axis=1, keepdims=True)).astype(np.float16),
+    )
 
 
 def _tokenizer() -> Any:
-    """CLIP's byte-pair encoding with a token for each word of the prompts, as CLIP's own vocabulary has them.
+    """CLIP's byte-pair encoding with a token for each word of the prompts, as CLIP's own vocabulary
+    has them.
 
     Single letters would make the prompts longer than they are, and the pipeline slower.
     """
@@ -81,11 +91,20 @@ def _tokenizer() -> Any:
     words = sorted({word for prompt in prompts for word in prompt.split()}, key=len, reverse=True)
     words.sort(key=lambda word: word != "sadness")  # before "neutral", whose first pair it contains
     parts = [[*word[:-1], f"{word[-1]}</w>"] for word in words]
-    merges: Any = [("".join(part[:end]), part[end]) for part in parts for end in range(1, len(part))]
-    letters = sorted({letter for part in parts for letter in part} | {letter for word in words for letter in word})
-    tokens = dict.fromkeys([*letters, *(start + end for start, end in merges), "<|startoftext|>", "<|endoftext|>"])
+    merges: Any = [
+        ("".join(part[:end]), part[end]) for part in parts for end in range(1, len(part))
+    ]
+    letters = sorted(
+        {letter for part in parts for letter in part}
+        | {letter for word in words for letter in word}
+    )
+    tokens = dict.fromkeys(
+        [*letters, *(start + end for start, end in merges), "<|startoftext|>", "<|endoftext|>"]
+    )
     vocabulary = {token: place for place, token in enumerate(tokens)}
-    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=list(dict.fromkeys(merges)), model_max_length=77)
+    tokenizer = CLIPTokenizer(
+        vocab=vocabulary, merges=list(dict.fromkeys(merges)), model_max_length=77
+    )
     assert all(len(tokenizer(prompt)["input_ids"]) == len(prompt.split()) + 2 for prompt in prompts)
     return tokenizer
 
@@ -106,8 +125,9 @@ def fast_bf16() -> bool:
 
 
 def ours(setting: Setting) -> Timing:
-    """The project's way, the prompts' embedding included; freed memory is kept, as in the process of a run."""
-    from meld_lightning.process import keep_freed_memory
+    """The project's way, the prompts' embedding included; freed memory is kept, as in the process
+    of a run."""
+    from meld_lightning.training.process import keep_freed_memory
 
     keep_freed_memory()
     scores = _ours(setting, fast_bf16())
@@ -128,14 +148,16 @@ def _ours(setting: Setting, bf16: bool) -> Callable[[np.ndarray], np.ndarray]:
     import torch
 
     from meld_lightning.data.video import AT_ONCE
-    from meld_lightning.encoders.clip import Clip, label_vectors
+    from meld_lightning.pretrained.clip import Clip, label_vectors
 
     settle(setting)
     clip = Clip(setting.checkpoint, 224).eval()
 
     def scores(frames_FSS3: np.ndarray) -> np.ndarray:
         labels_CD = label_vectors(clip, [PROMPT], LABELS)
-        parts = [frames_FSS3[start : start + AT_ONCE] for start in range(0, len(frames_FSS3), AT_ONCE)]
+        parts = [
+            frames_FSS3[start : start + AT_ONCE] for start in range(0, len(frames_FSS3), AT_ONCE)
+        ]
         with torch.inference_mode():
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 embeds_FD = torch.cat([clip.images(part) for part in parts])
@@ -151,7 +173,12 @@ def _pipeline(setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
 
     settle(setting)
     make: Any = transformers.pipeline  # whose annotations know no task as a plain string
-    classify = make("zero-shot-image-classification", model=setting.checkpoint, dtype=torch.float32, device="cpu")
+    classify = make(
+        "zero-shot-image-classification",
+        model=setting.checkpoint,
+        dtype=torch.float32,
+        device="cpu",
+    )
 
     def scores(frames_FSS3: np.ndarray) -> np.ndarray:
         how = {"candidate_labels": list(LABELS), "hypothesis_template": PROMPT.format(label="{}")}
@@ -173,8 +200,9 @@ def settle(setting: Setting) -> None:
 
 
 def differences(setting: Setting) -> dict[str, float]:
-    """Greatest differences of probabilities over `few` frames. bf16_*: of ours against itself; bf16_agrees is the share
-    of frames whose best label stays the same. With random weights these two say little."""
+    """Greatest differences of probabilities over `few` frames. bf16_*: of ours against itself;
+    bf16_agrees is the share of frames whose best label stays the same. With random weights these
+    two say little."""
     frames = pictures(setting.few)
     exact, rough = _ours(setting, False)(frames), _ours(setting, True)(frames)
     return {

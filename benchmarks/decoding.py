@@ -1,21 +1,25 @@
-"""CPU time of decoding a clip to every 10th frame at CLIP's 224x224 crop, beside other ways to the same pixels.
+"""CPU time of decoding a clip to every 10th frame at CLIP's 224x224 crop, beside other ways to the
+same pixels.
 
     python benchmarks/decoding.py --durations clip_durations.csv
 
 Five ways over the same clips, taken in turn, each in a process of its own:
 
     ours          media.read_frames, clip by clip
-    opencv        OpenCV reads every frame and keeps each 10th; transformers' CLIPImageProcessor does the rest, as its
-                  users call it: normalised and as a tensor, which ours leaves to the model (encoders/clip.py)
+    opencv        OpenCV reads every frame and keeps each 10th; transformers' CLIPImageProcessor
+                  does the rest, as its users call it: normalised and as a tensor, which ours leaves
+                  to the model (encoders/clip.py)
     opencv_uint8  the same without rescaling and normalising: exactly what ours gives
     decord        decord's get_batch of each 10th frame, and ours' own resize
-    floor         ours without conversion and resize: the same packets decoded, so that no resize could get below it
+    floor         ours without conversion and resize: the same packets decoded, so that no resize
+                  could get below it
 
-Goals, in CPU time: opencv takes 2.5 times ours, and floor no less than 0.59 of it (ours is within 1.7 of decoding
-alone). The clips are 1280x720, x264 as it comes, their pictures invented: textures that pan, tiles that move, grain and
-a cut every three seconds. Frames are compared first; where they are more than 2 levels of 256 apart nothing is timed
-and the exit status is 1. Otherwise it is 0, however fast or slow. Writes to a temporary folder alone. The last line
-printed is one JSON object.
+Goals, in CPU time: opencv takes 2.5 times ours, and floor no less than 0.59 of it (ours is within
+1.7 of decoding alone). The clips are 1280x720, x264 as it comes, their pictures invented: textures
+that pan, tiles that move, grain and a cut every three seconds. Frames are compared first; where
+they are more than 2 levels of 256 apart nothing is timed and the exit status is 1. Otherwise it is
+0, however fast or slow. Writes to a temporary folder alone. The last line printed is one JSON
+object.
 """
 
 import argparse
@@ -39,11 +43,18 @@ TOLERANCE = 2  # levels of 256
 GOALS = {"opencv": 2.5, "floor": 0.59}
 FPS, HEIGHT, WIDTH = Fraction(24000, 1001), 720, 1280
 SHOT, GRAIN = 72, 1.2  # frames; standard deviation in levels
-SECONDS = (1.00, 1.77, 2.47, 3.56, 6.31)  # MELD's clips: the 10th, 30th, 50th, 70th and 90th percentile
+SECONDS = (
+    1.00,
+    1.77,
+    2.47,
+    3.56,
+    6.31,
+)  # MELD's clips: the 10th, 30th, 50th, 70th and 90th percentile
 
 
 def ours(clips: Sequence[str], threads: int) -> Timing:
-    """The project's way. `threads` changes nothing: a clip is decoded by one, and clips side by side."""
+    """The project's way. `threads` changes nothing: a clip is decoded by one, and clips side by
+    side."""
     from meld_lightning.media import read_frames
 
     read_frames(clips[0], EVERY, SIZE)
@@ -77,7 +88,8 @@ def decord(clips: Sequence[str], threads: int) -> Timing:
 
 
 def floor(clips: Sequence[str], threads: int) -> Timing:
-    """Decoding alone, by the very plan of read_frames: private, but any other plan would be another floor."""
+    """Decoding alone, by the very plan of read_frames: private, but any other plan would be another
+    floor."""
     from meld_lightning.media.frames import _wanted
 
     def frames(clip: str) -> int:
@@ -114,7 +126,9 @@ def _by_decord(clip: str, threads: int) -> np.ndarray:
     from meld_lightning.media.frames import fit
 
     reader = library.VideoReader(clip, ctx=library.cpu(0), num_threads=threads)
-    return np.stack([fit(frame, SIZE) for frame in reader.get_batch(range(0, len(reader), EVERY)).asnumpy()])
+    return np.stack(
+        [fit(frame, SIZE) for frame in reader.get_batch(range(0, len(reader), EVERY)).asnumpy()]
+    )
 
 
 def _processor() -> Any:
@@ -127,17 +141,22 @@ def _processor() -> Any:
 
 
 def differences(clips: Sequence[str]) -> dict[str, int]:
-    """Way -> levels by which any pixel of any clip is off CLIP's own preprocessing of OpenCV's frames, which owe
-    nothing to PyAV; 256 where there are more or fewer frames."""
+    """Way -> levels by which any pixel of any clip is off CLIP's own preprocessing of OpenCV's
+    frames, which owe nothing to PyAV; 256 where there are more or fewer frames."""
     from meld_lightning.media import read_frames
 
     processor = _processor()
     found = {"ours": 0, "decord": 0}
     for clip in clips:
         pictures = _every_tenth_of_all(clip, 1)
-        expected = processor(images=pictures, return_tensors="np", do_rescale=False, do_normalize=False)
+        expected = processor(
+            images=pictures, return_tensors="np", do_rescale=False, do_normalize=False
+        )
         expected_FSS3 = np.asarray(expected["pixel_values"]).transpose(0, 2, 3, 1).astype(int)
-        for way, frames_FSS3 in (("ours", read_frames(clip, EVERY, SIZE)), ("decord", _by_decord(clip, 1))):
+        for way, frames_FSS3 in (
+            ("ours", read_frames(clip, EVERY, SIZE)),
+            ("decord", _by_decord(clip, 1)),
+        ):
             same_shape = frames_FSS3.shape == expected_FSS3.shape
             off = int(np.abs(frames_FSS3 - expected_FSS3).max()) if same_shape else 256
             found[way] = max(found[way], off)
@@ -164,14 +183,24 @@ def write_clip(path: str, seconds: float, seed: int) -> None:
         stream.thread_count = 1
         for number in range(max(1, round(seconds * float(FPS)))):
             if number % SHOT == 0:
-                luma, *chroma = [_texture(rng, HEIGHT, 1), _texture(rng, HEIGHT // 2, 2), _texture(rng, HEIGHT // 2, 2)]
+                luma, *chroma = [
+                    _texture(rng, HEIGHT, 1),
+                    _texture(rng, HEIGHT // 2, 2),
+                    _texture(rng, HEIGHT // 2, 2),
+                ]
                 places, speeds = rng.integers(0, 900, (6, 2)), rng.uniform(-4, 4, (6, 2))
             picture = luma[:HEIGHT, number % SHOT // 4 :][:, :WIDTH].astype(np.int16)
             for size, place, speed in zip(range(90, 270, 30), places, speeds, strict=True):
-                down, across = np.clip(place + speed * number, 0, (HEIGHT - size, WIDTH - size)).astype(int)
-                picture[down : down + size, across : across + size] = luma[size : 2 * size, size : 2 * size][::-1]
+                down, across = np.clip(
+                    place + speed * number, 0, (HEIGHT - size, WIDTH - size)
+                ).astype(int)
+                picture[down : down + size, across : across + size] = luma[
+                    size : 2 * size, size : 2 * size
+                ][::-1]
             picture += np.roll(grain, int(rng.integers(grain.size)))
-            colours = [plane[: HEIGHT // 2, number % SHOT // 8 :][:, : WIDTH // 2] for plane in chroma]
+            colours = [
+                plane[: HEIGHT // 2, number % SHOT // 8 :][:, : WIDTH // 2] for plane in chroma
+            ]
             planes = [np.clip(picture, 16, 235).astype(np.uint8), *colours]
             flat = np.concatenate([plane.ravel() for plane in planes]).reshape(-1, WIDTH)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(flat, format="yuv420p")))
@@ -185,13 +214,18 @@ def _texture(rng: np.random.Generator, height: int, shrunk: int) -> np.ndarray:
     width = (WIDTH + 64) // shrunk
     sum_HW = np.zeros((height, width), np.float32)
     for cell, weight in ((64, 0.5), (12, 0.4), (4, 0.1)):
-        cells = rng.integers(0, 256, (height * shrunk // cell, (WIDTH + 64) // cell), dtype=np.uint8)
-        sum_HW += weight * np.asarray(Image.fromarray(cells).resize((width, height), Image.Resampling.BICUBIC))
+        cells = rng.integers(
+            0, 256, (height * shrunk // cell, (WIDTH + 64) // cell), dtype=np.uint8
+        )
+        sum_HW += weight * np.asarray(
+            Image.fromarray(cells).resize((width, height), Image.Resampling.BICUBIC)
+        )
     return np.clip(sum_HW if shrunk == 1 else 128 + 0.4 * (sum_HW - 128), 16, 235).astype(np.uint8)
 
 
 def durations(path: Path | None, clips: int) -> list[float]:
-    """Seconds of each clip: drawn from the CSV's column file_seconds_emobox, or else MELD's percentiles in turn."""
+    """Seconds of each clip: drawn from the CSV's column file_seconds_emobox, or else MELD's
+    percentiles in turn."""
     import pandas as pd
 
     if path is None:
@@ -203,7 +237,11 @@ def durations(path: Path | None, clips: int) -> list[float]:
 def main() -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--durations", type=Path, help="CSV with the clips' seconds in its column file_seconds_emobox")
+    parser.add_argument(
+        "--durations",
+        type=Path,
+        help="CSV with the clips' seconds in its column file_seconds_emobox",
+    )
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="of OpenCV and decord")
@@ -216,8 +254,17 @@ def main() -> int:
         print(f"{len(clips)} clips, {sum(seconds):.0f} s, {megabits:.2f} Mbit/s", flush=True)
         found = in_a_process(differences, clips)
         same = max(found.values()) <= TOLERANCE
-        print("levels off CLIP's own pixels: " + ", ".join(f"{way} {off}" for way, off in found.items()), flush=True)
-        told: dict[str, Any] = {"same": same, "differences": found, "clips": len(clips), "seconds": sum(seconds)}
+        print(
+            "levels off CLIP's own pixels: "
+            + ", ".join(f"{way} {off}" for way, off in found.items()),
+            flush=True,
+        )
+        told: dict[str, Any] = {
+            "same": same,
+            "differences": found,
+            "clips": len(clips),
+            "seconds": sum(seconds),
+        }
         if same:
             rounds = in_turn(WAYS, args.rounds, clips, args.threads)
             told |= {"rounds": args.rounds, "threads": args.threads, "megabits_s": megabits}

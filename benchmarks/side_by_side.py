@@ -1,7 +1,8 @@
-"""Ways of doing one thing, measured in turn: each in a process of its own, results compared before times.
+"""Ways of doing one thing, measured in turn: each in a process of its own, results compared before
+times.
 
-Used by the benchmarks of this folder. A way is a function of a setting that gives a Timing; whatever it loads or warms
-up, it does before `timed`.
+Used by the benchmarks of this folder. A way is a function of a setting that gives a Timing;
+whatever it loads or warms up, it does before `timed`.
 """
 
 import multiprocessing
@@ -17,8 +18,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Timing:
-    """wall_s, cpu_s: of the work alone, child processes included. peak_mb: of the whole process. units: what was
-    worked on, in frames or utterances. output: what came out, for the comparison."""
+    """wall_s, cpu_s: of the work alone, child processes included. peak_mb: of the whole process.
+    units: what was worked on, in frames or utterances. output: what came out, for the
+        comparison."""
 
     wall_s: float
     cpu_s: float
@@ -49,7 +51,9 @@ def one_thread(threads: int = 1) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def in_turn(ways: Sequence[Callable[..., Timing]], rounds: int, *arguments: Any) -> dict[str, list[Timing]]:
+def in_turn(
+    ways: Sequence[Callable[..., Timing]], rounds: int, *arguments: Any
+) -> dict[str, list[Timing]]:
     """Way -> a timing a round; the ways take turns, so that a slow minute counts for all alike."""
     found: dict[str, list[Timing]] = {way.__name__: [] for way in ways}
     for _ in range(rounds):
@@ -58,11 +62,13 @@ def in_turn(ways: Sequence[Callable[..., Timing]], rounds: int, *arguments: Any)
     return found
 
 
-def summary(rounds: Mapping[str, list[Timing]], unit: str, goals: Mapping[str, float], ours: str) -> dict[str, Any]:
+def summary(
+    rounds: Mapping[str, list[Timing]], unit: str, goals: Mapping[str, float], ours: str
+) -> dict[str, Any]:
     """Medians of every way, printed and as JSON-able values.
 
-    `times_ours` compares CPU seconds a unit, round by round: 2 is twice what `ours` takes. goals: way -> the
-    times_ours aimed for.
+    `times_ours` compares CPU seconds a unit, round by round: 2 is twice what `ours` takes. goals:
+    way -> the times_ours aimed for.
     """
     told: dict[str, Any] = {}
     width = max(map(len, rounds))
@@ -73,10 +79,15 @@ def summary(rounds: Mapping[str, list[Timing]], unit: str, goals: Mapping[str, f
         wall_ms = [1000 * one.wall_s / one.units for one in measured]
         cpu_ms = [1000 * one.cpu_s / one.units for one in measured]
         told[name] = {
-            "wall_ms": statistics.median(wall_ms), "cpu_ms": statistics.median(cpu_ms), "cpu_ms_rounds": cpu_ms,
-            "peak_mb": statistics.median(one.peak_mb for one in measured), "times_ours": statistics.median(times),
-            "times_ours_rounds": times, "units": measured[0].units, **({"goal": goals[name]} if name in goals else {}),
-        }  # fmt: skip
+            "wall_ms": statistics.median(wall_ms),
+            "cpu_ms": statistics.median(cpu_ms),
+            "cpu_ms_rounds": cpu_ms,
+            "peak_mb": statistics.median(one.peak_mb for one in measured),
+            "times_ours": statistics.median(times),
+            "times_ours_rounds": times,
+            "units": measured[0].units,
+            **({"goal": goals[name]} if name in goals else {}),
+        }
         one = told[name]
         goal = f"{goals[name]:g}x" if name in goals else ""
         print(

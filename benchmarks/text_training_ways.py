@@ -10,7 +10,8 @@ BATCH, LONGEST, WARM_UP = 16, 512, 5
 
 @dataclass(frozen=True)
 class Setting:
-    """What one process needs to know: the run as overrides of conf/train.yaml, and how much of it to time."""
+    """What one process needs to know: the run as overrides of conf/train.yaml, and how much of it
+    to time."""
 
     overrides: tuple[str, ...]
     folder: str
@@ -29,12 +30,15 @@ class Measured:
     utterances_per_cpu_s: float
     utterances: int
     padding: float  # share of cells that hold padding
-    peak_gflops: float  # of a large matrix product, same dtype, right before; per CPU second unless on a GPU
+    peak_gflops: (
+        float  # of a large matrix product, same dtype, right before; per CPU second unless on a GPU
+    )
     share_of_peak: float  # arithmetic on real tokens alone
 
 
 class Stretch:
-    """Clock and odometer: counts what goes into `encoder` from the end of step `warm_up` to the end of the last one."""
+    """Clock and odometer: counts what goes into `encoder` from the end of step `warm_up` to the end
+    of the last one."""
 
     def __init__(self, encoder: Any, warm_up: int, steps: int) -> None:
         self.lengths: list[Any] = []  # of the utterances of every step so far
@@ -75,11 +79,11 @@ def ours(setting: Setting) -> Measured:
     import numpy as np
     import pytorch_lightning as pl
 
-    from meld_lightning.checkpointing import RunCheckpoints
     from meld_lightning.errors import Stopped
-    from meld_lightning.process import keep_freed_memory
-    from meld_lightning.stopping import StopRequest
-    from meld_lightning.training import build, make_trainer
+    from meld_lightning.training.callbacks import RunCheckpoints
+    from meld_lightning.training.fit import build, make_trainer
+    from meld_lightning.training.process import keep_freed_memory
+    from meld_lightning.training.signals import StopRequest
 
     class Clock(pl.Callback):
         def on_train_batch_end(self, *_: Any) -> None:
@@ -92,10 +96,14 @@ def ours(setting: Setting) -> Measured:
     pl.seed_everything(cfg.seed, verbose=False)
     _, _, datamodule, module = build(cfg)
     rows = np.random.default_rng(setting.seed).permutation(datamodule.rows("train"))
-    datamodule.table.loc[rows[setting.steps * BATCH :], "split"] = "unused"  # whole stretches of length grouping
+    datamodule.table.loc[rows[setting.steps * BATCH :], "split"] = (
+        "unused"  # whole stretches of length grouping
+    )
     warm_up = min(WARM_UP, setting.steps - 1)
     stretch = Stretch(module.encoder, warm_up, setting.steps - warm_up)
-    callback = RunCheckpoints(Path(setting.folder) / "run", cfg.monitor, cfg.machine.checkpoint_every_s, StopRequest())
+    callback = RunCheckpoints(
+        Path(setting.folder) / "run", cfg.monitor, cfg.machine.checkpoint_every_s, StopRequest()
+    )
     trainer = make_trainer(cfg, callback)
     trainer.callbacks.append(Clock())  # type: ignore[attr-defined]
     try:
@@ -107,22 +115,32 @@ def ours(setting: Setting) -> Measured:
 
 def grouped(setting: Setting) -> Measured:
     """transformers.Trainer with everything it offers for speed."""
-    options = {"train_sampling_strategy": "group_by_length", "bf16": setting.precision == "bf16-mixed"}
+    options = {
+        "train_sampling_strategy": "group_by_length",
+        "bf16": setting.precision == "bf16-mixed",
+    }
     return _transformers(setting, setting.precision, BATCH, setting.steps, WARM_UP, None, options)
 
 
 def padded(setting: Setting) -> Measured:
-    """transformers.Trainer on inputs padded to 512 tokens, fp32. Two steps, of fewer utterances, since it is slow."""
+    """transformers.Trainer on inputs padded to 512 tokens, fp32. Two steps, of fewer utterances,
+    since it is slow."""
     return _transformers(setting, "32-true", setting.padded_batch, 2, 1, LONGEST, {})
 
 
 def _transformers(
-    setting: Setting, precision: str, batch: int, steps: int, warm_up: int, length: int | None, options: dict[str, Any]
+    setting: Setting,
+    precision: str,
+    batch: int,
+    steps: int,
+    warm_up: int,
+    length: int | None,
+    options: dict[str, Any],
 ) -> Measured:
     import torch
     import transformers
 
-    from meld_lightning.training import build
+    from meld_lightning.training.fit import build
 
     class Clock(transformers.TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -135,27 +153,43 @@ def _transformers(
     model, tokenizer = _their_model(cfg, len(labels))
     texts = datamodule.table["text"].to_numpy()
     features = [
-        {**tokenizer(texts[row], truncation=True, max_length=LONGEST), "labels": int(datamodule.labels_N[row])}
+        {
+            **tokenizer(texts[row], truncation=True, max_length=LONGEST),
+            "labels": int(datamodule.labels_N[row]),
+        }
         for row in datamodule.rows("train")
     ]
     stretch = Stretch(model, warm_up, steps)
     arguments = transformers.TrainingArguments(
-        output_dir=str(Path(setting.folder) / "transformers"), per_device_train_batch_size=batch,
-        max_steps=warm_up + steps, learning_rate=cfg.optimizer.lr, weight_decay=cfg.optimizer.weight_decay,
-        max_grad_norm=cfg.gradient_clip, optim="adamw_torch_fused", logging_strategy="no", save_strategy="no",
-        report_to="none", disable_tqdm=True, logging_nan_inf_filter=False, seed=setting.seed,
-        use_cpu=not torch.cuda.is_available(), **options,
-    )  # fmt: skip
+        output_dir=str(Path(setting.folder) / "transformers"),
+        per_device_train_batch_size=batch,
+        max_steps=warm_up + steps,
+        learning_rate=cfg.optimizer.lr,
+        weight_decay=cfg.optimizer.weight_decay,
+        max_grad_norm=cfg.gradient_clip,
+        optim="adamw_torch_fused",
+        logging_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        logging_nan_inf_filter=False,
+        seed=setting.seed,
+        use_cpu=not torch.cuda.is_available(),
+        **options,
+    )
     pad = transformers.DataCollatorWithPadding(tokenizer, "max_length" if length else True, length)
     dataset: Any = features  # a list does, whatever the type says
-    trainer = transformers.Trainer(model, arguments, pad, dataset, processing_class=tokenizer, callbacks=[Clock()])
+    trainer = transformers.Trainer(
+        model, arguments, pad, dataset, processing_class=tokenizer, callbacks=[Clock()]
+    )
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
     return stretch.measured(model, peak)
 
 
 def differences(setting: Setting) -> dict[str, float]:
-    """Largest difference of logits and loss between our module and transformers' own model, over two training batches.
+    """Largest difference of logits and loss between our module and transformers' own model, over
+    two training batches.
 
     Theirs tokenises the text itself and is fed both ways of padding.
     """
@@ -163,7 +197,7 @@ def differences(setting: Setting) -> dict[str, float]:
     import torch
     from transformers import DataCollatorWithPadding
 
-    from meld_lightning.training import build
+    from meld_lightning.training.fit import build
 
     module: Any
     cfg = compose(setting, "numerics=fp32")
@@ -175,14 +209,21 @@ def differences(setting: Setting) -> dict[str, float]:
     model.eval()
     found = {"logits": 0.0, "loss": 0.0}
     loader = iter(datamodule.train_dataloader())
-    for how in (DataCollatorWithPadding(tokenizer), DataCollatorWithPadding(tokenizer, "max_length", LONGEST)):
+    for how in (
+        DataCollatorWithPadding(tokenizer),
+        DataCollatorWithPadding(tokenizer, "max_length", LONGEST),
+    ):
         batch = next(loader)
         texts = datamodule.table["text"].iloc[batch.rows_N.numpy()]
         inputs = how([dict(tokenizer(text, truncation=True, max_length=LONGEST)) for text in texts])
         with torch.inference_mode():
             theirs = model(**inputs, labels=batch.labels_N)
-            found["logits"] = max(found["logits"], float((module(batch) - theirs.logits).abs().max()))
-            found["loss"] = max(found["loss"], abs(float(module.training_step(batch, 0) - theirs.loss)))
+            found["logits"] = max(
+                found["logits"], float((module(batch) - theirs.logits).abs().max())
+            )
+            found["loss"] = max(
+                found["loss"], abs(float(module.training_step(batch, 0) - theirs.loss))
+            )
     return found
 
 
@@ -190,7 +231,7 @@ def _their_model(cfg: Any, classes: int) -> tuple[Any, Any]:
     """transformers' own model and tokenizer from the folder that our run's checkpoint lies in."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from meld_lightning.runs import inputs
+    from meld_lightning.runs.run import inputs
 
     checkpoint = inputs(cfg).checkpoint
     assert checkpoint is not None
@@ -205,8 +246,8 @@ def compose(setting: Setting, *more: str) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    from meld_lightning.config import conf_dir
-    from meld_lightning.process import quieten
+    from meld_lightning.config.check import conf_dir
+    from meld_lightning.training.process import quieten
 
     quieten()
     torch.set_num_threads(setting.threads)
@@ -231,7 +272,8 @@ def _peak_flops(precision: str) -> float:
 
 
 def _training_flops(model: Any, lengths: list[int]) -> float:
-    """Forward and backward of BERT's layers: 6 a parameter and token, 12 a layer, hidden unit and pair of tokens."""
+    """Forward and backward of BERT's layers: 6 a parameter and token, 12 a layer, hidden unit and
+    pair of tokens."""
     encoder = model.bert.encoder
     parameters = sum(p.numel() for p in encoder.parameters())
     pairs = 12 * len(encoder.layer) * model.config.hidden_size
@@ -239,7 +281,8 @@ def _training_flops(model: Any, lengths: list[int]) -> float:
 
 
 def _clock() -> int:
-    """Which of `_now` tells how long the arithmetic took: on a CPU that others use too, its own seconds."""
+    """Which of `_now` tells how long the arithmetic took: on a CPU that others use too, its own
+    seconds."""
     import torch
 
     return 0 if torch.cuda.is_available() else 1

@@ -2,16 +2,17 @@
 
     python benchmarks/weight_search.py --steps 20
 
-Two ways of scoring the same points of the simplex on the same logits of three modalities, taken in turn, each in a
-process of its own:
+Two ways of scoring the same points of the simplex on the same logits of three modalities, taken in
+turn, each in a process of its own:
 
     ours          models/fusion.py's weight_scores
     scikit_learn  for every point the weighted sum, its argmax, and f1_score(average="weighted")
 
-Goal, in CPU time: scikit_learn takes 50 times ours, at 231 points (--steps 20) and as many utterances as MELD's test
-split. The logits are those that perfect models of the mini corpus would have. Scores are compared first; where one is
-more than 1e-12 apart or another point is the best, nothing is timed and the exit status is 1. Otherwise it is 0,
-however fast or slow. Reads and writes no file. The last line printed is one JSON object.
+Goal, in CPU time: scikit_learn takes 50 times ours, at 231 points (--steps 20) and as many
+utterances as MELD's test split. The logits are those that perfect models of the mini corpus would
+have. Scores are compared first; where one is more than 1e-12 apart or another point is the best,
+nothing is timed and the exit status is 1. Otherwise it is 0, however fast or slow. Reads and writes
+no file. The last line printed is one JSON object.
 """
 
 import argparse
@@ -39,7 +40,7 @@ class Setting:
 
 def ours(setting: Setting) -> Timing:
     """The project's way, REPEATS times over."""
-    from meld_lightning.models.fusion import weight_scores
+    from meld_lightning.fusion.methods import weight_scores
 
     prior_C, evidence_MNC, labels_N, grid_WM = drawn(setting)
     weight_scores(prior_C, evidence_MNC, grid_WM, labels_N)
@@ -50,7 +51,8 @@ def ours(setting: Setting) -> Timing:
 
 
 def scikit_learn(setting: Setting) -> Timing:
-    """The usual way, the whole of it once before: the garbage collection of all that was imported falls in there."""
+    """The usual way, the whole of it once before: the garbage collection of all that was imported
+    falls in there."""
     prior_C, evidence_MNC, labels_N, grid_WM = drawn(setting)
     _loop(prior_C, evidence_MNC, labels_N, grid_WM)
     return timed(lambda: _loop(prior_C, evidence_MNC, labels_N, grid_WM), len)
@@ -59,7 +61,9 @@ def scikit_learn(setting: Setting) -> Timing:
 WAYS = (ours, scikit_learn)
 
 
-def _loop(prior_C: np.ndarray, evidence_MNC: np.ndarray, labels_N: np.ndarray, grid_WM: np.ndarray) -> np.ndarray:
+def _loop(
+    prior_C: np.ndarray, evidence_MNC: np.ndarray, labels_N: np.ndarray, grid_WM: np.ndarray
+) -> np.ndarray:
     """Weighted F1 of every point (W,)."""
     from sklearn.metrics import f1_score
 
@@ -71,10 +75,11 @@ def _loop(prior_C: np.ndarray, evidence_MNC: np.ndarray, labels_N: np.ndarray, g
 
 
 def drawn(setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Log prior (C,), evidence (M, N, C) as Searched makes it of calibrated models, labels (N,) and grid (W, M)."""
-    from meld_lightning.corpus.mini_cues import draw_posteriors
-    from meld_lightning.data.logits import LogitsBatch
-    from meld_lightning.models.fusion import FLOOR, log_prior, normalised, simplex
+    """Log prior (C,), evidence (M, N, C) as Searched makes it of calibrated models, labels (N,) and
+    grid (W, M)."""
+    from meld_lightning.fusion.joined import LogitsBatch
+    from meld_lightning.fusion.methods import FLOOR, log_prior, normalised, simplex
+    from meld_lightning.mini.cues import draw_posteriors
 
     posteriors_MNC, labels_N = draw_posteriors(setting.utterances, seed=1)
     logits_MNC = normalised(np.log(np.maximum(posteriors_MNC, np.exp(FLOOR))))
@@ -85,19 +90,23 @@ def drawn(setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
 
 def compare(setting: Setting) -> tuple[float, list[list[float]]]:
     """Largest difference of the two ways' F1s, and the best point (M,) of each, ours first."""
-    from meld_lightning.models.fusion import weight_scores
+    from meld_lightning.fusion.methods import weight_scores
 
     prior_C, evidence_MNC, labels_N, grid_WM = drawn(setting)
     found_W = weight_scores(prior_C, evidence_MNC, grid_WM, labels_N)
     expected_W = _loop(prior_C, evidence_MNC, labels_N, grid_WM)
-    best = [grid_WM[one_W.round(12).argmax()].tolist() for one_W in (found_W, expected_W)]  # rounded as Searched does
+    best = [
+        grid_WM[one_W.round(12).argmax()].tolist() for one_W in (found_W, expected_W)
+    ]  # rounded as Searched does
     return float(np.abs(found_W - expected_W).max()), best
 
 
 def main() -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--steps", type=int, default=20, help="parts of a whole: 20 are weights in steps of .05")
+    parser.add_argument(
+        "--steps", type=int, default=20, help="parts of a whole: 20 are weights in steps of .05"
+    )
     parser.add_argument("--utterances", type=int, default=2610)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
@@ -112,7 +121,10 @@ def main() -> int:
         told |= vars(args)
         told["ways"] = summary(in_turn(WAYS, args.rounds, setting), "point", GOALS, "ours")
     else:
-        print(f"more than {TOLERANCE:.0e} or another point: the results differ, so nothing is timed", flush=True)
+        print(
+            f"more than {TOLERANCE:.0e} or another point: the results differ, so nothing is timed",
+            flush=True,
+        )
     print(json.dumps(told))
     return 0 if same else 1
 

@@ -1,8 +1,9 @@
 """Classification metrics computed from confusion matrices, with numpy alone.
 
-Reads label indices, writes nothing. Used by the modules (metrics of an epoch) and by the report (thousands of bootstrap
-resamples at once, which is why everything works on any number of leading axes). The definitions are scikit-learn's,
-with zero_division=0; the paper's "weighted accuracy" is plain accuracy.
+Reads label indices, writes nothing. Used by the modules (metrics of an epoch) and by the report
+(thousands of bootstrap resamples at once, which is why everything works on any number of leading
+axes). The definitions are scikit-learn's, with zero_division=0; the paper's "weighted accuracy" is
+plain accuracy.
 
 Axes: N utterances, K classes, ... any leading axes.
 """
@@ -28,25 +29,34 @@ Floats = NDArray[np.float64]
 def confusion(true: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
     """Count (truth, prediction) pairs.
 
-    true, predicted: integers (N,) in [0, classes). Returns int64 (K, K), rows = truth, columns = prediction.
+    true, predicted: integers (N,) in [0, classes). Returns int64 (K, K), rows = truth, columns =
+        prediction.
     Raises ValueError where the two differ in length or hold an index outside the range.
     """
     true, predicted = np.asarray(true), np.asarray(predicted)
     if true.ndim != 1 or true.shape != predicted.shape:
-        raise ValueError(f"truth {true.shape} and prediction {predicted.shape} must be two lists of the same length")
+        raise ValueError(
+            f"truth {true.shape} and prediction {predicted.shape} must be two lists of the same"
+            " length"
+        )
     for name, index in (("truth", true), ("prediction", predicted)):
         if index.size and not (index.min() >= 0 and index.max() < classes):
-            raise ValueError(f"{name} holds indices {index.min()}..{index.max()}, expected 0..{classes - 1}")
+            raise ValueError(
+                f"{name} holds indices {index.min()}..{index.max()}, expected 0..{classes - 1}"
+            )
     pairs = true.astype(np.int64) * classes + predicted.astype(np.int64)
-    return np.bincount(pairs, minlength=classes * classes).astype(np.int64).reshape(classes, classes)
+    return (
+        np.bincount(pairs, minlength=classes * classes).astype(np.int64).reshape(classes, classes)
+    )
 
 
 def from_confusion(confusion: ArrayLike) -> dict[str, Floats]:
     """Every metric in METRICS of each confusion matrix.
 
-    confusion: (..., K, K) counts, rows = truth. Returns arrays of shape (...,). Averages are those of
-    scikit-learn with labels=None: "weighted" by a class's true count, "macro" over the classes that occur in truth or
-    prediction.
+    confusion: (..., K, K) counts, rows = truth. Returns arrays of shape (...,). Averages are those
+        of
+    scikit-learn with labels=None: "weighted" by a class's true count, "macro" over the classes that
+    occur in truth or prediction.
     Raises ValueError for a matrix without a single count, whose metrics do not exist.
     """
     counts = np.asarray(confusion, dtype=np.float64)
@@ -55,7 +65,11 @@ def from_confusion(confusion: ArrayLike) -> dict[str, Floats]:
     if (total == 0).any():
         raise ValueError("no utterance to score: a confusion matrix is all zeros")
     weight = true / total[..., None]
-    f1, precision, recall = _ratio(2 * hits, true + predicted), _ratio(hits, predicted), _ratio(hits, true)
+    f1, precision, recall = (
+        _ratio(2 * hits, true + predicted),
+        _ratio(hits, predicted),
+        _ratio(hits, true),
+    )
     present = ((true + predicted) > 0).sum(-1)
     return {
         "accuracy": hits.sum(-1) / total,
@@ -90,3 +104,15 @@ def _margins(counts: Floats) -> tuple[Floats, Floats, Floats]:
 def _ratio(above: Floats, below: Floats) -> Floats:
     """above / below, and 0 where below is 0 (scikit-learn's zero_division=0)."""
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+
+
+def scores(labels: NDArray[np.int64], logits: NDArray[np.floating]) -> dict[str, float]:
+    """Loss (mean cross-entropy in nats) and every metric of logits (N, K) against labels (N,)."""
+    import torch  # not at the top: a report of finished runs does without
+
+    matrix = confusion(labels, logits.argmax(1), logits.shape[1])
+    loss = torch.nn.functional.cross_entropy(
+        torch.from_numpy(logits).double(), torch.from_numpy(labels)
+    )
+    values = {name: float(value) for name, value in from_confusion(matrix).items()}
+    return {"loss": loss.item(), **values}

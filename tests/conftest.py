@@ -1,4 +1,5 @@
-"""What many tests share: a folder with the mini corpus and checkpoints prepared, and the command line run in it."""
+"""What many tests share: a folder with the mini corpus and checkpoints prepared, and the command
+line run in it."""
 
 import os
 import subprocess
@@ -13,7 +14,8 @@ from tests.running import CHECKOUT, Command, argv, environment, folder_over
 
 CSV_ALONE = """
 from pathlib import Path
-from meld_lightning.corpus import mini_clips, write_mini
+from meld_lightning.mini import clips as mini_clips
+from meld_lightning.mini.corpus import write_mini
 mini_clips.write_clips = lambda *_: None
 write_mini(Path("cache/mini"))
 """
@@ -21,7 +23,9 @@ write_mini(Path("cache/mini"))
 
 def run_in(folder: Path, *command: str) -> None:
     """Runs a command line in `folder`; it has to end well."""
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -29,7 +33,8 @@ def run_in(folder: Path, *command: str) -> None:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `meld-lightning prepare` has been run for the mini study.
 
-    Without the corpus's clips, which take half a minute, and without CLIP, which takes a whole one: see `with_clips`.
+    Without the corpus's clips, which take half a minute, and without CLIP, which takes a whole one:
+    see `with_clips`.
     """
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "cache").mkdir()
@@ -40,7 +45,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def with_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which `meld-lightning prepare` has been run for the mini study, clips and CLIP included.
+    """A folder in which `meld-lightning prepare` has been run for the mini study, clips and CLIP
+    included.
 
     Its cache is one for all of pytest's processes.
     """
@@ -56,18 +62,29 @@ def with_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def meld_lightning(prepared: Path) -> Command:
-    """Runs `meld-lightning ARGUMENTS` in the prepared folder (or in `cwd`) and hands back what it printed."""
+    """Runs `meld-lightning ARGUMENTS` in the prepared folder (or in `cwd`) and hands back what it
+    printed."""
 
-    def run(*arguments: str, cwd: Path = prepared, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str, cwd: Path = prepared, timeout: float = 240
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            argv(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=timeout, check=False
+            argv(*arguments),
+            cwd=cwd,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
 
     return run
 
 
 @pytest.fixture
-def compose_train(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], object]:
+def compose_train(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Sequence[str]], object]:
     """Composes conf/train.yaml as the command does, in the prepared folder."""
     from hydra import compose, initialize_config_dir
 

@@ -12,7 +12,8 @@ CHECKOUT = Path(__file__).parents[1]
 
 
 def environment() -> dict[str, str]:
-    """This process's, with the checkout importable and one thread a process: tests share a machine."""
+    """This process's, with the checkout importable and one thread a process: tests share a
+    machine."""
     return {
         **os.environ,
         "PYTHONPATH": str(CHECKOUT),

@@ -54,7 +54,9 @@ def test_metrics_are_scikit_learns(case: str) -> None:
     np.testing.assert_array_equal(counts, sk.confusion_matrix(true, predicted, labels=range(K)))
     found = from_confusion(counts)
     assert tuple(found) == METRICS
-    assert {name: float(value) for name, value in found.items()} == pytest.approx(_sklearn(true, predicted), abs=1e-12)
+    assert {name: float(value) for name, value in found.items()} == pytest.approx(
+        _sklearn(true, predicted), abs=1e-12
+    )
     expected = sk.precision_recall_fscore_support(true, predicted, labels=range(K), zero_division=0)
     for name, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
         np.testing.assert_allclose(by_class(counts)[name], values, atol=1e-12)

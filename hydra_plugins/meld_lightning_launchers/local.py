@@ -1,4 +1,5 @@
-"""hydra/launcher=local: the jobs of a sweep on this machine, a process each. Finished runs are read, not run."""
+"""hydra/launcher=local: the jobs of a sweep on this machine, a process each. Finished runs are
+read, not run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class LocalLauncherConf:
-    """jobs: how many run at once; 0 is one for each GPU, or without any for each core, four at the most."""
+    """jobs: how many run at once; 0 is one for each GPU, or without any for each core, four at the
+    most."""
 
     _target_: str = "hydra_plugins.meld_lightning_launchers.local.LocalLauncher"
     jobs: int = 0
 
 
-ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalLauncherConf, provider="meld_lightning")
+ConfigStore.instance().store(
+    group="hydra/launcher", name="local", node=LocalLauncherConf, provider="meld_lightning"
+)
 
 
 class LocalLauncher(SweepLauncher):

@@ -1,4 +1,5 @@
-"""hydra/launcher=slurm: the jobs of a sweep as one array of Slurm jobs. Finished runs are read, running ones joined."""
+"""hydra/launcher=slurm: the jobs of a sweep as one array of Slurm jobs. Finished runs are read,
+running ones joined."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ class SlurmLauncherConf(Resources):
     _target_: str = "hydra_plugins.meld_lightning_launchers.slurm.SlurmLauncher"
 
 
-ConfigStore.instance().store(group="hydra/launcher", name="slurm", node=SlurmLauncherConf, provider="meld_lightning")
+ConfigStore.instance().store(
+    group="hydra/launcher", name="slurm", node=SlurmLauncherConf, provider="meld_lightning"
+)
 
 
 class SlurmLauncher(SweepLauncher):
@@ -37,6 +40,7 @@ class SlurmLauncher(SweepLauncher):
             from meld_lightning.launching.slurm import run_on_slurm
         except ModuleNotFoundError as error:
             raise UserError(
-                f"hydra/launcher=slurm: {error.name} is not installed; pip install 'meld-lightning[slurm]'"
+                f"hydra/launcher=slurm: {error.name} is not installed; pip install"
+                " 'meld-lightning[slurm]'"
             ) from error
         run_on_slurm(jobs, self.resources, logs)

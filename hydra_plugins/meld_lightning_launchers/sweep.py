@@ -1,4 +1,5 @@
-"""What our Hydra launchers share: from Hydra's sweep to meld_lightning's jobs, and from their runs back to Hydra.
+"""What our Hydra launchers share: from Hydra's sweep to meld_lightning's jobs, and from their runs
+back to Hydra.
 
 Hydra imports this file at every start: nothing heavy stands at its top.
 """
@@ -20,19 +21,27 @@ if TYPE_CHECKING:
 class SweepLauncher(Launcher):
     """Finished runs are read, not run; the failure of one takes no other with it."""
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
         self.hydra_context, self.config = hydra_context, config
 
     @abstractmethod
     def run(self, jobs: "Sequence[Job]", logs: Path) -> None:
-        """Runs the jobs; a failed one is told by its status. What `reproduce` calls of a launcher."""
+        """Runs the jobs; a failed one is told by its status. What `reproduce` calls of a
+        launcher."""
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
         from meld_lightning.launching.jobs import job_of, report_failures
 
         setup_globals()
         command = str(self.config.hydra.job.config_name)
-        jobs = [job_of(command, self._composed(overrides), filter_overrides(overrides)) for overrides in job_overrides]
+        jobs = [
+            job_of(command, self._composed(overrides), filter_overrides(overrides))
+            for overrides in job_overrides
+        ]
         logs = Path(str(self.config.hydra.sweep.dir))
         self.run(jobs, logs)
         report_failures(jobs)
@@ -40,7 +49,7 @@ class SweepLauncher(Launcher):
         return [_returned(job) for job in jobs]
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:
-        from meld_lightning.watching import grouped, sweep_group
+        from meld_lightning.tracking.loggers import grouped, sweep_group
 
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(config):

@@ -1,7 +1,8 @@
-"""The console script: `meld-lightning COMMAND key=value ...`, each command a Hydra app over conf/COMMAND.yaml.
+"""The console script: `meld-lightning COMMAND key=value ...`, each command a Hydra app over
+conf/COMMAND.yaml.
 
-Turns every expected failure into one line on stderr and an exit status: 0 done, 1 refused or failed, 75 to be
-queued again, 130 stopped.
+Turns every expected failure into one line on stderr and an exit status: 0 done, 1 refused or
+failed, 75 to be queued again, 130 stopped.
 """
 
 import importlib
@@ -14,15 +15,23 @@ from typing import Any
 import meld_lightning
 from meld_lightning.errors import Preempted, Stopped, UserError, near_miss
 from meld_lightning.launching.resources import Resources
-from meld_lightning.whole import REMEDY, full_disk
+from meld_lightning.storage.atomic import REMEDY, full_disk
 
 COMMANDS = {
     "prepare": "find and check the corpus, make or fetch the checkpoints, write the corpus report",
-    "train": "one run, or a sweep with --multirun: fit, choose the epoch on val, keep logits for every split",
-    "fuse": "one fusion of finished runs: fitted on val by cross-validation over dialogues, scored on test",
+    "train": (
+        "one run, or a sweep with --multirun: fit, choose the epoch on val, keep logits for every"
+        " split"
+    ),
+    "fuse": (
+        "one fusion of finished runs: fitted on val by cross-validation over dialogues, scored on"
+        " test"
+    ),
     "reproduce": "every run that the study's tables need, then the tables",
     "report": "the tables from whatever runs exist",
-    "dashboards": "a saved view and a report in W&B for each sweep that was watched with logger=wandb",
+    "dashboards": (
+        "a saved view and a report in W&B for each sweep that was watched with logger=wandb"
+    ),
 }
 
 
@@ -40,8 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0
     if name not in COMMANDS:
-        return _refuse(f"no command '{name}'{near_miss(name, COMMANDS)}; commands: {', '.join(COMMANDS)}")
-    return exit_status(lambda: importlib.import_module(f"meld_lightning.commands.{name}").main(rest))
+        return _refuse(
+            f"no command '{name}'{near_miss(name, COMMANDS)}; commands: {', '.join(COMMANDS)}"
+        )
+    return exit_status(
+        lambda: importlib.import_module(f"meld_lightning.commands.{name}").main(rest)
+    )
 
 
 def exit_status(work: Callable[[], None]) -> int:
@@ -55,7 +68,10 @@ def exit_status(work: Callable[[], None]) -> int:
         if error.filename is None and not full:
             raise
         remedy = REMEDY if full else "make it writable or choose other paths.*"
-        return _refuse(f"{error.filename or 'a file that was being written'}: {full or error.strerror}; {remedy}")
+        return _refuse(
+            f"{error.filename or 'a file that was being written'}: {full or error.strerror};"
+            f" {remedy}"
+        )
     except Preempted as error:
         print(f"meld-lightning: made room; {error}; queued again, it goes on", file=sys.stderr)
         return TRY_AGAIN
@@ -69,13 +85,14 @@ def exit_status(work: Callable[[], None]) -> int:
 def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str]) -> None:
     """Composes conf/`command`.yaml with `arguments` and calls `task` with it.
 
-    Hydra prints and exits on its own; here its errors come back as one UserError that names the near miss.
+    Hydra prints and exits on its own; here its errors come back as one UserError that names the
+    near miss.
     """
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from meld_lightning.config import conf_dir
+    from meld_lightning.config.check import conf_dir
 
     failure: list[BaseException] = []
 
@@ -102,21 +119,34 @@ def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str
 
 
 def _refuse_launcher_without_multirun(command: str) -> None:
-    """Hydra composes a launcher that was asked for, and outside of a sweep ignores it without a word."""
+    """Hydra composes a launcher that was asked for, and outside of a sweep ignores it without a
+    word."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    asked = [one for one in HydraConfig.get().overrides.hydra if one.lstrip("+").startswith("hydra/launcher=")]
+    asked = [
+        one
+        for one in HydraConfig.get().overrides.hydra
+        if one.lstrip("+").startswith("hydra/launcher=")
+    ]
     if asked and command != "reproduce" and HydraConfig.get().mode == RunMode.RUN:
-        raise UserError(f"{asked[0]}: without --multirun this process runs alone; add --multirun, or leave it out")
+        raise UserError(
+            f"{asked[0]}: without --multirun this process runs alone; add --multirun, or leave"
+            " it out"
+        )
 
 
 def _usage() -> str:
     lines = [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
     return "\n".join(
-        ["usage: meld-lightning COMMAND [key=value ...] [--multirun]", "", *lines, "", "meld-lightning COMMAND --help"
-         " lists the command's config groups and keys."]
-    )  # fmt: skip
+        [
+            "usage: meld-lightning COMMAND [key=value ...] [--multirun]",
+            "",
+            *lines,
+            "",
+            "meld-lightning COMMAND --help lists the command's config groups and keys.",
+        ]
+    )
 
 
 def _refuse(line: str) -> int:
@@ -125,7 +155,8 @@ def _refuse(line: str) -> int:
 
 
 def _quote_path(argument: str) -> str:
-    """Quotes the value of `key=PATH` for Hydra's grammar, which chokes on spaces, brackets and commas in paths."""
+    """Quotes the value of `key=PATH` for Hydra's grammar, which chokes on spaces, brackets and
+    commas in paths."""
     key, equals, value = argument.partition("=")
     if (
         equals
@@ -142,16 +173,22 @@ def _explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
     """One line out of Hydra's several, with the near miss that Hydra does not offer."""
     from hydra.errors import MissingConfigException, OverrideParseException
 
-    from meld_lightning.config import conf_dir
+    from meld_lightning.config.check import conf_dir
 
     first = " ".join(str(error).split("\n")[0].split()).rstrip(".")
     if isinstance(error, OverrideParseException):
-        return f"'{error.override}' cannot be read as key=value ({first}); quote text and paths: key=\"'...'\""
+        return (
+            f"'{error.override}' cannot be read as key=value ({first}); quote text and paths:"
+            " key=\"'...'\""
+        )
     if isinstance(error, MissingConfigException) and error.options is not None:
         wrong = str(error.missing_cfg_file).rsplit("/", 1)[-1]
         return f"{first}{near_miss(wrong, error.options)}; there are: {', '.join(error.options)}"
     if first.startswith("Error merging override") and error.__cause__ is not None:
-        return f"{first.removeprefix('Error merging override ')}: {str(error.__cause__).splitlines()[0]}"
+        return (
+            f"{first.removeprefix('Error merging override ')}:"
+            f" {str(error.__cause__).splitlines()[0]}"
+        )
     if "Could not override" in first or "is not in struct" in str(error):
         wrong = first.split("'")[1] if "'" in first else first
         if wrong.removeprefix("hydra.launcher.") in Resources.__dataclass_fields__:
@@ -166,14 +203,17 @@ def _known_keys(command: str, arguments: Sequence[str]) -> list[str]:
     """The keys of the config with the groups that were chosen."""
     from hydra import compose, initialize_config_dir
 
-    from meld_lightning.config import conf_dir, keys_of, plain
+    from meld_lightning.config.check import conf_dir, keys_of, plain
 
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         whole = compose(command, return_hydra_config=True)
         groups = whole.hydra.runtime.choices
         chosen = [one.split(",")[0] for one in arguments if one.split("=")[0] in groups]
         if "--config-dir" in arguments:
-            chosen.append(f"hydra.searchpath=[file://{Path(arguments[arguments.index('--config-dir') + 1]).resolve()}]")
+            chosen.append(
+                "hydra.searchpath="
+                f"[file://{Path(arguments[arguments.index('--config-dir') + 1]).resolve()}]"
+            )
         launcher = compose(command, chosen, return_hydra_config=True).hydra.launcher
         return [
             *keys_of(plain(compose(command, chosen), resolve=False)),

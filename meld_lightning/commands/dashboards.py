@@ -1,4 +1,5 @@
-"""`meld-lightning dashboards`: a saved view and a report in W&B for each watched sweep; without a key, as JSON."""
+"""`meld-lightning dashboards`: a saved view and a report in W&B for each watched sweep; without a
+key, as JSON."""
 
 import os
 from collections.abc import Sequence
@@ -16,20 +17,22 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _dashboards(cfg: DictConfig) -> None:
-    from meld_lightning.config import Dashboards, check
-    from meld_lightning.recording import check_monitor
-    from meld_lightning.watching import need, wandb_online
+    from meld_lightning.config.check import Dashboards, check
+    from meld_lightning.runs.result import check_monitor
+    from meld_lightning.tracking.loggers import need, wandb_online
 
     check(cfg, Dashboards)
     check_monitor(cfg.monitor)
     if "project" not in cfg.logger:
-        raise UserError("logger: dashboards are made of W&B runs alone; leave logger=wandb as it is")
+        raise UserError(
+            "logger: dashboards are made of W&B runs alone; leave logger=wandb as it is"
+        )
     need("wandb", "wandb")
     need("wandb_workspaces", "wandb")
     online = wandb_online()  # before W&B is imported
 
-    from meld_lightning.dashboards import dashboard, rendered_tables, write_dashboards
-    from meld_lightning.wandb_offline import WatchedRun, read_runs
+    from meld_lightning.tracking.dashboards import dashboard, rendered_tables, write_dashboards
+    from meld_lightning.tracking.wandb_offline import WatchedRun, read_runs
 
     by_group: dict[str, list[WatchedRun]] = {}
     for run in read_runs(Path(cfg.paths.runs)):
@@ -38,7 +41,9 @@ def _dashboards(cfg: DictConfig) -> None:
     wanted = [cfg.logger.group] if cfg.logger.group else list(by_group)
     for group in wanted:
         if group not in by_group:
-            raise UserError(f"{cfg.paths.runs}: no watched run of group '{group}'{near_miss(group, by_group)}")
+            raise UserError(
+                f"{cfg.paths.runs}: no watched run of group '{group}'{near_miss(group, by_group)}"
+            )
     if not wanted:
         raise UserError(
             f"{cfg.paths.runs}: no sweep of project {cfg.logger.project} was watched there; "
@@ -46,16 +51,25 @@ def _dashboards(cfg: DictConfig) -> None:
         )
     study = Path(cfg.paths.experiments) / cfg.study.name
     entity = _entity(online)
-    made = [dashboard(group, by_group[group], cfg.monitor, rendered_tables(study), entity) for group in wanted]
+    made = [
+        dashboard(group, by_group[group], cfg.monitor, rendered_tables(study), entity)
+        for group in wanted
+    ]
     for one in made:
         print(f"{one.group}: {one.runs} runs, swept: {', '.join(one.swept) or 'nothing'}")
         if online:
             print("saved: " + ", ".join(one.save()))
     if not online:
         files = write_dashboards(made, study / "dashboards")
-        print("W&B is not logged in to: no view and no report is saved; what would have been sent: ", end="")
+        print(
+            "W&B is not logged in to: no view and no report is saved; what would have been sent: ",
+            end="",
+        )
         print(", ".join(map(str, files)))
-        print(f"to send: wandb login; wandb sync {cfg.paths.runs}/*/*/wandb/offline-run-*; then this command again")
+        print(
+            f"to send: wandb login; wandb sync {cfg.paths.runs}/*/*/wandb/offline-run-*; then this"
+            " command again"
+        )
 
 
 def _entity(online: bool) -> str:

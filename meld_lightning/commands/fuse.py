@@ -1,4 +1,5 @@
-"""`meld-lightning fuse`: one fusion of finished runs, fitted on val by cross-validation. A finished one is read."""
+"""`meld-lightning fuse`: one fusion of finished runs, fitted on val by cross-validation. A finished
+one is read."""
 
 import json
 from collections.abc import Sequence
@@ -16,15 +17,16 @@ def main(arguments: Sequence[str]) -> None:
 
 def run(cfg: DictConfig) -> None:
     """One fusion; what it found is printed."""
-    from meld_lightning.fusing import fuse
-    from meld_lightning.process import quieten
+    from meld_lightning.fusion.fuse import fuse
+    from meld_lightning.training.process import quieten
 
     quieten()
     found = fuse(cfg)
     test = found.result["metrics"]["test"]
     print(
-        f"{found.folder}: {found.result['best']['monitor']} {found.result['best']['value']:.4f} (cross-validated), "
-        f"test weighted F1 {test['weighted_f1']:.4f}, accuracy {test['accuracy']:.4f}"
+        f"{found.folder}: {found.result['best']['monitor']} {found.result['best']['value']:.4f}"
+        f" (cross-validated), test weighted F1 {test['weighted_f1']:.4f}, accuracy"
+        f" {test['accuracy']:.4f}"
     )
     print("\n".join(summary(found.folder)))
 
@@ -35,12 +37,20 @@ def summary(folder: Path) -> list[str]:
     scores = ", ".join(f"{name} {value:.4f}" for name, value in found["cross_validated"].items())
     lines = [f"chosen: {found['chosen']} (val, cross-validated over dialogues: {scores})"]
     if weights := found["fitted"].get("weights"):
-        lines.append("weights: " + ", ".join(f"{name} {value:.2f}" for name, value in weights.items()))
+        lines.append(
+            "weights: " + ", ".join(f"{name} {value:.2f}" for name, value in weights.items())
+        )
     if unseen := found["fitted"].get("never_seen"):
-        lines.append(f"no utterance of val has {' or '.join(unseen)}: what it says of test is left out")
-    lines.append(f"oracle: some modality is right for {found['oracle']:.1%} of {found['n']} test utterances")
+        lines.append(
+            f"no utterance of val has {' or '.join(unseen)}: what it says of test is left out"
+        )
+    lines.append(
+        f"oracle: some modality is right for {found['oracle']:.1%} of {found['n']} test utterances"
+    )
     for name, fixed in found["fixes"].items():
-        others = ", ".join(f"{other} is right in {count}" for other, count in fixed.items() if other != "wrong")
+        others = ", ".join(
+            f"{other} is right in {count}" for other, count in fixed.items() if other != "wrong"
+        )
         if others:
             lines.append(f"where {name} is wrong ({fixed['wrong']}): {others}")
     for name in (*found["modalities"], "fused"):

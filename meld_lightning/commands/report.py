@@ -1,4 +1,5 @@
-"""`meld-lightning report`: the tables from whatever runs exist here, else from the evidence under experiments/."""
+"""`meld-lightning report`: the tables from whatever runs exist here, else from the evidence under
+experiments/."""
 
 from collections.abc import Sequence
 
@@ -18,7 +19,13 @@ def main(arguments: Sequence[str]) -> None:
 def _report(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
-    from meld_lightning.report.study import find_fusions, find_runs, read_cells, read_fusions, render_study
+    from meld_lightning.study.plan import (
+        find_fusions,
+        find_runs,
+        read_cells,
+        read_fusions,
+        render_study,
+    )
 
     asked = list(HydraConfig.get().overrides.task)
     if OmegaConf.is_missing(cfg.corpus, "root"):  # evidence is enough for a report
@@ -28,7 +35,8 @@ def _report(cfg: DictConfig) -> None:
     runs = find_runs(cfg, cells)
     if cells and not any(runs.values()):
         raise UserError(
-            f"study {cfg.study.name}: no finished run in {cfg.paths.runs} over what is prepared in {cfg.paths.cache}, "
-            f"and no evidence in {cfg.paths.experiments}; run: meld-lightning prepare, or call it where these lie"
+            f"study {cfg.study.name}: no finished run in {cfg.paths.runs} over what is prepared in"
+            f" {cfg.paths.cache}, and no evidence in {cfg.paths.experiments}; run: meld-lightning"
+            " prepare, or call it where these lie"
         )
     render_study(cfg, {**runs, **find_fusions(cfg, read_fusions(cfg, asked, runs))}, cells)

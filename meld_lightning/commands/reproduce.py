@@ -1,4 +1,5 @@
-"""`meld-lightning reproduce`: prepare, run what the study's tables still need, keep the evidence, render the tables."""
+"""`meld-lightning reproduce`: prepare, run what the study's tables still need, keep the evidence,
+render the tables."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +11,8 @@ from meld_lightning.commands import run_hydra
 from meld_lightning.errors import UserError
 
 if TYPE_CHECKING:
-    from meld_lightning.report.study import CellKey
-    from meld_lightning.runs import Run
+    from meld_lightning.runs.run import Run
+    from meld_lightning.study.plan import CellKey
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -25,21 +26,28 @@ def _reproduce(cfg: DictConfig) -> None:
 
     from meld_lightning.corpus import prepared_corpus
     from meld_lightning.launching.jobs import job_of, report_failures
-    from meld_lightning.report.study import keep_study, read_cells, read_fusions, render_study
+    from meld_lightning.study.plan import keep_study, read_cells, read_fusions, render_study
 
     if "meld_lightning" not in HydraConfig.get().launcher._target_:
         choice = HydraConfig.get().runtime.choices["hydra/launcher"]
-        raise UserError(f"hydra/launcher={choice}: cannot run the jobs of reproduce; choose local or slurm")
+        raise UserError(
+            f"hydra/launcher={choice}: cannot run the jobs of reproduce; choose local or slurm"
+        )
     asked = HydraConfig.get().overrides.task
     cells = read_cells(cfg, asked)
     prepare_cells(cfg, [run.config for of_cell in cells.values() for run in of_cell])
-    jobs = {cell: [job_of("train", one.config, one.overrides) for one in runs] for cell, runs in cells.items()}
+    jobs = {
+        cell: [job_of("train", one.config, one.overrides) for one in runs]
+        for cell, runs in cells.items()
+    }
     launcher = instantiate(HydraConfig.get().launcher)
     logs = Path(HydraConfig.get().sweep.dir)
     flat = [job for of_cell in jobs.values() for job in of_cell]
     if flat:
         launcher.run(flat, logs)
-    runs = {cell: [job.run for job in of_cell if job.run is not None] for cell, of_cell in jobs.items()}
+    runs = {
+        cell: [job.run for job in of_cell if job.run is not None] for cell, of_cell in jobs.items()
+    }
     fusions = read_fusions(cfg, asked, runs)
     fused, failures = fuse_all(fusions)
     runs |= fused
@@ -53,12 +61,13 @@ def _reproduce(cfg: DictConfig) -> None:
 
 
 def prepare_cells(cfg: DictConfig, configs: "Sequence[DictConfig]") -> None:
-    """Prepares what the runs read and no more: a table of text needs neither CLIP nor a decoded clip.
+    """Prepares what the runs read and no more: a table of text needs neither CLIP nor a decoded
+    clip.
 
     Runs of several folds read a corpus each.
     """
     from meld_lightning.commands.prepare import prepare
-    from meld_lightning.runs import modality_of
+    from meld_lightning.runs.run import modality_of
 
     wanted = {str(config.model.checkpoint) for config in configs if config.model.get("checkpoint")}
     by_corpus: dict[str, list[DictConfig]] = {OmegaConf.to_yaml(cfg.corpus, resolve=True): []}
@@ -70,10 +79,13 @@ def prepare_cells(cfg: DictConfig, configs: "Sequence[DictConfig]") -> None:
         wanted = set()
 
 
-def fuse_all(fusions: "Mapping[CellKey, Sequence[DictConfig]]") -> "tuple[dict[CellKey, list[Run]], list[str]]":
-    """Every fusion, here and one after another (they take seconds), and a line for each that failed."""
-    from meld_lightning.fusing import fuse
-    from meld_lightning.process import quieten
+def fuse_all(
+    fusions: "Mapping[CellKey, Sequence[DictConfig]]",
+) -> "tuple[dict[CellKey, list[Run]], list[str]]":
+    """Every fusion, here and one after another (they take seconds), and a line for each that
+    failed."""
+    from meld_lightning.fusion.fuse import fuse
+    from meld_lightning.training.process import quieten
 
     quieten()
     found: dict[CellKey, list[Run]] = {}

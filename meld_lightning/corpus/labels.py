@@ -1,6 +1,7 @@
 """The names and the order of emotions, sentiments and splits: defined here and nowhere else.
 
-Reads and writes nothing; used by every room that handles labels. Every stored vector over emotions is in this order.
+Reads and writes nothing; used by every room that handles labels. Every stored vector over emotions
+is in this order.
 """
 
 from collections.abc import Iterable

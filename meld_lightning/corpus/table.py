@@ -31,7 +31,8 @@ COLUMNS = (
     "audio",
     "unit",
 )
-# What a result can depend on. Not the paths (moved data is the same data), nor what follows from the others (unit).
+# What a result can depend on. Not the paths (moved data is the same data), nor what follows from
+# the others (unit).
 DIGESTED = (
     "key",
     "split",
@@ -53,11 +54,12 @@ class Corpus:
     """A corpus as the rest of the project sees it.
 
     name: what the configuration calls it.
-    table: DataFrame (N rows), columns COLUMNS. `key` is unique ("test/dia12_utt3", or a manifest's id); `split` is
+    table: DataFrame (N rows), columns COLUMNS. `key` is unique ("test/dia12_utt3", or a manifest's
+        id); `split` is
     train,
-        val or test; times are seconds; `clip` and `audio` are paths or None; `unit` names what a bootstrap draws (the
-        dialogue, else the speaker, else the utterance). Where a manifest lacks a column its values are None, <NA> or
-        NaN.
+        val or test; times are seconds; `clip` and `audio` are paths or None; `unit` names what a
+        bootstrap draws (the dialogue, else the speaker, else the utterance). Where a manifest lacks
+        a column its values are None, <NA> or NaN.
     emotions, sentiments: the labels in their fixed order; sentiments is empty where there are none.
     report: what was found, as plain JSON-able data (see report.py).
     sources: the files whose content the table was read from.
@@ -71,19 +73,22 @@ class Corpus:
     sources: tuple[Path, ...] = ()
 
     def labels(self, target: str) -> tuple[str, ...]:
-        """The labels of `target` ("emotion" or "sentiment") in order; UserError where the corpus has none."""
+        """The labels of `target` ("emotion" or "sentiment") in order; UserError where the corpus
+        has none."""
         choices = {"emotion": self.emotions, "sentiment": self.sentiments}
         if target not in choices:
             raise UserError(f"target {target!r} is unknown: choose emotion or sentiment")
         if not choices[target]:
             raise UserError(
-                f"corpus {self.name!r} has no {target} labels: add a column {target!r} or choose another target"
+                f"corpus {self.name!r} has no {target} labels: add a column {target!r} or choose"
+                " another target"
             )
         return choices[target]
 
     @cached_property
     def digest(self) -> str:
-        """sha256 (hex) over DIGESTED, row by row in table order: neither the name nor the place of the data matters."""
+        """sha256 (hex) over DIGESTED, row by row in table order: neither the name nor the place of
+        the data matters."""
         content = hashlib.sha256()
         for row in self.table[list(DIGESTED)].itertuples(index=False, name=None):
             content.update(json.dumps([_plain(value) for value in row]).encode())
@@ -91,7 +96,8 @@ class Corpus:
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with COLUMNS in order and each column in its own type, the same after loading and after Parquet."""
+    """`table` with COLUMNS in order and each column in its own type, the same after loading and
+    after Parquet."""
     table = table.reindex(columns=list(COLUMNS)).reset_index(drop=True)
     for column in COLUMNS:
         values = table[column]

@@ -1,6 +1,7 @@
 """Audio: waveforms of the decoded clips, in batches of similar length.
 
-Reads the media cache. Used by training. Axes: N utterances of a batch, T samples, G utterances of the global batch.
+Reads the media cache. Used by training. Axes: N utterances of a batch, T samples, G utterances of
+the global batch.
 """
 
 from typing import Any, NamedTuple
@@ -9,13 +10,14 @@ import numpy as np
 import torch
 
 from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared, Sources
-from meld_lightning.encoders.speech import RATE
 from meld_lightning.errors import UserError
 from meld_lightning.media import Media
+from meld_lightning.pretrained.speech import RATE
 
 
 class AudioBatch(NamedTuple):
-    """Waveforms padded with zeros to the batch's longest; a model reads only each one's own samples."""
+    """Waveforms padded with zeros to the batch's longest; a model reads only each one's own
+    samples."""
 
     wave_NT: torch.Tensor
     samples_N: torch.Tensor
@@ -34,7 +36,13 @@ class AudioDataModule(CorpusDataModule):
     """
 
     def __init__(
-        self, batch_size: int, max_seconds: float, sampling: Sampling, *, sources: Sources, **loading: Any
+        self,
+        batch_size: int,
+        max_seconds: float,
+        sampling: Sampling,
+        *,
+        sources: Sources,
+        **loading: Any,
     ) -> None:
         self.media = sound(sources)
         self.longest = int(max_seconds * RATE)
@@ -56,11 +64,14 @@ class AudioDataModule(CorpusDataModule):
 
 
 def sound(sources: Sources) -> Media:
-    """The clips of `sources`; UserError where there is no sound in any, or not at the rate that models of it hear."""
+    """The clips of `sources`; UserError where there is no sound in any, or not at the rate that
+    models of it hear."""
     media = sources.media
     assert media is not None
     if not media.samples.any():
         raise UserError("no utterance has sound that can be read: the corpus report says why")
     if media.settings["rate"] != RATE:
-        raise UserError(f"media.rate={media.settings['rate']}: the models of sound hear {RATE} samples a second")
+        raise UserError(
+            f"media.rate={media.settings['rate']}: the models of sound hear {RATE} samples a second"
+        )
     return media

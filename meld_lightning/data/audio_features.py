@@ -1,9 +1,11 @@
-"""Audio for a frozen encoder: its layers' mean and deviation over each clip, computed once and cached.
+"""Audio for a frozen encoder: its layers' mean and deviation over each clip, computed once and
+cached.
 
-Reads the media cache and a speech checkpoint; writes cache/audio_features/ (see arrays.py). Used by training.
+Reads the media cache and a speech checkpoint; writes cache/audio_features/ (see arrays.py). Used by
+training.
 
-Axes: N utterances of a batch (of the table, in the cache), S speeds (as recorded, then the others), L layers, D = 2H
-mean and deviation of the hidden units.
+Axes: N utterances of a batch (of the table, in the cache), S speeds (as recorded, then the others),
+L layers, D = 2H mean and deviation of the hidden units.
 """
 
 from collections.abc import Sequence
@@ -15,12 +17,11 @@ import torch
 import transformers
 from tqdm import tqdm
 
-from meld_lightning.accumulation import out_of_memory
-from meld_lightning.arrays import Arrays, cached_arrays
 from meld_lightning.data.audio import sound
 from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared, Sources
-from meld_lightning.encoders.speech import RATE, SpeechEncoder, pooled
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, is_out_of_memory
+from meld_lightning.pretrained.speech import RATE, SpeechEncoder, pooled
+from meld_lightning.storage.arrays import Arrays, cached_arrays
 
 WRITER_VERSION = 1  # raise it when the features that this file writes change
 
@@ -40,8 +41,9 @@ class AudioFeaturesDataModule(CorpusDataModule):
 
     Args:
         max_seconds: a longer clip is cut.
-        speeds: of the copies that training also draws from, such as 0.9 and 1.1 (Ko et al., Audio augmentation for
-            speech recognition, Interspeech 2015, section 2.1: resampled, so that the pitch moves too).
+        speeds: of the copies that training also draws from, such as 0.9 and 1.1 (Ko et al., Audio
+            augmentation for speech recognition, Interspeech 2015, section 2.1: resampled, so that
+            the pitch moves too).
         batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
     """
 
@@ -56,14 +58,25 @@ class AudioFeaturesDataModule(CorpusDataModule):
         **loading: Any,
     ) -> None:
         media = sound(sources)
-        if not all(isinstance(speed, (int, float)) and 0.5 <= speed <= 2 and speed != 1 for speed in speeds):
-            raise UserError(f"data.speeds={speeds}: expected speeds from 0.5 to 2 other than 1, which is always there")
+        if not all(
+            isinstance(speed, (int, float)) and 0.5 <= speed <= 2 and speed != 1 for speed in speeds
+        ):
+            raise UserError(
+                f"data.speeds={speeds}: expected speeds from 0.5 to 2 other than 1, which is always"
+                " there"
+            )
         speeds = [float(speed) for speed in speeds]
         settings = {
-            "media": media.digest("audio"), "checkpoint": sources.checkpoint_digest, "precision": sources.precision,
-            "max_seconds": max_seconds, "speeds": speeds, "device": sources.device.type,
-            "writer": WRITER_VERSION, "torch": torch.__version__, "transformers": transformers.__version__,
-        }  # fmt: skip
+            "media": media.digest("audio"),
+            "checkpoint": sources.checkpoint_digest,
+            "precision": sources.precision,
+            "max_seconds": max_seconds,
+            "speeds": speeds,
+            "device": sources.device.type,
+            "writer": WRITER_VERSION,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
         arrays = cached_arrays(
             sources.cache / "audio_features",
             settings,
@@ -84,15 +97,22 @@ class AudioFeaturesDataModule(CorpusDataModule):
 
 
 def _features(sources: Sources, longest: int, speeds: Sequence[float]) -> Arrays:
-    """Clip by clip, which a CPU does fastest and which no batch can change; rows without sound stay zero."""
+    """Clip by clip, which a CPU does fastest and which no batch can change; rows without sound stay
+    zero."""
     media = sound(sources)
     assert sources.checkpoint is not None
-    encoder = SpeechEncoder(sources.checkpoint, "head", spec_augment=False).to(sources.device).eval()
+    encoder = (
+        SpeechEncoder(sources.checkpoint, "head", spec_augment=False).to(sources.device).eval()
+    )
     shape = (len(media.samples), 1 + len(speeds), encoder.depth, 2 * encoder.hidden_size)
     features_NSLD = np.zeros(shape, dtype=np.float32)
-    bf16 = torch.autocast(sources.device.type, torch.bfloat16, enabled=sources.precision == "bf16-mixed")
+    bf16 = torch.autocast(
+        sources.device.type, torch.bfloat16, enabled=sources.precision == "bf16-mixed"
+    )
     with torch.inference_mode(), bf16:
-        for row in tqdm(np.flatnonzero(media.samples > 0), unit="clip", disable=None, mininterval=1):
+        for row in tqdm(
+            np.flatnonzero(media.samples > 0), unit="clip", disable=None, mininterval=1
+        ):
             clip_T = torch.from_numpy(media.waveform(int(row))[:longest].copy())
             for place, speed in enumerate((1.0, *speeds)):
                 wave_1T = _at_speed(clip_T, speed)[None].to(sources.device)
@@ -103,14 +123,17 @@ def _features(sources: Sources, longest: int, speeds: Sequence[float]) -> Arrays
 
 
 def _encoded(encoder: SpeechEncoder, wave_1T: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hidden states (L, 1, F, H) and mask (1, F) of one clip; there is nothing smaller to try where it does not fit."""
+    """Hidden states (L, 1, F, H) and mask (1, F) of one clip; there is nothing smaller to try where
+    it does not fit."""
     try:
         return encoder(wave_1T, torch.tensor([wave_1T.shape[1]]))
     except RuntimeError as error:
-        if not out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         seconds = wave_1T.shape[1] / RATE
-        raise UserError(f"out of memory with a clip of {seconds:.1f} s by itself; lower data.max_seconds") from error
+        raise UserError(
+            f"out of memory with a clip of {seconds:.1f} s by itself; lower data.max_seconds"
+        ) from error
 
 
 def _at_speed(clip_T: torch.Tensor, speed: float) -> torch.Tensor:

@@ -1,7 +1,8 @@
-"""What the datamodules of all modalities share: rows of a split in length-grouped batches, shared out over DDP ranks.
+"""What the datamodules of all modalities share: rows of a split in length-grouped batches, shared
+out over DDP ranks.
 
-Reads the corpus table. A modality's datamodule adds `batch(rows, shared)`; rows that lack the modality are `absent`
-from every batch, and training says so in the logits.
+Reads the corpus table. A modality's datamodule adds `batch(rows, shared)`; rows that lack the
+modality are `absent` from every batch, and training says so in the logits.
 
 Axes: N utterances of a batch (of the table, in the constructor), G utterances of the global batch.
 """
@@ -19,7 +20,14 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from meld_lightning.data.batches import EpochPlan, Piece, ResumableLoader, balanced_draw, by_length, share
+from meld_lightning.data.batches import (
+    EpochPlan,
+    Piece,
+    ResumableLoader,
+    balanced_draw,
+    by_length,
+    share,
+)
 from meld_lightning.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,9 +47,11 @@ class Shared(NamedTuple):
 
 @dataclass(frozen=True)
 class Sources:
-    """What datamodules read: the corpus table plus an integer column `label`, the decoded clips, the checkpoint.
+    """What datamodules read: the corpus table plus an integer column `label`, the decoded clips,
+    the checkpoint.
 
-    device and precision: where and how a datamodule that caches a frozen encoder's output computes it.
+    device and precision: where and how a datamodule that caches a frozen encoder's output computes
+    it.
     """
 
     table: pd.DataFrame
@@ -64,8 +74,8 @@ class CorpusDataModule(pl.LightningDataModule):
         present_N: whether a row has the modality at all.
         batch_size: utterances per optimiser step, over all ranks.
         sampling: `shuffled`, or `oversampled` to draw every class equally often.
-        pieces: in how many parts a rank takes its share of a training batch, one after another, where memory does not
-            hold it whole; batches for scoring are as much smaller.
+        pieces: in how many parts a rank takes its share of a training batch, one after another,
+            where memory does not hold it whole; batches for scoring are as much smaller.
     """
 
     def __init__(
@@ -93,7 +103,9 @@ class CorpusDataModule(pl.LightningDataModule):
         self.splits_N = sources.table["split"].to_numpy()
         self.labels_N = sources.table["label"].to_numpy(np.int64)
         if not self.present_N.any():
-            raise UserError(f"no utterance has what {type(self).__name__} reads: the corpus report says why")
+            raise UserError(
+                f"no utterance has what {type(self).__name__} reads: the corpus report says why"
+            )
 
     def batch(self, rows: np.ndarray, shared: Shared) -> Any:
         """The modality's inputs of `rows` and the fields of `shared`, as a NamedTuple."""
@@ -129,7 +141,9 @@ class CorpusDataModule(pl.LightningDataModule):
         rows = self.rows(split)
         mine = by_length(self.lengths_N[rows], self.eval_batch_size, self.rank, self.world_size)
         batches: Any = [Piece(batch, 0) for batch in mine]
-        alone = _Batches(self.batch, self.labels_N, rows, 0, 1)  # the batches are this rank's own already
+        alone = _Batches(
+            self.batch, self.labels_N, rows, 0, 1
+        )  # the batches are this rank's own already
         return DataLoader(alone, sampler=batches, batch_size=None, **self._how)
 
     @property
@@ -142,7 +156,8 @@ class CorpusDataModule(pl.LightningDataModule):
 
 
 class _Batches(Dataset):
-    """Makes whole batches: indexed by pieces of global batches of positions within a split, gives this rank's share."""
+    """Makes whole batches: indexed by pieces of global batches of positions within a split, gives
+    this rank's share."""
 
     def __init__(
         self,

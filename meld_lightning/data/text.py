@@ -1,4 +1,5 @@
-"""Text: utterances (with their dialogue, if asked) as token ids, tokenised once and cached, in length-grouped batches.
+"""Text: utterances (with their dialogue, if asked) as token ids, tokenised once and cached, in
+length-grouped batches.
 
 Reads the corpus table and a checkpoint's tokenizer; writes cache/tokens/<key>/. Used by training.
 
@@ -19,7 +20,9 @@ class TextBatch(NamedTuple):
 
     input_ids_NT: torch.Tensor
     attention_mask_NT: torch.Tensor
-    own_mask_NT: torch.Tensor  # the utterance itself and the markers around it, without its dialogue
+    own_mask_NT: (
+        torch.Tensor
+    )  # the utterance itself and the markers around it, without its dialogue
     labels_N: torch.Tensor
     rows_N: torch.Tensor  # row in the corpus table
     owned_N: torch.Tensor  # False for a row that another rank counts
@@ -30,8 +33,10 @@ class TextDataModule(CorpusDataModule):
     """Batches of a corpus's text for one checkpoint's tokenizer.
 
     Args:
-        max_tokens: longest input, special tokens included; longer ones lose context first, then their end.
-        context: `none`; `past`: earlier turns of the dialogue with speaker names; `both`: later turns as well.
+        max_tokens: longest input, special tokens included; longer ones lose context first, then
+            their end.
+        context: `none`; `past`: earlier turns of the dialogue with speaker names; `both`: later
+            turns as well.
         batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
     """
 
@@ -70,7 +75,9 @@ class TextDataModule(CorpusDataModule):
         ids = np.full(shape, self.tokens.pad, dtype=np.int64)
         own = np.zeros(shape, dtype=bool)
         for line, row in enumerate(rows):
-            ids[line, : lengths[line]] = self.tokens.ids[self.tokens.offsets[row] : self.tokens.offsets[row + 1]]
+            ids[line, : lengths[line]] = self.tokens.ids[
+                self.tokens.offsets[row] : self.tokens.offsets[row + 1]
+            ]
             own[line, self.tokens.own[row, 0] : self.tokens.own[row, 1]] = True
         return TextBatch(
             input_ids_NT=torch.from_numpy(ids),

@@ -12,11 +12,10 @@ import torch
 import transformers
 from tqdm import tqdm
 
-from meld_lightning.accumulation import out_of_memory
-from meld_lightning.arrays import Arrays, cached_arrays
 from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared, Sources
-from meld_lightning.encoders.clip import Clip
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, is_out_of_memory
+from meld_lightning.pretrained.clip import Clip
+from meld_lightning.storage.arrays import Arrays, cached_arrays
 
 WRITER_VERSION = 1  # raise it when the embeddings that this file writes change
 AT_ONCE = 64  # frames a forward pass, across clips
@@ -40,17 +39,27 @@ class VideoDataModule(CorpusDataModule):
         batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
     """
 
-    def __init__(self, batch_size: int, sampling: Sampling, *, sources: Sources, **loading: Any) -> None:
+    def __init__(
+        self, batch_size: int, sampling: Sampling, *, sources: Sources, **loading: Any
+    ) -> None:
         media = sources.media
         assert media is not None
         if not media.frame_counts.any():
-            raise UserError("no utterance has a picture that can be read: the corpus report says why")
+            raise UserError(
+                "no utterance has a picture that can be read: the corpus report says why"
+            )
         settings = {
-            "media": media.digest("frames"), "checkpoint": sources.checkpoint_digest, "precision": sources.precision,
-            "device": sources.device.type, "writer": WRITER_VERSION, "torch": torch.__version__,
+            "media": media.digest("frames"),
+            "checkpoint": sources.checkpoint_digest,
+            "precision": sources.precision,
+            "device": sources.device.type,
+            "writer": WRITER_VERSION,
+            "torch": torch.__version__,
             "transformers": transformers.__version__,
-        }  # fmt: skip
-        self.embeds = cached_arrays(sources.cache / "video", settings, lambda: embed_frames(sources))["embeds"]
+        }
+        self.embeds = cached_arrays(
+            sources.cache / "video", settings, lambda: embed_frames(sources)
+        )["embeds"]
         self.starts = np.concatenate([[0], np.cumsum(media.frame_counts)])
         super().__init__(
             sources=sources,
@@ -70,7 +79,8 @@ class VideoDataModule(CorpusDataModule):
 
 
 def embed_frames(sources: Sources) -> Arrays:
-    """Every frame of the corpus in the order of its rows (sum of F, D): float32, or float16 where numerics is bf16."""
+    """Every frame of the corpus in the order of its rows (sum of F, D): float32, or float16 where
+    numerics is bf16."""
     media = sources.media
     assert media is not None
     assert sources.checkpoint is not None
@@ -94,7 +104,9 @@ def _embedded(clip: Clip, frames_FHWC: np.ndarray) -> np.ndarray:
     try:
         return clip.images(frames_FHWC).cpu().numpy()
     except RuntimeError as error:
-        if len(frames_FHWC) == 1 or not out_of_memory(error):
+        if len(frames_FHWC) == 1 or not is_out_of_memory(error):
             raise
-    halves = np.array_split(frames_FHWC, 2)  # after the block, with the traceback that holds the tensors gone
+    halves = np.array_split(
+        frames_FHWC, 2
+    )  # after the block, with the traceback that holds the tensors gone
     return np.concatenate([_embedded(clip, half_FHWC) for half_FHWC in halves])

@@ -1,1 +1,2 @@
-"""The jobs of a sweep, run side by side: on this machine (`local`) or as an array of Slurm jobs (`slurm`)."""
+"""The jobs of a sweep, run side by side: on this machine (`local`) or as an array of Slurm jobs
+(`slurm`)."""

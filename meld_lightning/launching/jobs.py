@@ -1,7 +1,8 @@
-"""What both launchers share: the jobs of a sweep, which of them are to do, what became of each, and how that is told.
+"""What both launchers share: the jobs of a sweep, which of them are to do, what became of each, and
+how that is told.
 
-Reads run folders; writes summary.json and results.csv beside the jobs' logs. Used by `launching.local`,
-`launching.slurm`, our Hydra launchers and `reproduce`.
+Reads run folders; writes summary.json and results.csv beside the jobs' logs. Used by
+`launching.local`, `launching.slurm`, our Hydra launchers and `reproduce`.
 """
 
 import importlib
@@ -17,9 +18,11 @@ from typing import Any, Self
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from meld_lightning.config import Prepare, Train, check, plain
+from meld_lightning.config.check import Prepare, Train, check, plain
 from meld_lightning.errors import UserError
-from meld_lightning.runs import Identity, Run, find_run, identify, sha, write_csv, write_json
+from meld_lightning.runs.run import Identity, Run, find_run, identify
+from meld_lightning.storage.atomic import write_csv, write_json
+from meld_lightning.storage.fingerprint import digest_of
 
 # what Slurm adds to a job's log, but for how a process died
 NOT_OWN_WORDS = re.compile(r"(?!srun: error: .*(Killed|Aborted|Segmentation))(srun|slurmstepd)[-:]")
@@ -45,27 +48,31 @@ class Job:
 
 
 def job_of(command: str, cfg: DictConfig, overrides: Sequence[str]) -> Job:
-    """A job from its composed config; raises UserError before anything starts if the config is wrong."""
+    """A job from its composed config; raises UserError before anything starts if the config is
+    wrong."""
     if command == "prepare":
         check(cfg, Prepare)
-        return Job(command, list(overrides), cfg, None, sha(plain(cfg)))
+        return Job(command, list(overrides), cfg, None, digest_of(plain(cfg)))
     if command == "fuse":
-        from meld_lightning.fusing import identify_fusion, named_runs
+        from meld_lightning.fusion.fuse import identify_fusion, named_runs
 
         identity = identify_fusion(cfg, named_runs(cfg))
         return Job(command, list(overrides), cfg, identity, identity.hash)
     identity = identify(cfg)
     job = Job(command, list(overrides), cfg, identity, identity.hash)
-    if job.run is None:  # checking imports what the config names: seconds that a finished run need not cost
+    if (
+        job.run is None
+    ):  # checking imports what the config names: seconds that a finished run need not cost
         check(cfg, Train)
     return job
 
 
 def run_job(command: str, file: str) -> None:
-    """What the process of a job does: the command, with the config that the launcher composed and checked."""
+    """What the process of a job does: the command, with the config that the launcher composed and
+    checked."""
     from hydra import initialize_config_dir
 
-    from meld_lightning.config import conf_dir
+    from meld_lightning.config.check import conf_dir
 
     cfg = OmegaConf.load(file)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -73,10 +80,12 @@ def run_job(command: str, file: str) -> None:
 
 
 class Sweep:
-    """The jobs that one command asks for, as a context: `to_do` holds one of each that is not finished yet.
+    """The jobs that one command asks for, as a context: `to_do` holds one of each that is not
+    finished yet.
 
-    Tells what there is to do, a line for every job that ends, and at the end writes summary.json (what became of each
-    job) and results.csv (the figures of each run; nothing in it depends on when, where or how often a job was run).
+    Tells what there is to do, a line for every job that ends, and at the end writes summary.json
+    (what became of each job) and results.csv (the figures of each run; nothing in it depends on
+    when, where or how often a job was run).
     """
 
     def __init__(self, jobs: Sequence[Job], logs: Path) -> None:
@@ -92,11 +101,16 @@ class Sweep:
 
     def __enter__(self) -> Self:
         self.logs.mkdir(parents=True, exist_ok=True)
-        self.bar = tqdm(total=len(self.to_do), unit="run", disable=None, mininterval=1)  # None: only on a terminal
+        self.bar = tqdm(
+            total=len(self.to_do), unit="run", disable=None, mininterval=1
+        )  # None: only on a terminal
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.bar.close()
         for job in self.jobs:
@@ -113,7 +127,8 @@ class Sweep:
             self.say("what finished before is read, and not logged again")
 
     def begin(self, job: Job, log: Path) -> Path:
-        """Notes that the job runs and where its log is; writes its config there, and gives that file."""
+        """Notes that the job runs and where its log is; writes its config there, and gives that
+        file."""
         job.status, job.log, job.wall_s = "running", log, -time.monotonic()
         config = self.logs / f"{job.name}.yaml"
         OmegaConf.save(job.config, config, resolve=True)
@@ -123,7 +138,9 @@ class Sweep:
         """Notes how a job ended: with its run, or failed for `reason` (empty: it ended well)."""
         job.wall_s += time.monotonic()
         well = job.run is not None if job.identity else not reason
-        job.status, job.reason = ("finished", "") if well else ("failed", reason or "it left no result")
+        job.status, job.reason = (
+            ("finished", "") if well else ("failed", reason or "it left no result")
+        )
         self._ended += 1
         self.bar.update()
         self.say(f"[{self._ended}/{len(self.to_do)}] {_describe(job)}")
@@ -141,7 +158,15 @@ def report_failures(jobs: Sequence[Job]) -> None:
     if failed:
         lines = [f"  {' '.join(job.overrides)}: {job.reason} ({_log_of(job)})" for job in failed]
         raise UserError(
-            "\n".join([f"{len(failed)} of {len(jobs)} runs failed; the same command runs just these again:", *lines])
+            "\n".join(
+                [
+                    (
+                        f"{len(failed)} of {len(jobs)} runs failed; the same command runs just"
+                        " these again:"
+                    ),
+                    *lines,
+                ]
+            )
         )
 
 
@@ -164,11 +189,15 @@ def _describe(job: Job) -> str:
         return f"FAILED {name}: {job.reason}"
     if run is None:
         return f"{name}: done ({job.wall_s:.0f} s)"
-    return f"{name}: {run.result['best']['monitor']} {run.result['best']['value']:.4f} ({job.wall_s:.0f} s)"
+    return (
+        f"{name}: {run.result['best']['monitor']} {run.result['best']['value']:.4f}"
+        f" ({job.wall_s:.0f} s)"
+    )
 
 
 def _write_results(path: Path, jobs: Sequence[Job]) -> None:
-    """A line per finished run: what was asked, the chosen epoch, and every metric of val and test."""
+    """A line per finished run: what was asked, the chosen epoch, and every metric of val and
+    test."""
     rows: list[dict[str, Any]] = []
     for job in jobs:
         if (run := job.run) is not None:
@@ -179,14 +208,20 @@ def _write_results(path: Path, jobs: Sequence[Job]) -> None:
                 if isinstance(value, (int, float))
             }
             epoch = run.result["best"]["epoch"]
-            rows.append({"overrides": " ".join(job.overrides), "run": job.name, "epoch": epoch, **figures})
+            rows.append(
+                {"overrides": " ".join(job.overrides), "run": job.name, "epoch": epoch, **figures}
+            )
     if rows:
         write_csv(path, rows)
 
 
 def _row(job: Job) -> dict:
     return {
-        "overrides": job.overrides, "run": job.name, "folder": str(job.identity.folder) if job.identity else None,
-        "status": job.status, "reason": job.reason, "wall_s": round(max(job.wall_s, 0), 1),
+        "overrides": job.overrides,
+        "run": job.name,
+        "folder": str(job.identity.folder) if job.identity else None,
+        "status": job.status,
+        "reason": job.reason,
+        "wall_s": round(max(job.wall_s, 0), 1),
         "log": str(job.log) if job.log else None,
-    }  # fmt: skip
+    }

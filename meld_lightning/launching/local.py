@@ -1,4 +1,5 @@
-"""The jobs of a sweep on this machine: a process each, a bounded number at once, the failure of one kept to itself.
+"""The jobs of a sweep on this machine: a process each, a bounded number at once, the failure of one
+kept to itself.
 
 Used by the `local` launcher (`--multirun`) and by `reproduce`. Writes a log per job.
 """
@@ -21,16 +22,18 @@ Place = dict[str, str]  # environment that gives a job its own devices
 
 
 def room(jobs: Sequence[Job]) -> int:
-    """How many of the jobs this machine takes side by side: one for each of its GPUs, else for each core, but no more
-    than MOST_AT_ONCE; fewer where a job is several processes."""
+    """How many of the jobs this machine takes side by side: one for each of its GPUs, else for each
+    core, but no more than MOST_AT_ONCE; fewer where a job is several processes."""
     each = max((job.config.numerics.world_size for job in jobs), default=1)
     return max(1, (_gpus() or min(os.cpu_count() or 1, MOST_AT_ONCE)) // each)
 
 
 def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
-    """Runs what is not finished yet, `at_once` processes side by side; fills in each job's status and reason.
+    """Runs what is not finished yet, `at_once` processes side by side; fills in each job's status
+    and reason.
 
-    Two jobs with one hash are run once. Ctrl-C asks the running jobs to save, waits for them, and raises Stopped.
+    Two jobs with one hash are run once. Ctrl-C asks the running jobs to save, waits for them, and
+    raises Stopped.
     """
     if at_once < 1:
         raise UserError(f"jobs={at_once}: expected at least 1")
@@ -39,7 +42,9 @@ def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
         waiting = list(sweep.to_do)
         running: dict[subprocess.Popen, tuple[Job, Place]] = {}
         places = _places(at_once, jobs) if waiting else []
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the jobs are asked to save
+        before = signal.signal(
+            signal.SIGTERM, signal.default_int_handler
+        )  # as Ctrl-C: the jobs are asked to save
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
@@ -52,7 +57,9 @@ def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
                     places.append(place)
                     sweep.settle(job, _reason(job, process.returncode))
         except BaseException as error:
-            _stop({process: job for process, (job, _) in running.items()})  # no job is left running unseen
+            _stop(
+                {process: job for process, (job, _) in running.items()}
+            )  # no job is left running unseen
             if not isinstance(error, KeyboardInterrupt):
                 raise
             left = len(waiting) + sum(job.run is None for job, _ in running.values())
@@ -62,7 +69,8 @@ def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
 
 
 def _places(at_once: int, jobs: Sequence[Job]) -> list[Place]:
-    """What each of the jobs that run side by side is told of the GPUs: its own, in turn where there are too few."""
+    """What each of the jobs that run side by side is told of the GPUs: its own, in turn where there
+    are too few."""
     gpus = _gpus()
     if gpus < 2 or at_once < 2:
         return [{} for _ in range(at_once)]
@@ -83,10 +91,13 @@ def _start(job: Job, place: Place, sweep: Sweep) -> subprocess.Popen:
     config = sweep.begin(job, log)
     with log.open("w") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "meld_lightning.commands.job", job.command, str(config)],
-            env={**os.environ, **place}, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+            [sys.executable, "-m", "meld_lightning.launching.job", job.command, str(config)],
+            env={**os.environ, **place},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches it through `_stop` alone, once
-        )  # fmt: skip
+        )
 
 
 def _reason(job: Job, code: int) -> str:
@@ -100,7 +111,9 @@ def _reason(job: Job, code: int) -> str:
 
 
 def _stop(running: dict[subprocess.Popen, Job]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # asked once more, they are still given their time to save
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # asked once more, they are still given their time to save
     for process in running:
         process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + GRACE_S

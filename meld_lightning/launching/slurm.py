@@ -1,7 +1,9 @@
-"""The jobs of a sweep as an array of Slurm jobs, by submitit: submitted, or attached to where they run already.
+"""The jobs of a sweep as an array of Slurm jobs, by submitit: submitted, or attached to where they
+run already.
 
-Used by the `slurm` launcher (`--multirun`) and by `reproduce`. A run folder's slurm.json tells which job runs it, so
-that a client which was killed finds its jobs again. What became of a job is read from its run folder and from squeue.
+Used by the `slurm` launcher (`--multirun`) and by `reproduce`. A run folder's slurm.json tells
+which job runs it, so that a client which was killed finds its jobs again. What became of a job is
+read from its run folder and from squeue.
 """
 
 import getpass
@@ -25,10 +27,20 @@ from meld_lightning.launching.slurm_task import closing_lines, keep_record, run_
 POLL_S = (1.0, 10.0)  # between two looks at the queue: at first, and later on
 TELL_S = 10  # after which it is told why jobs wait
 ORDINARY = {"None", "BeginTime", "JobArrayTaskLimit"}  # reasons that pass by themselves, and soon
-VISIBLE_S = 90  # how long a finished job's files may take to be seen on another machine: NFS's default is a minute
+# how long a finished job's files may take to be seen on another machine: NFS's default is a minute
+VISIBLE_S = 90
 PATIENCE_S = 600  # how long the cluster's controller may stay silent
 MEMORY_WORDS = re.compile(r"slurmstepd.*(exceeded memory limit|oom.kill)", re.IGNORECASE)
-OURS = ("--array", "--output", "--error", "--signal", "--open-mode", "--ntasks", "--ntasks-per-node", "--wrap")
+OURS = (
+    "--array",
+    "--output",
+    "--error",
+    "--signal",
+    "--open-mode",
+    "--ntasks",
+    "--ntasks-per-node",
+    "--wrap",
+)
 LOST_A_PEER = ("Connection closed", "Connection reset", "the first rank failed", "Killed")
 ENDED = {  # Slurm's state -> what is told; where nothing stands here, the job's own last words
     "COMPLETED": "it left no result",
@@ -47,19 +59,25 @@ FAILURES = set(ENDED) - {"COMPLETED"}  # which leave no result that might not be
 
 
 def run_on_slurm(jobs: Sequence[Job], resources: Resources, logs: Path) -> None:
-    """Submits what is neither finished nor running, waits for all, and fills in each job's status and reason.
+    """Submits what is neither finished nor running, waits for all, and fills in each job's status
+    and reason.
 
-    Ctrl-C, and the death of this process, leave the jobs to Slurm: the same command attaches to them.
+    Ctrl-C, and the death of this process, leave the jobs to Slurm: the same command attaches to
+    them.
     """
     if shutil.which("sbatch") is None:
-        raise UserError("hydra/launcher=slurm: no sbatch on this machine; call it on the cluster's login node")
+        raise UserError(
+            "hydra/launcher=slurm: no sbatch on this machine; call it on the cluster's login node"
+        )
     for job in jobs:
         _check(resources, job.config.numerics.world_size)
     with Sweep(jobs, logs) as sweep:
         queued: dict[str, Job] = {}
         try:
             if sweep.to_do:
-                with FileLock(_lock(sweep.to_do)):  # of two clients asking for one sweep, the second attaches
+                with FileLock(
+                    _lock(sweep.to_do)
+                ):  # of two clients asking for one sweep, the second attaches
                     _attach_and_submit(queued, resources, sweep)
             else:
                 sweep.announce("nothing to submit")
@@ -76,7 +94,10 @@ def _attach_and_submit(queued: dict[str, Job], resources: Resources, sweep: Swee
     sweep.announce(f"{len(queued)} of them in the queue already, {resources.at_once} at once")
     for world_size in sorted({job.config.numerics.world_size for job in fresh}):
         queued |= _submit(
-            [job for job in fresh if job.config.numerics.world_size == world_size], world_size, resources, sweep
+            [job for job in fresh if job.config.numerics.world_size == world_size],
+            world_size,
+            resources,
+            sweep,
         )
 
 
@@ -85,15 +106,18 @@ def _check(resources: Resources, world_size: int) -> None:
     _options(resources.sbatch)
     for name, least in LEAST.items():
         if getattr(resources, name) < least:
-            raise UserError(f"hydra.launcher.{name}={getattr(resources, name)}: expected at least {least}")
+            raise UserError(
+                f"hydra.launcher.{name}={getattr(resources, name)}: expected at least {least}"
+            )
     if resources.grace_s >= 60 * resources.minutes:
         raise UserError(
-            f"hydra.launcher.grace_s={resources.grace_s}: expected less than the {resources.minutes} minutes of a job"
+            f"hydra.launcher.grace_s={resources.grace_s}: expected less than the"
+            f" {resources.minutes} minutes of a job"
         )
     if world_size % resources.nodes:
         raise UserError(
-            f"hydra.launcher.nodes={resources.nodes}: numerics.world_size={world_size} processes cannot be shared out "
-            "evenly over them"
+            f"hydra.launcher.nodes={resources.nodes}: numerics.world_size={world_size} processes"
+            " cannot be shared out evenly over them"
         )
 
 
@@ -117,7 +141,9 @@ def _attach(sweep: Sweep) -> dict[str, Job]:
     return found
 
 
-def _submit(jobs: Sequence[Job], world_size: int, resources: Resources, sweep: Sweep) -> dict[str, Job]:
+def _submit(
+    jobs: Sequence[Job], world_size: int, resources: Resources, sweep: Sweep
+) -> dict[str, Job]:
     """One array of the jobs; UserError if Slurm refuses it."""
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError
@@ -131,9 +157,14 @@ def _submit(jobs: Sequence[Job], world_size: int, resources: Resources, sweep: S
         commands = [job.command for job in jobs]
         submitted = executor.map_array(run_task, commands, configs, [str(folder)] * len(jobs), runs)
     except (FailedJobError, FailedSubmissionError) as error:
-        said = [line.partition("error:")[2].strip() for line in str(error).splitlines() if "error:" in line]
+        said = [
+            line.partition("error:")[2].strip()
+            for line in str(error).splitlines()
+            if "error:" in line
+        ]
         raise UserError(
-            f"hydra/launcher=slurm: sbatch refused: {said[0] if said else str(error).splitlines()[0]}"
+            "hydra/launcher=slurm: sbatch refused:"
+            f" {said[0] if said else str(error).splitlines()[0]}"
         ) from error
     for job, handle in zip(jobs, submitted, strict=True):
         job.log = Path(handle.paths.stdout)
@@ -147,21 +178,34 @@ def _parameters(resources: Resources, world_size: int, folder: Path) -> dict:
     """What submitit's executor is told."""
     here = world_size // resources.nodes
     parameters = {
-        "job_name": "meld-lightning", "time": resources.minutes, "nodes": resources.nodes, "ntasks_per_node": here,
-        "cpus_per_task": resources.cpus, "mem": f"{round(resources.memory_gb * here * 1024)}M",
-        "gpus_per_node": resources.gpus * here or None, "partition": resources.partition, "account": resources.account,
-        "signal_delay_s": resources.grace_s, "array_parallelism": resources.at_once,
+        "job_name": "meld-lightning",
+        "time": resources.minutes,
+        "nodes": resources.nodes,
+        "ntasks_per_node": here,
+        "cpus_per_task": resources.cpus,
+        "mem": f"{round(resources.memory_gb * here * 1024)}M",
+        "gpus_per_node": resources.gpus * here or None,
+        "partition": resources.partition,
+        "account": resources.account,
+        "signal_delay_s": resources.grace_s,
+        "array_parallelism": resources.at_once,
         "setup": ["set -e", *resources.setup, "set +e"],
-        "teardown": closing_lines(shlex.quote(str(folder))), "srun_args": _srun(resources), "stderr_to_stdout": True,
+        "teardown": closing_lines(shlex.quote(str(folder))),
+        "srun_args": _srun(resources),
+        "stderr_to_stdout": True,
         "additional_parameters": {"requeue": True, **_options(resources.sbatch)},
-    }  # fmt: skip
+    }
     return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _srun(resources: Resources) -> list[str]:
-    """Options of srun: it does not take the number of cores over from sbatch, and ends a process that the others have
-    left alone, in time for the job to be queued again."""
-    return ["--open-mode=append", f"--cpus-per-task={resources.cpus}", f"--wait={max(10, resources.grace_s // 4)}"]
+    """Options of srun: it does not take the number of cores over from sbatch, and ends a process
+    that the others have left alone, in time for the job to be queued again."""
+    return [
+        "--open-mode=append",
+        f"--cpus-per-task={resources.cpus}",
+        f"--wait={max(10, resources.grace_s // 4)}",
+    ]
 
 
 def _options(sbatch: Sequence[str]) -> dict[str, str | bool]:
@@ -170,9 +214,13 @@ def _options(sbatch: Sequence[str]) -> dict[str, str | bool]:
     for option in sbatch:
         name, equals, value = option.partition("=")
         if not name.startswith("--"):
-            raise UserError(f"hydra.launcher.sbatch: {option!r} is no option of sbatch; expected '--name=value'")
+            raise UserError(
+                f"hydra.launcher.sbatch: {option!r} is no option of sbatch; expected '--name=value'"
+            )
         if name in OURS:
-            raise UserError(f"hydra.launcher.sbatch: {name} is set by the launcher itself; leave it out")
+            raise UserError(
+                f"hydra.launcher.sbatch: {name} is set by the launcher itself; leave it out"
+            )
         found[name.removeprefix("--").replace("-", "_")] = value if equals else True
     return found
 
@@ -188,14 +236,22 @@ def _wait(queued: dict[str, Job], sweep: Sweep) -> None:
         pause = min(pause * 1.1, longest)
         now = queue()
         waiting = [now[one].reason for one in queued if one in now and now[one].state == "PENDING"]
-        sweep.bar.set_postfix_str(f"{len(queued) - len(waiting)} running, {len(waiting)} in the queue")
-        for why in sorted(set(waiting) - told - ORDINARY) if time.monotonic() - began > TELL_S else ():
+        sweep.bar.set_postfix_str(
+            f"{len(queued) - len(waiting)} running, {len(waiting)} in the queue"
+        )
+        for why in (
+            sorted(set(waiting) - told - ORDINARY) if time.monotonic() - began > TELL_S else ()
+        ):
             told.add(why)
             sweep.say(f"{waiting.count(why)} jobs wait in the queue: {why}")
         for one, job in list(queued.items()):
             state = now[one].state if one in now else "gone from the queue"
             over = state in ENDED or one not in now
-            since = ended.setdefault(one, time.monotonic()) if over else ended.pop(one, time.monotonic())
+            since = (
+                ended.setdefault(one, time.monotonic())
+                if over
+                else ended.pop(one, time.monotonic())
+            )
             well = job.run is not None if job.identity else state == "COMPLETED"
             if well or (over and (state in FAILURES or time.monotonic() - since > VISIBLE_S)):
                 sweep.settle(job, "" if well else _reason(state, job))
@@ -203,12 +259,16 @@ def _wait(queued: dict[str, Job], sweep: Sweep) -> None:
 
 
 def _reason(state: str, job: Job) -> str:
-    """Of the processes of a job, the one that says what was wrong is heard, before those that only lost it."""
+    """Of the processes of a job, the one that says what was wrong is heard, before those that only
+    lost it."""
     assert job.log is not None
     logs = sorted(job.log.parent.glob(job.log.name.replace("_0_log", "_*_log")))
     if any(MEMORY_WORDS.search(log.read_text(errors="replace")) for log in logs):
         state = "OUT_OF_MEMORY"  # where Slurm itself calls it FAILED or CANCELLED
-    words = sorted(filter(None, map(last_words, logs)), key=lambda said: any(one in said for one in LOST_A_PEER))
+    words = sorted(
+        filter(None, map(last_words, logs)),
+        key=lambda said: any(one in said for one in LOST_A_PEER),
+    )
     return ENDED.get(state, state) or (words[0] if words else "failed without a word")
 
 
@@ -220,11 +280,19 @@ class Place(NamedTuple):
 
 
 def queue() -> dict[str, Place]:
-    """Slurm id -> place, of all jobs of this user that the controller still knows: for MinJobAge those that ended, too.
+    """Slurm id -> place, of all jobs of this user that the controller still knows: for MinJobAge
+    those that ended, too.
 
     Waits for a silent controller.
     """
-    ask = ["squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}", "--format=%i %T %r"]
+    ask = [
+        "squeue",
+        "--noheader",
+        "--array",
+        "--states=all",
+        f"--user={getpass.getuser()}",
+        "--format=%i %T %r",
+    ]
     since = time.monotonic()
     while True:
         done = subprocess.run(ask, capture_output=True, text=True, check=False)
@@ -232,5 +300,8 @@ def queue() -> dict[str, Place]:
             rows = [line.split(maxsplit=2) for line in done.stdout.splitlines() if line.strip()]
             return {slurm_id: Place(state, " ".join(why)) for slurm_id, state, *why in rows}
         if time.monotonic() - since > PATIENCE_S:
-            raise UserError(f"squeue has failed for {PATIENCE_S} s ({done.stderr.strip()}); the jobs go on without it")
+            raise UserError(
+                f"squeue has failed for {PATIENCE_S} s ({done.stderr.strip()}); the jobs go on"
+                " without it"
+            )
         time.sleep(POLL_S[1])

@@ -7,4 +7,11 @@ from meld_lightning.media.frames import read_frames
 from meld_lightning.media.store import Media, media_report, prepare_media, prepared_media
 from meld_lightning.media.waveform import read_waveform
 
-__all__ = ["Media", "media_report", "prepare_media", "prepared_media", "read_frames", "read_waveform"]
+__all__ = [
+    "Media",
+    "media_report",
+    "prepare_media",
+    "prepared_media",
+    "read_frames",
+    "read_waveform",
+]

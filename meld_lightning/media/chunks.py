@@ -1,7 +1,7 @@
 """A chunk: the decoded clips of some consecutive rows, in one file of frames and one of sound.
 
-Writes <folder>/<number>/{frames.npy, audio.npy, manifest.json last} by way of a folder under another name. Used by
-store.py, which keeps several of them.
+Writes <folder>/<number>/{frames.npy, audio.npy, manifest.json last} by way of a folder under
+another name. Used by store.py, which keeps several of them.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from meld_lightning.media.pool import Pool
-from meld_lightning.whole import whole_folder
+from meld_lightning.storage.atomic import atomic_folder
 
 KINDS = ("frames", "audio")
 BLOCK = 1 << 24
@@ -23,17 +23,27 @@ BLOCK = 1 << 24
 Entry = dict[str, Any]  # of one row: key and, by kind, {source, start, count, crc, reason}
 
 
-def write_chunk(target: Path, wanted: Sequence[dict[str, Any]], settings: dict[str, Any], pool: Pool) -> None:
-    """Decodes `wanted` ([{key, frames: path or None, audio: path or None}]) into the chunk `target`."""
-    with whole_folder(target) as fresh:
+def write_chunk(
+    target: Path, wanted: Sequence[dict[str, Any]], settings: dict[str, Any], pool: Pool
+) -> None:
+    """Decodes `wanted` ([{key, frames: path or None, audio: path or None}]) into the chunk
+    `target`."""
+    with atomic_folder(target) as fresh:
         parts = fresh / "parts"
         parts.mkdir()
         jobs = [_job(row, parts / str(place), settings) for place, row in enumerate(wanted)]
-        known = [{kind: describe(row[kind]) for kind in KINDS} for row in wanted]  # before they are read
-        answers = {Path(job["out"]).name: answer for job, answer in pool.map(job for job in jobs if job["sources"])}
+        known = [
+            {kind: describe(row[kind]) for kind in KINDS} for row in wanted
+        ]  # before they are read
+        answers = {
+            Path(job["out"]).name: answer
+            for job, answer in pool.map(job for job in jobs if job["sources"])
+        }
         entries: list[Entry] = [{"key": row["key"]} for row in wanted]
         for kind in KINDS:
-            found = [_found(row, kind, answers.get(str(place), {})) for place, row in enumerate(wanted)]
+            found = [
+                _found(row, kind, answers.get(str(place), {})) for place, row in enumerate(wanted)
+            ]
             _gather(fresh / f"{kind}.npy", kind, settings, parts, found)
             for entry, source, one in zip(entries, known, found, strict=True):
                 entry[kind] = {"source": source[kind], **one}
@@ -77,11 +87,17 @@ def describe(path: str | None) -> dict[str, Any] | None:
     stat = Path(path).stat()
     with Path(path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": Path(path).name, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": digest}
+    return {
+        "name": Path(path).name,
+        "size": stat.st_size,
+        "mtime_ns": stat.st_mtime_ns,
+        "sha256": digest,
+    }
 
 
 def is_unchanged(path: str | None, known: dict[str, Any] | None) -> bool:
-    """Size and time of change equal: unchanged. Only the time differs: the content decides, as after a copy."""
+    """Size and time of change equal: unchanged. Only the time differs: the content decides, as
+    after a copy."""
     if path is None or not Path(path).is_file():
         return known is None
     if known is None or Path(path).stat().st_size != known["size"]:
@@ -93,7 +109,9 @@ def is_unchanged(path: str | None, known: dict[str, Any] | None) -> bool:
 
 
 def _job(row: dict[str, Any], out: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    sources = {kind: row[kind] for kind in KINDS if row[kind] is not None and kind in settings["keep"]}
+    sources = {
+        kind: row[kind] for kind in KINDS if row[kind] is not None and kind in settings["keep"]
+    }
     return {"out": str(out), "sources": sources, "settings": settings}
 
 
@@ -103,8 +121,11 @@ def _found(row: dict[str, Any], kind: str, answer: dict[str, Any]) -> dict[str, 
     return {"count": 0, "reason": "no file" if row[kind] is None else "not asked for (media.keep)"}
 
 
-def _gather(path: Path, kind: str, settings: dict[str, Any], parts: Path, found: list[dict[str, Any]]) -> None:
-    """Joins the workers' raw files to one array and notes where each row's part is and its CRC-32."""
+def _gather(
+    path: Path, kind: str, settings: dict[str, Any], parts: Path, found: list[dict[str, Any]]
+) -> None:
+    """Joins the workers' raw files to one array and notes where each row's part is and its
+    CRC-32."""
     size = settings["size"]
     shape: tuple[int, ...] = (size, size, 3) if kind == "frames" else ()
     dtype = np.uint8 if kind == "frames" else np.float32

@@ -1,7 +1,9 @@
-"""Frames by decord instead of PyAV (media.decoder=decord): the same frames and pixels on ordinary clips.
+"""Frames by decord instead of PyAV (media.decoder=decord): the same frames and pixels on ordinary
+clips.
 
-decord counts frames that an edit list hides, so that its count is checked against the container's, and a clip on
-which they differ is refused rather than sampled at the wrong places. Its audio is not sample-accurate and not used.
+decord counts frames that an edit list hides, so that its count is checked against the container's,
+and a clip on which they differ is refused rather than sampled at the wrong places. Its audio is not
+sample-accurate and not used.
 """
 
 from collections.abc import Iterator
@@ -15,14 +17,16 @@ from meld_lightning.media.frames import fit
 
 
 def iter_frames_decord(path: str | Path, every: int, size: int) -> Iterator[np.ndarray]:
-    """Frames 0, every, 2 * every ... as `iter_frames`; raises MediaError, and UserError where decord is missing."""
+    """Frames 0, every, 2 * every ... as `iter_frames`; raises MediaError, and UserError where
+    decord is missing."""
     import av
 
     try:
         import decord
     except ImportError:
         raise UserError(
-            'media.decoder=decord: decord is not installed; run: pip install "meld-lightning[decord]"'
+            "media.decoder=decord: decord is not installed; run: pip install"
+            ' "meld-lightning[decord]"'
         ) from None
     if not Path(path).is_file():
         raise MediaError(path, "no such file")
@@ -31,13 +35,18 @@ def iter_frames_decord(path: str | Path, every: int, size: int) -> Iterator[np.n
             if not container.streams.video:
                 raise MediaError(path, "no video track")
             shown = sum(
-                1 for packet in container.demux(container.streams.video[0]) if packet.size and not packet.is_discard
+                1
+                for packet in container.demux(container.streams.video[0])
+                if packet.size and not packet.is_discard
             )
         reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
     except (av.error.FFmpegError, decord.DECORDError, OSError) as error:
         raise MediaError(path, f"cannot be decoded ({str(error).splitlines()[0]})") from error
     if len(reader) != shown:
-        raise MediaError(path, f"decord counts {len(reader)} frames where {shown} are shown; use media.decoder=pyav")
+        raise MediaError(
+            path,
+            f"decord counts {len(reader)} frames where {shown} are shown; use media.decoder=pyav",
+        )
     for place in range(0, shown, every):
         try:
             yield fit(reader[place].asnumpy(), size)

@@ -1,8 +1,9 @@
 """Every Nth frame of a clip, resized and cropped as CLIP's own processor does it.
 
-Reads a video file with PyAV; writes nothing. A frame's number is its place in presentation order, as ffmpeg's `select`
-filter counts: packets that an edit list discards are not counted. Of H.264, frames that are neither wanted nor
-referenced by others are never decoded, which is most of the saving on clips with B-frames.
+Reads a video file with PyAV; writes nothing. A frame's number is its place in presentation order,
+as ffmpeg's `select` filter counts: packets that an edit list discards are not counted. Of H.264,
+frames that are neither wanted nor referenced by others are never decoded, which is most of the
+saving on clips with B-frames.
 
 Axes: F frames, S pixels a side.
 """
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# Opening a file otherwise decodes its first frames, to guess what its header or the decoder says anyway.
+# Opening a file otherwise decodes its first frames, to guess what its header or the decoder says
+# anyway.
 OPEN = {"skip_frame": "all"}
 # A stream whose bits rotted decodes without a word otherwise, to frames of smeared blocks.
 STRICT = {"err_detect": "explode"}
-# Without the guess of how many frames to hold back so as to give them in order, where the stream itself does not say:
-# as many as the standard allows.
+# Without the guess of how many frames to hold back so as to give them in order, where the stream
+# itself does not say: as many as the standard allows.
 STRICT_H264 = {**STRICT, "strict": "1"}
 
 
@@ -41,15 +43,18 @@ def read_frames(path: str | Path, every: int = 10, size: int = 224) -> np.ndarra
 
 
 def iter_frames(path: str | Path, every: int, size: int) -> Iterator[np.ndarray]:
-    """The frames of `read_frames` one by one, so that a long clip needs no more memory than a short one."""
+    """The frames of `read_frames` one by one, so that a long clip needs no more memory than a short
+    one."""
     for frame in _wanted(path, every):
         yield fit(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90), size)
 
 
 def fit(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 RGB (height, width, 3) -> (size, size, 3): the shortest side resized to `size`, the middle kept.
+    """uint8 RGB (height, width, 3) -> (size, size, 3): the shortest side resized to `size`, the
+    middle kept.
 
-    What transformers' CLIPImageProcessor does with `shortest_edge` and a centre crop of the same size (bicubic), in one
+    What transformers' CLIPImageProcessor does with `shortest_edge` and a centre crop of the same
+    size (bicubic), in one
     step: only what is kept is computed.
     """
     from PIL import Image
@@ -81,8 +86,14 @@ def _wanted(path: str | Path, every: int) -> Iterator[av.VideoFrame]:
             if len(set(ordered)) == len(times):
                 yield from _planned(stream, packets, set(ordered[::every]), path)
             else:  # AVI and others that keep no presentation times: count what comes out
-                decoded = (frame for packet in [*packets, None] for frame in stream.codec_context.decode(packet))
-                yield from (_whole(frame, path) for place, frame in enumerate(decoded) if place % every == 0)
+                decoded = (
+                    frame
+                    for packet in [*packets, None]
+                    for frame in stream.codec_context.decode(packet)
+                )
+                yield from (
+                    _whole(frame, path) for place, frame in enumerate(decoded) if place % every == 0
+                )
     except FileNotFoundError:
         raise MediaError(path, "no such file") from None
     except (av.error.FFmpegError, OSError) as error:
@@ -106,7 +117,9 @@ def _planned(
     context, left = stream.codec_context, len(wanted)
     last = max((place for place, packet in enumerate(packets) if packet.pts in wanted), default=-1)
     for packet in [*packets[: last + 1], None]:  # after None the decoder gives what it held back
-        if packet is not None and context.name == "h264":  # HEVC's "non-reference" frames may be referenced after all
+        if (
+            packet is not None and context.name == "h264"
+        ):  # HEVC's "non-reference" frames may be referenced after all
             context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
         for frame in context.decode(packet):
             if frame.pts in wanted:

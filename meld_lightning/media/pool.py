@@ -1,6 +1,7 @@
 """Decodes many clips in several processes, each clip under a time limit.
 
-Used by store.py. A worker that dies or takes too long is replaced; the clip it held gets that as its reason.
+Used by store.py. A worker that dies or takes too long is replaced; the clip it held gets that as
+its reason.
 """
 
 import contextlib
@@ -26,9 +27,13 @@ class _Worker:
 
     def __init__(self, command: Sequence[str]) -> None:
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        )
         self.job: Job | None = None
         self.started = 0.0
 
@@ -66,8 +71,9 @@ class Pool:
         self.selector.close()
 
     def map(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
-        """(job, answer) as they are done. A job is a JSON-able dict with `sources`; an answer is worker.decode's,
-        or says in `retry_over_s` from which time limit on the clip is worth another try."""
+        """(job, answer) as they are done. A job is a JSON-able dict with `sources`; an answer is
+        worker.decode's, or says in `retry_over_s` from which time limit on the clip is worth
+        another try."""
         waiting = list(jobs)[::-1]
         while waiting or self.busy:
             while waiting and (self.idle or len(self.busy) < self.size):
@@ -94,7 +100,9 @@ class Pool:
         if not line.endswith(b"\n"):
             code = worker.process.wait()
             how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-            return self._lost(worker, f"its decoder crashed ({how})", retry_over_s=0)  # perhaps for want of memory
+            return self._lost(
+                worker, f"its decoder crashed ({how})", retry_over_s=0
+            )  # perhaps for want of memory
         answer = json.loads(line)
         if "refused" in answer:
             raise UserError(answer["refused"])
@@ -102,7 +110,9 @@ class Pool:
         self.idle.append(worker)
         return worker.job, answer
 
-    def _lost(self, worker: _Worker, reason: str, retry_over_s: float) -> tuple[Job, dict[str, Any]]:
+    def _lost(
+        self, worker: _Worker, reason: str, retry_over_s: float
+    ) -> tuple[Job, dict[str, Any]]:
         assert worker.process.stdout
         assert worker.job
         self.busy.remove(worker)

@@ -1,8 +1,8 @@
 """The decoded clips of a corpus: written by prepare_media in chunks, read memory-mapped as Media.
 
-Writes and reads <cache>/media/<name>-<8 hex>/<chunk>/ (see chunks.py); the hex digits stand for the keys and the
-settings. Any number of processes on any number of machines may prepare the same corpus at once: each takes the chunks
-that are neither finished nor held by another.
+Writes and reads <cache>/media/<name>-<8 hex>/<chunk>/ (see chunks.py); the hex digits stand for the
+keys and the settings. Any number of processes on any number of machines may prepare the same corpus
+at once: each takes the chunks that are neither finished nor held by another.
 """
 
 from __future__ import annotations
@@ -19,22 +19,42 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from meld_lightning.errors import NotPrepared, UserError
-from meld_lightning.media.chunks import KINDS, Entry, crc_of, is_unchanged, is_whole, read_chunk, write_chunk
+from meld_lightning.media.chunks import (
+    KINDS,
+    Entry,
+    crc_of,
+    is_unchanged,
+    is_whole,
+    read_chunk,
+    write_chunk,
+)
 from meld_lightning.media.pool import WORKER, Pool
-from meld_lightning.whole import whole_file
+from meld_lightning.storage.atomic import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
 
 WRITER_VERSION = 1  # raise it when the same clip and settings would now give other arrays
-CHUNK = 64  # rows: enough that a corpus is a few hundred files, few enough that little is decoded twice
-DECIDING = ("keep", "every", "size", "rate", "channels", "decoder")  # the settings that change what is decoded
+CHUNK = (
+    64  # rows: enough that a corpus is a few hundred files, few enough that little is decoded twice
+)
+DECIDING = (
+    "keep",
+    "every",
+    "size",
+    "rate",
+    "channels",
+    "decoder",
+)  # the settings that change what is decoded
 
 
 class Media:
-    """Frames and waveforms by row of the corpus table; what was not to be had is empty, its reason in `reasons`."""
+    """Frames and waveforms by row of the corpus table; what was not to be had is empty, its reason
+    in `reasons`."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], chunks: Sequence[list[Entry]]) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], chunks: Sequence[list[Entry]]
+    ) -> None:
         self.folder, self.settings = folder, dict(settings)
         self.entries = [entry for chunk in chunks for entry in chunk]
         self._arrays: dict[tuple[int, str], np.ndarray] = {}
@@ -61,20 +81,30 @@ class Media:
     def reasons(self) -> dict[str, dict[str, str]]:
         """kind -> key -> why that row has no such thing."""
         return {
-            kind: {entry["key"]: entry[kind]["reason"] for entry in self.entries if entry[kind]["reason"]}
+            kind: {
+                entry["key"]: entry[kind]["reason"]
+                for entry in self.entries
+                if entry[kind]["reason"]
+            }
             for kind in KINDS
         }
 
     def digest(self, kind: str, rows: Sequence[int] | None = None) -> str:
-        """sha256 (hex) over what `kind` ("frames", "audio" or "all") holds for `rows` (all of them where None)."""
+        """sha256 (hex) over what `kind` ("frames", "audio" or "all") holds for `rows` (all of them
+        where None)."""
         kinds = KINDS if kind == "all" else (kind,)
         chosen = self.entries if rows is None else [self.entries[row] for row in rows]
         content = [
-            [entry["key"], *((entry[one]["count"], entry[one]["crc"], entry[one]["reason"]) for one in kinds)]
+            [
+                entry["key"],
+                *((entry[one]["count"], entry[one]["crc"], entry[one]["reason"]) for one in kinds),
+            ]
             for entry in chosen
         ]
         settings = {key: self.settings[key] for key in DECIDING if key != "keep"}
-        return hashlib.sha256(json.dumps([WRITER_VERSION, settings, content], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps([WRITER_VERSION, settings, content], sort_keys=True).encode()
+        ).hexdigest()
 
     def _read(self, row: int, kind: str) -> np.ndarray:
         chunk, one = row // CHUNK, self.entries[row][kind]
@@ -83,7 +113,9 @@ class Media:
             try:
                 self._arrays[chunk, kind] = np.load(path, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError):
-                raise UserError(f"{path}: missing or damaged; run: meld-lightning prepare") from None
+                raise UserError(
+                    f"{path}: missing or damaged; run: meld-lightning prepare"
+                ) from None
         array = self._arrays[chunk, kind]
         if crc_of(array, one) != one["crc"]:
             raise UserError(f"{path}: changed since it was written; run: meld-lightning prepare")
@@ -99,60 +131,83 @@ def prepare_media(
     processes: int = 0,
     worker: Sequence[str] = WORKER,
 ) -> Media:
-    """Decodes what is not decoded yet, and whatever changed or was damaged since; returns all of it.
+    """Decodes what is not decoded yet, and whatever changed or was damaged since; returns all of
+    it.
 
-    table: Corpus.table. settings: conf/media. shard: of several processes that share the work, which one this is: each
-    begins at a place of its own. processes: how many decode at once; 0 is one a core. worker: the command that decodes.
+    table: Corpus.table. settings: conf/media. shard: of several processes that share the work,
+        which one this is: each
+    begins at a place of its own. processes: how many decode at once; 0 is one a core. worker: the
+    command that decodes.
     """
     folder, rows = _folder(table, name, settings, cache), _rows(table)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "settings.json").is_file():  # for people
-        with whole_file(folder / "settings.json") as fresh:
+        with atomic_write(folder / "settings.json") as fresh:
             fresh.write_text(json.dumps({key: settings[key] for key in DECIDING}, indent=1))
     chunks = -(-len(rows) // CHUNK)
     start = int(_spread(shard) * chunks)
     left = [(start + step) % chunks for step in range(chunks)]
     with Pool(processes or os.cpu_count() or 1, settings["timeout_s"], worker) as pool:
-        held = [chunk for chunk in left if not _try_chunk(folder, chunk, rows, settings, pool, wait=False)]
+        held = [
+            chunk
+            for chunk in left
+            if not _try_chunk(folder, chunk, rows, settings, pool, wait=False)
+        ]
         for chunk in held:
             _try_chunk(folder, chunk, rows, settings, pool, wait=True)
     return prepared_media(table, name, settings, cache)
 
 
-def prepared_media(table: pd.DataFrame, name: str, settings: Mapping[str, Any], cache: Path) -> Media:
-    """The clips as prepare_media left them; UserError where they are not there or their files changed since."""
+def prepared_media(
+    table: pd.DataFrame, name: str, settings: Mapping[str, Any], cache: Path
+) -> Media:
+    """The clips as prepare_media left them; UserError where they are not there or their files
+    changed since."""
     folder, rows = _folder(table, name, settings, cache), _rows(table)
     found = []
     for start in range(0, len(rows), CHUNK):
         wanted, entries = rows[start : start + CHUNK], read_chunk(folder / str(start // CHUNK))
         if entries is None:
             raise NotPrepared(
-                f"the clips of corpus {name!r} are not decoded in {cache}; run: meld-lightning prepare, with the same "
-                "corpus and media keys"
+                f"the clips of corpus {name!r} are not decoded in {cache}; run: meld-lightning"
+                " prepare, with the same corpus and media keys"
             )
         changed = _changed(wanted, entries)
         if changed:
-            raise UserError(f"{changed}: missing or changed since it was decoded; run: meld-lightning prepare")
+            raise UserError(
+                f"{changed}: missing or changed since it was decoded; run: meld-lightning prepare"
+            )
         found.append(entries)
     return Media(folder, settings, found)
 
 
 def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
-    """For the corpus report: {"summary": a line, "counts": {kind: {split: utterances that have it}}, "rows": [{key,
-    modality, reason}]}, plain data. `reason` is why the utterance lacks the modality."""
+    """For the corpus report: {"summary": a line, "counts": {kind: {split: utterances that have
+    it}}, "rows": [{key, modality, reason}]}, plain data. `reason` is why the utterance lacks the
+    modality."""
     kept = [kind for kind in KINDS if kind in media.settings["keep"]]
     has = {"frames": media.frame_counts > 0, "audio": media.samples > 0}
     splits = table["split"].to_numpy()
-    counts = {kind: {str(s): int((has[kind] & (splits == s)).sum()) for s in dict.fromkeys(splits)} for kind in kept}
+    counts = {
+        kind: {str(s): int((has[kind] & (splits == s)).sum()) for s in dict.fromkeys(splits)}
+        for kind in kept
+    }
     rows = [
         {"key": key, "modality": kind, "reason": reason}
         for kind in kept
         if has[kind].any()  # a corpus without any clip is one of text, and not in doubt
         for key, reason in media.reasons[kind].items()
     ]
-    frames, hours = int(media.frame_counts.sum()), media.samples.sum() / media.settings["rate"] / 3600
+    frames, hours = (
+        int(media.frame_counts.sum()),
+        media.samples.sum() / media.settings["rate"] / 3600,
+    )
     summary = f"{frames} frames, {hours:.2f} hours of sound; {len(rows)} modalities missing"
-    return {"summary": summary if any(map(np.any, has.values())) else "none", "counts": counts, "rows": rows}
+    return {
+        "summary": summary if any(map(np.any, has.values())) else "none",
+        "counts": counts,
+        "rows": rows,
+    }
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -170,7 +225,12 @@ def _folder(table: pd.DataFrame, name: str, settings: Mapping[str, Any], cache: 
 
 
 def _try_chunk(
-    folder: Path, chunk: int, rows: Sequence[dict[str, Any]], settings: Mapping[str, Any], pool: Pool, wait: bool
+    folder: Path,
+    chunk: int,
+    rows: Sequence[dict[str, Any]],
+    settings: Mapping[str, Any],
+    pool: Pool,
+    wait: bool,
 ) -> bool:
     """Sees to one chunk; False where another process holds it and this one is not to wait."""
     wanted, target = rows[chunk * CHUNK : (chunk + 1) * CHUNK], folder / str(chunk)
@@ -187,14 +247,23 @@ def _try_chunk(
 
 def _is_done(target: Path, wanted: Sequence[dict[str, Any]], settings: Mapping[str, Any]) -> bool:
     entries = read_chunk(target)
-    if entries is None or _worth_a_retry(entries, settings["timeout_s"]) or _changed(wanted, entries):
+    if (
+        entries is None
+        or _worth_a_retry(entries, settings["timeout_s"])
+        or _changed(wanted, entries)
+    ):
         return False
     return is_whole(target, entries)
 
 
 def _worth_a_retry(entries: Sequence[Entry], timeout_s: float) -> bool:
-    """Whether a clip of the chunk crashed its decoder, or was given less time than it would be given now."""
-    return any(timeout_s > entry[kind].get("retry_over_s", timeout_s) for entry in entries for kind in KINDS)
+    """Whether a clip of the chunk crashed its decoder, or was given less time than it would be
+    given now."""
+    return any(
+        timeout_s > entry[kind].get("retry_over_s", timeout_s)
+        for entry in entries
+        for kind in KINDS
+    )
 
 
 def _changed(wanted: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> str | None:
@@ -207,7 +276,8 @@ def _changed(wanted: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> str 
 
 
 def _spread(shard: int) -> float:
-    """Places in [0, 1) as far apart as can be, however many shards there are: 0, 1/2, 1/4, 3/4 ... (van der Corput)."""
+    """Places in [0, 1) as far apart as can be, however many shards there are: 0, 1/2, 1/4, 3/4 ...
+    (van der Corput)."""
     place, part = 0.0, 0.5
     while shard:
         place += part * (shard & 1)

@@ -23,7 +23,8 @@ Channels = Literal["center", "mean"]
 def read_waveform(path: str | Path, rate: int = 16000, channels: Channels = "center") -> np.ndarray:
     """The sound of `path`: float32 (T,) at `rate` samples a second.
 
-    channels: `center` takes the front centre where there is one (5.1: dialogue lives there, and the mean drowns it) and
+    channels: `center` takes the front centre where there is one (5.1: dialogue lives there, and the
+        mean drowns it) and
     else ffmpeg's own down-mix (`-ac 1`); `mean` takes the plain mean of all channels.
     Raises MediaError where there is no sound or any of it cannot be decoded.
     """
@@ -56,7 +57,9 @@ def iter_waveform(path: str | Path, rate: int, channels: Channels) -> Iterator[n
         raise MediaError(path, f"cannot be decoded ({said})") from error
 
 
-def _resampler(frame: av.AudioFrame, rate: int, channels: Channels) -> tuple[av.AudioResampler, int | None]:
+def _resampler(
+    frame: av.AudioFrame, rate: int, channels: Channels
+) -> tuple[av.AudioResampler, int | None]:
     """A resampler and the channel to take of what it gives; None for the mean of them."""
     import av
 

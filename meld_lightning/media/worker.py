@@ -1,7 +1,8 @@
-"""A process that decodes clips one by one, so that one which crashes or hangs its decoder costs itself alone.
+"""A process that decodes clips one by one, so that one which crashes or hangs its decoder costs
+itself alone.
 
-Reads a job a line from stdin (JSON), writes raw arrays beside each other in the job's folder and answers with a line.
-Started by pool.py as `python -m meld_lightning.media.worker`.
+Reads a job a line from stdin (JSON), writes raw arrays beside each other in the job's folder and
+answers with a line. Started by pool.py as `python -m meld_lightning.media.worker`.
 """
 
 import json
@@ -17,7 +18,7 @@ from meld_lightning.media.decord_frames import iter_frames_decord
 from meld_lightning.media.errors import MediaError
 from meld_lightning.media.frames import iter_frames
 from meld_lightning.media.waveform import iter_waveform
-from meld_lightning.whole import writing
+from meld_lightning.storage.atomic import writing
 
 DECODERS: dict[str, Callable[[str, int, int], Iterable[np.ndarray]]] = {
     "pyav": iter_frames,
@@ -26,7 +27,8 @@ DECODERS: dict[str, Callable[[str, int, int], Iterable[np.ndarray]]] = {
 
 
 def decode(job: dict[str, Any]) -> dict[str, Any]:
-    """Writes <out>.frames and <out>.audio; says how many frames and samples each holds, or the reason for none."""
+    """Writes <out>.frames and <out>.audio; says how many frames and samples each holds, or the
+    reason for none."""
     settings, out = job["settings"], Path(job["out"])
     answer: dict[str, Any] = {}
     for kind, source in job["sources"].items():
@@ -36,7 +38,10 @@ def decode(job: dict[str, Any]) -> dict[str, Any]:
             pieces = iter_waveform(source, settings["rate"], settings["channels"])
         try:
             count = _write(pieces, out.with_name(f"{out.name}.{kind}"), kind)
-            answer[kind] = {"count": count, "reason": None if count else f"empty: not one {NOUNS[kind]}"}
+            answer[kind] = {
+                "count": count,
+                "reason": None if count else f"empty: not one {NOUNS[kind]}",
+            }
         except MediaError as error:
             answer[kind] = {"count": 0, "reason": error.reason}
     return answer
@@ -59,7 +64,9 @@ def main() -> None:
     for line in sys.stdin:
         try:
             answer = decode(json.loads(line))
-        except UserError as error:  # a full disk, or a decoder that is not installed: no clip's fault
+        except (
+            UserError
+        ) as error:  # a full disk, or a decoder that is not installed: no clip's fault
             answer = {"refused": str(error)}
         print(json.dumps(answer), flush=True)
 

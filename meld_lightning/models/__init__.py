@@ -1,1 +1,2 @@
-"""Modules: one LightningModule per modality. They know batches and logits, and nothing of files or tables."""
+"""Modules: one LightningModule per modality. They know batches and logits, and nothing of files or
+tables."""

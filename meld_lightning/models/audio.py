@@ -1,4 +1,5 @@
-"""Audio: a pretrained speech encoder fine-tuned or probed, an existing emotion checkpoint as it is, and MFCCs.
+"""Audio: a pretrained speech encoder fine-tuned or probed, an existing emotion checkpoint as it is,
+and MFCCs.
 
 Used by training with batches of data/audio.py and data/audio_features.py.
 
@@ -14,9 +15,9 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClas
 
 from meld_lightning.data.audio import AudioBatch
 from meld_lightning.data.audio_features import AudioFeaturesBatch
-from meld_lightning.encoders.speech import RATE, SpeechEncoder, Trained, extracted, pooled
 from meld_lightning.errors import UserError, near_miss
 from meld_lightning.models.classifier import Classifier, ClassWeights, Standardise
+from meld_lightning.pretrained.speech import RATE, SpeechEncoder, Trained, extracted, pooled
 
 Pooling = Literal["mean", "mean_std", "attentive"]
 NEVER = 1e-12  # the probability of a label that a checkpoint does not know: its logarithm is finite
@@ -24,13 +25,15 @@ SHORTEST = 1600  # samples: a tenth of a second; a shorter clip is padded with s
 
 
 class AudioClassifier(Classifier):
-    """Speech encoder and head, laid out as transformers' Wav2Vec2ForSequenceClassification: project, pool, classify.
+    """Speech encoder and head, laid out as transformers' Wav2Vec2ForSequenceClassification:
+    project, pool, classify.
 
     Args:
         name: what the run is called.
         checkpoint: folder that from_pretrained loads: wav2vec2, HuBERT, WavLM, Whisper.
         train: `all`; `transformer`, which leaves the convolutions below it frozen; `head`.
-        pooling: `mean` over the clip's frames, `mean_std`, or `attentive`, whose weights are learnt.
+        pooling: `mean` over the clip's frames, `mean_std`, or `attentive`, whose weights are
+            learnt.
         layer_weights: whether the head reads a learnt mixture of all layers rather than the last.
         spec_augment: whether frames are masked in training, as the checkpoint's config says.
         projection: width of the head.
@@ -67,15 +70,21 @@ class AudioClassifier(Classifier):
 
     def forward(self, batch: AudioBatch) -> torch.Tensor:
         """Logits (N, C)."""
-        hidden_LNFH, mask_NF = self.encoder(batch.wave_NT, batch.samples_N, every_layer=self.mixture_L is not None)
+        hidden_LNFH, mask_NF = self.encoder(
+            batch.wave_NT, batch.samples_N, every_layer=self.mixture_L is not None
+        )
         if self.mixture_L is None:
             hidden_NFH = hidden_LNFH[-1]
         else:
             hidden_NFH = torch.einsum("l,lnfh->nfh", torch.softmax(self.mixture_L, 0), hidden_LNFH)
         projected_NFH = self.projector(self.dropout(hidden_NFH))
         if self.attention is None:
-            return self.classifier(self.dropout(pooled(projected_NFH, mask_NF, self.pooling == "mean_std")))
-        weight_NF1 = self.attention(torch.tanh(projected_NFH)).masked_fill(~mask_NF.unsqueeze(-1), float("-inf"))
+            return self.classifier(
+                self.dropout(pooled(projected_NFH, mask_NF, self.pooling == "mean_std"))
+            )
+        weight_NF1 = self.attention(torch.tanh(projected_NFH)).masked_fill(
+            ~mask_NF.unsqueeze(-1), float("-inf")
+        )
         return self.classifier(self.dropout((torch.softmax(weight_NF1, 1) * projected_NFH).sum(1)))
 
 
@@ -84,7 +93,8 @@ class AudioProbe(Classifier):
 
     Args:
         name, checkpoint: as AudioClassifier; the datamodule reads the checkpoint.
-        layers: which of the encoder's hidden states are read, 0 being what enters its first layer; None is all.
+        layers: which of the encoder's hidden states are read, 0 being what enters its first layer;
+            None is all.
         layer_weights: a learnt mixture of these layers; else all of them side by side.
         dropout: rate on the features.
         labels, class_weights, label_smoothing, and the rest of `training`: see Classifier.
@@ -119,13 +129,19 @@ class AudioProbe(Classifier):
         """Logits (N, C)."""
         rows_N = torch.arange(len(batch.rows_N), device=self.device)
         speed_N = (
-            torch.randint_like(rows_N, batch.features_NSLD.shape[1]) if self.training else torch.zeros_like(rows_N)
+            torch.randint_like(rows_N, batch.features_NSLD.shape[1])
+            if self.training
+            else torch.zeros_like(rows_N)
         )
         features_NLD = batch.features_NSLD[rows_N, speed_N][:, self.layers]
-        features_NLD = self.standardise(features_NLD.flatten(1), batch.owned_N).view_as(features_NLD)
+        features_NLD = self.standardise(features_NLD.flatten(1), batch.owned_N).view_as(
+            features_NLD
+        )
         if self.mixture_L is None:
             return self.classifier(self.dropout(features_NLD.flatten(1)))
-        return self.classifier(self.dropout(torch.einsum("l,nld->nd", torch.softmax(self.mixture_L, 0), features_NLD)))
+        return self.classifier(
+            self.dropout(torch.einsum("l,nld->nd", torch.softmax(self.mixture_L, 0), features_NLD))
+        )
 
 
 class SpeechCheckpoint(Classifier):
@@ -133,22 +149,37 @@ class SpeechCheckpoint(Classifier):
 
     Args:
         checkpoint: folder of a model that AutoModelForAudioClassification loads.
-        label_map: the checkpoint's label -> the corpus's. A corpus label without one is never predicted.
+        label_map: the checkpoint's label -> the corpus's. A corpus label without one is never
+            predicted.
     """
 
     def __init__(
-        self, name: str, checkpoint: str | Path, label_map: dict[str, str], *, labels: tuple[str, ...], **training: Any
+        self,
+        name: str,
+        checkpoint: str | Path,
+        label_map: dict[str, str],
+        *,
+        labels: tuple[str, ...],
+        **training: Any,
     ) -> None:
         super().__init__(weighting="none", label_smoothing=0.0, **training)
         self.extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
-        self.model = AutoModelForAudioClassification.from_pretrained(checkpoint, dtype=torch.float32)
+        self.model = AutoModelForAudioClassification.from_pretrained(
+            checkpoint, dtype=torch.float32
+        )
         self.model.requires_grad_(False)
         known = {str(label): int(index) for label, index in self.model.config.label2id.items()}
         for theirs, ours in label_map.items():
             if theirs not in known:
-                raise UserError(f"model.label_map.{theirs}: the checkpoint has no such label{near_miss(theirs, known)}")
+                raise UserError(
+                    f"model.label_map.{theirs}: the checkpoint has no such"
+                    f" label{near_miss(theirs, known)}"
+                )
             if ours not in labels:
-                raise UserError(f"model.label_map.{theirs}={ours}: no label of the corpus{near_miss(ours, labels)}")
+                raise UserError(
+                    f"model.label_map.{theirs}={ours}: no label of the"
+                    f" corpus{near_miss(ours, labels)}"
+                )
         self.columns = [(known[theirs], labels.index(ours)) for theirs, ours in label_map.items()]
         self.classes = len(labels)
 
@@ -193,11 +224,16 @@ class MfccClassifier(Classifier):
 
         options = {"n_fft": 400, "win_length": 400, "hop_length": 160, "n_mels": 64, "center": True}
         self.mfcc, self.slopes = MFCC(RATE, coefficients, melkwargs=options), ComputeDeltas()
-        self._known: dict[int, torch.Tensor] = {}  # by row of the corpus: they are the same in every epoch
+        self._known: dict[
+            int, torch.Tensor
+        ] = {}  # by row of the corpus: they are the same in every epoch
         self.head = nn.Sequential(
-            Standardise(4 * coefficients), nn.Linear(4 * coefficients, hidden), nn.ReLU(), nn.Dropout(dropout),
+            Standardise(4 * coefficients),
+            nn.Linear(4 * coefficients, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
             nn.Linear(hidden, len(labels)),
-        )  # fmt: skip
+        )
 
     def forward(self, batch: AudioBatch) -> torch.Tensor:
         """Logits (N, C)."""

@@ -1,7 +1,8 @@
-"""What the modules of all modalities share: loss, metrics of a whole split, optimiser, and per-step seeds.
+"""What the modules of all modalities share: loss, metrics of a whole split, optimiser, and per-step
+seeds.
 
-Reads batches with `labels_N`, `rows_N`, `owned_N`, `labels_G`; knows nothing of files. A modality's module adds
-`forward(batch) -> logits_NC`.
+Reads batches with `labels_N`, `rows_N`, `owned_N`, `labels_G`; knows nothing of files. A modality's
+module adds `forward(batch) -> logits_NC`.
 
 Axes: N utterances of a batch, G of the global batch, C classes.
 """
@@ -16,8 +17,8 @@ from torch import nn
 from torch.nn import functional
 
 from meld_lightning import metrics
-from meld_lightning.accumulation import recount
 from meld_lightning.errors import UserError
+from meld_lightning.training.memory import recount
 
 ClassWeights = Literal["none", "inverse", "effective"]
 
@@ -31,16 +32,19 @@ class Scored(NamedTuple):
 
 
 def class_weights(counts: np.ndarray, kind: ClassWeights, beta: float = 0.999) -> torch.Tensor:
-    """Weight of each class (C,), mean 1 over the classes that occur; a class that does not occur weighs 0.
+    """Weight of each class (C,), mean 1 over the classes that occur; a class that does not occur
+    weighs 0.
 
-    `inverse`: proportional to 1 / n. `effective`: to (1 - beta) / (1 - beta^n), Cui et al., Class-balanced loss based
-    on effective number of samples, CVPR 2019, equation 2.
+    `inverse`: proportional to 1 / n. `effective`: to (1 - beta) / (1 - beta^n), Cui et al.,
+    Class-balanced loss based on effective number of samples, CVPR 2019, equation 2.
     """
     present = counts > 0
     if kind == "none":
         return torch.ones(len(counts))
     raw = np.zeros(len(counts))
-    raw[present] = 1 / counts[present] if kind == "inverse" else (1 - beta) / (1 - beta ** counts[present])
+    raw[present] = (
+        1 / counts[present] if kind == "inverse" else (1 - beta) / (1 - beta ** counts[present])
+    )
     return torch.tensor(raw / raw[present].mean(), dtype=torch.float32)
 
 
@@ -49,16 +53,17 @@ class Classifier(pl.LightningModule):
 
     Args:
         train_counts: training utterances per class (C,).
-        weighting: how the loss weighs classes; the weights' sum over the global batch normalises it, as in
-            torch.nn.CrossEntropyLoss.
+        weighting: how the loss weighs classes; the weights' sum over the global batch normalises
+            it, as in torch.nn.CrossEntropyLoss.
         label_smoothing: as in torch.nn.CrossEntropyLoss.
         optimizer: from parameter groups to an optimiser.
         scheduler: name and warm-up share for transformers.get_scheduler.
-        total_steps: optimiser steps of the whole fit. (Not asked of the Trainer: its estimated_stepping_batches makes
-            the training loader before a checkpoint is restored, which then no longer finds its place in the epoch.)
+        total_steps: optimiser steps of the whole fit. (Not asked of the Trainer: its
+            estimated_stepping_batches makes the training loader before a checkpoint is restored,
+            which then no longer finds its place in the epoch.)
         gradient_clip: largest norm of all gradients together; 0 is no clipping.
-        seed: dropout of step k on rank r is drawn from (seed, k, r) alone, and which piece of the batch it is, so that
-            a resumed run repeats it.
+        seed: dropout of step k on rank r is drawn from (seed, k, r) alone, and which piece of the
+            batch it is, so that a resumed run repeats it.
     """
 
     def __init__(
@@ -75,12 +80,20 @@ class Classifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.class_weights_C: torch.Tensor
-        self.prior_C: torch.Tensor  # logits of an utterance that lacks the modality: train's own shares, add-one
-        self.register_buffer("class_weights_C", class_weights(train_counts, weighting), persistent=False)
-        self.register_buffer("prior_C", torch.log(torch.tensor(train_counts + 1.0)), persistent=False)
+        self.prior_C: (
+            torch.Tensor
+        )  # logits of an utterance that lacks the modality: train's own shares, add-one
+        self.register_buffer(
+            "class_weights_C", class_weights(train_counts, weighting), persistent=False
+        )
+        self.register_buffer(
+            "prior_C", torch.log(torch.tensor(train_counts + 1.0)), persistent=False
+        )
         self.label_smoothing, self.gradient_clip, self.seed = label_smoothing, gradient_clip, seed
         self.make_optimizer, self.scheduler, self.total_steps = optimizer, scheduler, total_steps
-        self.fit_loss = torch.zeros(2)  # this epoch's weighted loss and weight so far, this rank's share
+        self.fit_loss = torch.zeros(
+            2
+        )  # this epoch's weighted loss and weight so far, this rank's share
         self.val_metrics: dict[str, float] = {}
         self._scored: list[Scored] = []
 
@@ -90,17 +103,21 @@ class Classifier(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         piece = batch_idx % self.trainer.accumulate_grad_batches
-        own = np.random.SeedSequence([self.seed, self.global_step, self.global_rank, piece]).generate_state(1)[0]
+        own = np.random.SeedSequence(
+            [self.seed, self.global_step, self.global_rank, piece]
+        ).generate_state(1)[0]
         torch.manual_seed(own)
         np.random.seed(own)  # transformers draws the masks of SpecAugment from numpy
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
-        """Weighted cross-entropy over the global batch: DDP averages ranks and Lightning the pieces of a batch, so each
-        scales its share by their count."""
+        """Weighted cross-entropy over the global batch: DDP averages ranks and Lightning the pieces
+        of a batch, so each scales its share by their count."""
         losses_N = self.losses(batch)
         total = (losses_N * batch.owned_N).sum()
         weights_N = self.class_weights_C[batch.labels_N] * batch.owned_N
-        self.fit_loss = self.fit_loss.to(self.device) + torch.stack([total.detach(), weights_N.sum()])
+        self.fit_loss = self.fit_loss.to(self.device) + torch.stack(
+            [total.detach(), weights_N.sum()]
+        )
         return (
             total
             * (self.trainer.world_size * self.trainer.accumulate_grad_batches)
@@ -127,7 +144,8 @@ class Classifier(pl.LightningModule):
         return float(total[0] / total[1])
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        # here rather than by the Trainer: Lightning refuses to clip for a fused optimiser under mixed precision
+        # here rather than by the Trainer: Lightning refuses to clip for a fused optimiser under
+        # mixed precision
         if self.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.parameters(), self.gradient_clip)
 
@@ -144,27 +162,36 @@ class Classifier(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Metrics of the whole split, the same on every rank, each utterance counted once."""
-        _, labels, logits = self.completed(self._scored, "val", getattr(self.trainer, "datamodule", None))
+        _, labels, logits = self.completed(
+            self._scored, "val", getattr(self.trainer, "datamodule", None)
+        )
         self._scored = []
         if not np.isfinite(logits).all():
             raise UserError(
-                f"epoch {self.current_epoch + 1}: the model's outputs are not finite any more; lower optimizer.lr"
-                " or raise scheduler.warmup"
+                f"epoch {self.current_epoch + 1}: the model's outputs are not finite any more;"
+                " lower optimizer.lr or raise scheduler.warmup"
             )
-        self.val_metrics = scores(labels, logits)
+        self.val_metrics = metrics.scores(labels, logits)
 
-    def completed(self, scored: list[Scored], split: str, datamodule: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows (N,), labels (N,) and logits (N, C) of a split, ordered by row: all ranks' batches, and for rows
-        that lack the modality the prior of train, so that they stay in the denominator."""
+    def completed(
+        self, scored: list[Scored], split: str, datamodule: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows (N,), labels (N,) and logits (N, C) of a split, ordered by row: all ranks' batches,
+        and for rows that lack the modality the prior of train, so that they stay in the
+        denominator."""
         rows, labels, logits = gathered(scored, self.trainer.world_size, len(self.prior_C))
         absent = datamodule.absent(split)
-        rows, order = np.sort(np.concatenate([rows, absent])), np.argsort(np.concatenate([rows, absent]))
+        rows, order = (
+            np.sort(np.concatenate([rows, absent])),
+            np.argsort(np.concatenate([rows, absent])),
+        )
         labels = np.concatenate([labels, datamodule.labels_N[absent]])[order]
         prior_C = torch.log_softmax(self.prior_C.cpu(), 0).numpy()
         return rows, labels, np.concatenate([logits, np.tile(prior_C, (len(absent), 1))])[order]
 
     def configure_optimizers(self) -> Any:
-        """Weight decay for matrices only (biases and norms are left alone, as in the original BERT recipe)."""
+        """Weight decay for matrices only (biases and norms are left alone, as in the original BERT
+        recipe)."""
         from transformers import get_scheduler
 
         parameters = [p for p in self.parameters() if p.requires_grad]
@@ -189,7 +216,8 @@ class Classifier(pl.LightningModule):
         recount(batches, checkpoint.get("pieces", 1), self.trainer.accumulate_grad_batches)
 
     def _fit_loss_by_rank(self) -> torch.Tensor:
-        """(ranks, 2): each rank resumes from its own sum, since adding them up earlier would round otherwise."""
+        """(ranks, 2): each rank resumes from its own sum, since adding them up earlier would round
+        otherwise."""
         mine = self.fit_loss.to(self.device)
         parts = [torch.empty_like(mine) for _ in range(self.trainer.world_size)]
         if self.trainer.world_size > 1:
@@ -200,7 +228,8 @@ class Classifier(pl.LightningModule):
 
 
 class AddedUp(torch.autograd.Function):
-    """A tensor's sum over all ranks, and its gradient's (that of torch.distributed.nn is deprecated)."""
+    """A tensor's sum over all ranks, and its gradient's (that of torch.distributed.nn is
+    deprecated)."""
 
     @staticmethod
     def forward(ctx: Any, part: torch.Tensor) -> torch.Tensor:
@@ -214,11 +243,12 @@ class AddedUp(torch.autograd.Function):
 
 
 class Standardise(nn.BatchNorm1d):
-    """Features (N, D) at mean 0 and deviation 1 over the batches seen so far, which a batch of one says nothing of.
+    """Features (N, D) at mean 0 and deviation 1 over the batches seen so far, which a batch of one
+    says nothing of.
 
-    Training goes by the mean and deviation of the batch itself: under DDP of all ranks' batches, each row counted once.
-    Where memory has a batch taken in pieces it goes by each piece's own, so that such a run only comes close to one
-    with memory enough.
+    Training goes by the mean and deviation of the batch itself: under DDP of all ranks' batches,
+    each row counted once. Where memory has a batch taken in pieces it goes by each piece's own, so
+    that such a run only comes close to one with memory enough.
     """
 
     def __init__(self, width: int) -> None:
@@ -232,12 +262,16 @@ class Standardise(nn.BatchNorm1d):
         return self._as_known(features_ND)
 
     def _as_known(self, features_ND: torch.Tensor) -> torch.Tensor:
-        return functional.batch_norm(features_ND, self.running_mean, self.running_var, training=False, eps=self.eps)
+        return functional.batch_norm(
+            features_ND, self.running_mean, self.running_var, training=False, eps=self.eps
+        )
 
     def _over_ranks(self, features_ND: torch.Tensor, owned_N: torch.Tensor) -> torch.Tensor:
         """As torch.nn.SyncBatchNorm, which computes on GPUs alone and counts every row."""
         features_ND, own_N1 = features_ND.float(), owned_N.unsqueeze(1).float()
-        count_1, sum_D = AddedUp.apply(torch.cat([own_N1, features_ND * own_N1], 1).sum(0)).tensor_split([1])
+        count_1, sum_D = AddedUp.apply(
+            torch.cat([own_N1, features_ND * own_N1], 1).sum(0)
+        ).tensor_split([1])
         count = count_1.item()
         if count < 2:
             return self._as_known(features_ND)
@@ -246,13 +280,18 @@ class Standardise(nn.BatchNorm1d):
         with torch.no_grad():
             assert self.num_batches_tracked is not None
             self.num_batches_tracked.add_(1)
-            for known_D, new_D in ((self.running_mean, mean_D), (self.running_var, spread_D * count / (count - 1))):
+            for known_D, new_D in (
+                (self.running_mean, mean_D),
+                (self.running_var, spread_D * count / (count - 1)),
+            ):
                 assert known_D is not None
                 known_D.lerp_(new_D, self.momentum or 0.0)
         return (features_ND - mean_D) * torch.rsqrt(spread_D + self.eps)
 
 
-def gathered(scored: list[Scored], world_size: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def gathered(
+    scored: list[Scored], world_size: int, classes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows (N,), labels (N,) and logits (N, C) of all ranks' batches, ordered by row."""
     none = Scored(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, classes))
     mine = tuple(torch.cat(part).numpy() for part in zip(none, *scored, strict=True))
@@ -263,10 +302,3 @@ def gathered(scored: list[Scored], world_size: int, classes: int) -> tuple[np.nd
     rows, labels, logits = (np.concatenate([part[field] for part in parts]) for field in range(3))
     order = np.argsort(rows)
     return rows[order], labels[order], logits[order]
-
-
-def scores(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    """Loss (mean cross-entropy in nats) and classification metrics of logits (N, C) against labels (N,)."""
-    matrix = metrics.confusion(labels, logits.argmax(1), logits.shape[1])
-    loss = functional.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(labels)).item()
-    return {"loss": loss, **{name: float(value) for name, value in metrics.from_confusion(matrix).items()}}

@@ -23,9 +23,9 @@ class TextClassifier(Classifier):
     Args:
         name: what the run is called.
         checkpoint: folder that from_pretrained loads.
-        pooling: `classifier` is transformers' AutoModelForSequenceClassification as it stands (the paper's way: BERT's
-            pooler, RoBERTa's dense head); `mean` averages the utterance's own tokens before one linear layer, whatever
-            dialogue stands around them.
+        pooling: `classifier` is transformers' AutoModelForSequenceClassification as it stands (the
+            paper's way: BERT's pooler, RoBERTa's dense head); `mean` averages the utterance's own
+            tokens before one linear layer, whatever dialogue stands around them.
         dropout: rate for hidden layers, attention and head; None keeps the checkpoint's own.
         labels: names of the classes.
         class_weights, label_smoothing, and the rest of `training`: see Classifier.
@@ -55,14 +55,19 @@ class TextClassifier(Classifier):
             )
         else:
             self.encoder = _without_pooler(checkpoint, config)
-            self.dropout = nn.Dropout(getattr(config, "hidden_dropout_prob", 0.1) if dropout is None else dropout)
+            self.dropout = nn.Dropout(
+                getattr(config, "hidden_dropout_prob", 0.1) if dropout is None else dropout
+            )
             self.head = nn.Linear(config.hidden_size, len(labels))
         self.train()  # from_pretrained hands the model over in eval mode
 
     def on_fit_start(self) -> None:
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         if self.pooling == "classifier" and datamodule is not None and datamodule.context != "none":
-            raise UserError("data.context needs model.pooling=mean: the model's own head cannot tell the utterance")
+            raise UserError(
+                "data.context needs model.pooling=mean: the model's own head cannot tell the"
+                " utterance"
+            )
 
     def forward(self, batch: TextBatch) -> torch.Tensor:
         """Logits (N, C)."""
@@ -78,19 +83,32 @@ def _without_pooler(checkpoint: str | Path, config: Any) -> nn.Module:
     """The bare encoder; an unused pooler would have no gradient, which DDP refuses."""
     try:
         return AutoModel.from_pretrained(
-            checkpoint, config=config, attn_implementation="sdpa", dtype=torch.float32, add_pooling_layer=False
+            checkpoint,
+            config=config,
+            attn_implementation="sdpa",
+            dtype=torch.float32,
+            add_pooling_layer=False,
         )
     except TypeError:  # architectures that have no pooler do not know the option
-        return AutoModel.from_pretrained(checkpoint, config=config, attn_implementation="sdpa", dtype=torch.float32)
+        return AutoModel.from_pretrained(
+            checkpoint, config=config, attn_implementation="sdpa", dtype=torch.float32
+        )
 
 
 def _set_dropout(config: Any, rate: float) -> None:
     names = [
-        n for n in vars(config) if n.endswith(("dropout", "dropout_prob")) and isinstance(getattr(config, n), float)
+        n
+        for n in vars(config)
+        if n.endswith(("dropout", "dropout_prob")) and isinstance(getattr(config, n), float)
     ]
-    names += [n for n in ("hidden_dropout_prob", "attention_probs_dropout_prob") if hasattr(config, n)]
+    names += [
+        n for n in ("hidden_dropout_prob", "attention_probs_dropout_prob") if hasattr(config, n)
+    ]
     if not names:
-        raise UserError("model.dropout: this checkpoint's config has no dropout rate to set; use model.dropout=null")
+        raise UserError(
+            "model.dropout: this checkpoint's config has no dropout rate to set; use"
+            " model.dropout=null"
+        )
     for name in set(names):
         setattr(config, name, rate)
     if getattr(config, "classifier_dropout", 0) is not None:

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from meld_lightning.data.video import VideoBatch
-from meld_lightning.encoders.clip import Clip, label_vectors
 from meld_lightning.models.classifier import Classifier, ClassWeights, Standardise
+from meld_lightning.pretrained.clip import Clip, label_vectors
 
 Aggregation = Literal["mean", "confidence", "max"]
 
@@ -48,9 +48,13 @@ class ClipZeroShot(Classifier):
 
     def forward(self, batch: VideoBatch) -> torch.Tensor:
         """Logits (N, C): logarithms of the clips' scores."""
-        with torch.autocast(self.device.type, enabled=False):  # bf16 tells logits of 16 and more apart by eighths alone
+        with torch.autocast(
+            self.device.type, enabled=False
+        ):  # bf16 tells logits of 16 and more apart by eighths alone
             chances_NFC = torch.softmax(self.scale * batch.embeds_NFD @ self.labels_CD.T, dim=-1)
-        return torch.log(aggregated(chances_NFC, own_frames(batch), self.aggregation).clamp_min(1e-12))
+        return torch.log(
+            aggregated(chances_NFC, own_frames(batch), self.aggregation).clamp_min(1e-12)
+        )
 
 
 class ClipProbe(Classifier):
@@ -60,8 +64,9 @@ class ClipProbe(Classifier):
         name, checkpoint: as ClipZeroShot; the checkpoint is read by the datamodule.
         pooling: `mean` over the clip's frames, or `attentive`, whose weights are learnt.
         dropout: rate on the pooled embedding.
-        mixup: alpha of the Beta distribution by which each training clip's frames are mixed with another's (Zhang et
-            al., mixup: beyond empirical risk minimization, ICLR 2018, section 2); 0 is none.
+        mixup: alpha of the Beta distribution by which each training clip's frames are mixed with
+            another's (Zhang et al., mixup: beyond empirical risk minimization, ICLR 2018, section
+            2); 0 is none.
         labels, class_weights, label_smoothing, and the rest of `training`: see Classifier.
     """
 
@@ -95,7 +100,9 @@ class ClipProbe(Classifier):
         if self.attention is None:
             weight_NF1 = mask_NF1 / mask_NF1.sum(1, keepdim=True)
         else:
-            weight_NF1 = torch.softmax(self.attention(batch.embeds_NFD).masked_fill(~mask_NF1, float("-inf")), dim=1)
+            weight_NF1 = torch.softmax(
+                self.attention(batch.embeds_NFD).masked_fill(~mask_NF1, float("-inf")), dim=1
+            )
         pooled_ND = (weight_NF1 * batch.embeds_NFD).sum(1)
         return self.classifier(self.dropout(self.standardise(pooled_ND, batch.owned_N)))
 
@@ -106,19 +113,27 @@ class ClipProbe(Classifier):
         others_N = torch.randperm(len(batch.frames_N), device=self.device)
         logits_NC = self(batch._replace(embeds_NFD=mixed(batch, others_N, share))).float()
         own_N, other_N = (
-            self.cross_entropy(logits_NC, labels_N) for labels_N in (batch.labels_N, batch.labels_N[others_N])
+            self.cross_entropy(logits_NC, labels_N)
+            for labels_N in (batch.labels_N, batch.labels_N[others_N])
         )
         return share * own_N + (1 - share) * other_N
 
 
 def own_frames(batch: VideoBatch) -> torch.Tensor:
     """Which frames are a clip's own rather than padding (N, F)."""
-    return torch.arange(batch.embeds_NFD.shape[1], device=batch.frames_N.device) < batch.frames_N[:, None]
+    return (
+        torch.arange(batch.embeds_NFD.shape[1], device=batch.frames_N.device)
+        < batch.frames_N[:, None]
+    )
 
 
 def mixed(batch: VideoBatch, others_N: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """Each clip's frames (N, F, D), `share` its own and the rest another's, which is repeated where it is shorter."""
-    places_NF = torch.arange(batch.embeds_NFD.shape[1], device=others_N.device) % batch.frames_N[others_N][:, None]
+    """Each clip's frames (N, F, D), `share` its own and the rest another's, which is repeated where
+    it is shorter."""
+    places_NF = (
+        torch.arange(batch.embeds_NFD.shape[1], device=others_N.device)
+        % batch.frames_N[others_N][:, None]
+    )
     theirs_NFD = batch.embeds_NFD[others_N[:, None], places_NF]
     return (share * batch.embeds_NFD + (1 - share) * theirs_NFD) * own_frames(batch).unsqueeze(-1)
 
@@ -126,7 +141,8 @@ def mixed(batch: VideoBatch, others_N: torch.Tensor, share: torch.Tensor) -> tor
 def aggregated(chances_NFC: torch.Tensor, mask_NF: torch.Tensor, how: Aggregation) -> torch.Tensor:
     """One probability a class from those of a clip's frames (N, C).
 
-    mean: their mean. confidence: the paper's cumulative weighted scores (Section C), each frame weighted by its largest
+    mean: their mean. confidence: the paper's cumulative weighted scores (Section C), each frame
+        weighted by its largest
     probability. max: each class's best frame, brought to sum 1.
     """
     own_NF1 = mask_NF.unsqueeze(-1).to(chances_NFC.dtype)

@@ -25,7 +25,8 @@ ALIKE = ("seed", "labels", "model", "checkpoint")  # of all folds' results
 
 @dataclass(frozen=True)
 class Pooled:
-    """The runs of one seed, one a fold; a run to the report, with metrics computed from all their logits."""
+    """The runs of one seed, one a fold; a run to the report, with metrics computed from all their
+    logits."""
 
     parts: tuple[Run, ...]
 
@@ -39,15 +40,21 @@ class Pooled:
 
     @cached_property
     def result(self) -> dict[str, Any]:
-        """What their results have in common; UserError where they differ in what one row cannot mix."""
+        """What their results have in common; UserError where they differ in what one row cannot
+        mix."""
         results = [run.result for run in self.parts]
         for key in ALIKE:
             if any(one[key] != results[0][key] for one in results):
-                raise UserError(f"{self.parts[0].folder} and other folds of its row differ in {key}: not one row")
+                raise UserError(
+                    f"{self.parts[0].folder} and other folds of its row differ in {key}: not"
+                    " one row"
+                )
         return {
             **{key: results[0][key] for key in ALIKE},
             "fold": "all",
-            "train_majority": Counter(one["train_majority"] for one in results).most_common(1)[0][0],
+            "train_majority": (
+                Counter(one["train_majority"] for one in results).most_common(1)[0][0]
+            ),
             "hash": _joined([one["hash"] for one in results]),
             "digests": {"corpus": _joined([one["digests"]["corpus"] for one in results])},
             "commit": "+".join(dict.fromkeys(one["commit"] or "" for one in results)),
@@ -63,18 +70,25 @@ class Pooled:
 
     def _metrics(self, split: str) -> dict[str, Any]:
         """From the logits of all folds, as those of one run are."""
-        whole = scored_frame(self.logits(split), tuple(self.parts[0].result["labels"]), str(self.folder), split)
+        whole = scored_frame(
+            self.logits(split), tuple(self.parts[0].result["labels"]), str(self.folder), split
+        )
         return {**whole.metrics(), "n": len(whole.keys)}
 
 
 def pooled(runs: Sequence[Run], folds: Sequence[int]) -> list[Run]:
-    """One run a seed of those that have all their folds; `runs` as they are where there are no folds."""
+    """One run a seed of those that have all their folds; `runs` as they are where there are no
+    folds."""
     if not folds:
         return list(runs)
     by_seed: dict[int, dict[int, Run]] = {}
     for run in runs:
         by_seed.setdefault(run.result["seed"], {})[run.result["fold"]] = run
-    return [Pooled(tuple(one[fold] for fold in folds)) for one in by_seed.values() if set(one) >= set(folds)]
+    return [
+        Pooled(tuple(one[fold] for fold in folds))
+        for one in by_seed.values()
+        if set(one) >= set(folds)
+    ]
 
 
 def _joined(texts: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Writes tables as Markdown, LaTeX and CSV; the same runs give the same bytes.
 
-Reads run objects and the corpus report. Writes <out>/<table>/{table.md, table.tex, results.csv} and <out>/README.md.
-Used by `reproduce` and `report`.
+Reads run objects and the corpus report. Writes <out>/<table>/{table.md, table.tex, results.csv} and
+<out>/README.md. Used by `reproduce` and `report`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from meld_lightning.report.figures import draw_confusions, draw_diagram, draw_fr
 from meld_lightning.report.grid import Grid
 from meld_lightning.report.layout import Page, corpus_page, runs_page
 from meld_lightning.report.rows import Figure, Row, Runs, stored, table_rows
-from meld_lightning.report.sources import source_runs
-from meld_lightning.report.spec import FIGURES, FOUND, Table, chosen_table, read_tables
 from meld_lightning.report.statistics import Run
+from meld_lightning.study.sources import source_runs
+from meld_lightning.study.spec import FIGURES, FOUND, Table, chosen_table, read_tables
 
 FIGURE_COLUMNS = ("panel", "of", "what", "value")
 COLUMNS = ("cell", "seed", "fold", "split", "metric", "value", "low", "high", "n", "run", "commit")
 VERDICTS = (
-    "Ours against the paper's figure, by our 95 % interval alone (the paper prints none; within: it lies inside):"
+    "Ours against the paper's figure, by our 95 % interval alone (the paper prints none; within: it"
+    " lies inside):"
 )
 TEX = str.maketrans(
     {
@@ -42,7 +43,9 @@ TEX = str.maketrans(
 )
 
 Record = dict[str, Any]
-Strip = Callable[[Run], list[dict[str, Any]]]  # a run of frames -> the clips to show, as draw_frames takes them
+Strip = Callable[
+    [Run], list[dict[str, Any]]
+]  # a run of frames -> the clips to show, as draw_frames takes them
 
 
 def render_tables(
@@ -57,11 +60,14 @@ def render_tables(
 ) -> list[Path]:
     """Render the selected tables into `out` and return the files written.
 
-    tables: the composed `table` node. runs: the runs at hand of each (table, cell) of `needed_cells`; absent ones show
-    as missing. seeds: those that every cell is meant to have. corpus_report: Corpus.report, for tables of kind corpus.
-    study: name, title, note and claims (whether figures may be called above or below the paper's). strip: gives the
-    clips for a figure of frames, which are no part of any run; None where the clips are not at hand.
-    Raises UserError for a wrong spec, and for runs that do not belong into one table.
+    tables: the composed `table` node. runs: the runs at hand of each (table, cell) of
+        `needed_cells`; absent ones show
+    as missing. seeds: those that every cell is meant to have. corpus_report: Corpus.report, for
+    tables of kind corpus.
+    study: name, title, note and claims (whether figures may be called above or below the paper's).
+        strip: gives the
+    clips for a figure of frames, which are no part of any run; None where the clips are not at
+    hand. Raises UserError for a wrong spec, and for runs that do not belong into one table.
     """
     if not seeds:
         raise UserError("study.seeds is empty: name at least one seed")
@@ -103,7 +109,10 @@ def _drawn(
     strip: Strip | None,
 ) -> list[Path]:
     """Draws a figure, or says in its stead what is missing."""
-    found = {name: list(source_runs(one, tables, runs, seeds).values()) for name, one in table.sources.items()}
+    found = {
+        name: list(source_runs(one, tables, runs, seeds).values())
+        for name, one in table.sources.items()
+    }
     absent = [name for name, of_seeds in found.items() if not of_seeds]
     clips = None
     if not absent and table.kind == "frames":
@@ -114,7 +123,11 @@ def _drawn(
     for stale in folder.glob("figure.*"):
         stale.unlink()
     if absent or (table.kind == "frames" and not clips):
-        why = f"missing: {', '.join(absent)}" if absent else "the clips are not decoded here: run `prepare` first"
+        why = (
+            f"missing: {', '.join(absent)}"
+            if absent
+            else "the clips are not decoded here: run `prepare` first"
+        )
         records, body = [], f"Not drawn: {why}."
     else:
         first = next(iter(found.values()))[0]
@@ -128,18 +141,31 @@ def _drawn(
         body = f"![{table.title}]({folder.name}/figure.png)\n\n[SVG]({folder.name}/figure.svg)"
     text = f"# {table.title}\n\n{study['note']}\n\n{body}\n"
     drawn = sorted(folder.glob("figure.*"))
-    return [_write(folder / "table.md", text), _write(folder / "results.csv", _csv(records, FIGURE_COLUMNS)), *drawn]
+    return [
+        _write(folder / "table.md", text),
+        _write(folder / "results.csv", _csv(records, FIGURE_COLUMNS)),
+        *drawn,
+    ]
 
 
 def _readme(out: Path, study: Mapping[str, Any]) -> str:
-    """Every table that stands in `out`, those rendered earlier included: rendering one table again hides no other."""
+    """Every table that stands in `out`, those rendered earlier included: rendering one table again
+    hides no other."""
     parts = [f"# {study['title']}\n\n{study['note']}\n"]
     places = {name: place for place, name in enumerate(study.get("tables", ()))}
-    for path in sorted(out.glob("*/table.md"), key=lambda path: (places.get(path.parent.name, len(places)), path)):
-        title, _, *body = path.read_text(encoding="utf-8").split("\n\n")  # the note stands at the top already
+    for path in sorted(
+        out.glob("*/table.md"), key=lambda path: (places.get(path.parent.name, len(places)), path)
+    ):
+        title, _, *body = path.read_text(encoding="utf-8").split(
+            "\n\n"
+        )  # the note stands at the top already
         parts.append("\n\n".join([f"#{title}", *body]))
         files = [("LaTeX", "table.tex"), ("CSV", "results.csv")]
-        links = [f"[{name}]({path.parent.name}/{file})" for name, file in files if (path.parent / file).is_file()]
+        links = [
+            f"[{name}]({path.parent.name}/{file})"
+            for name, file in files
+            if (path.parent / file).is_file()
+        ]
         parts.append(f"As files: {', '.join(links)}\n")
     return "\n".join(parts)
 
@@ -163,7 +189,9 @@ def _markdown_grid(grid: Grid) -> str:
 
     safe = [[cell.replace("|", "\\|") for cell in row] for row in [grid.headers, *grid.rows]]
     align = ["left"] + ["right"] * (len(grid.headers) - 1)
-    return tabulate(safe[1:], headers=safe[0], tablefmt="pipe", disable_numparse=True, colalign=align)
+    return tabulate(
+        safe[1:], headers=safe[0], tablefmt="pipe", disable_numparse=True, colalign=align
+    )
 
 
 def _latex(page: Page) -> str:
@@ -173,7 +201,11 @@ def _latex(page: Page) -> str:
     for grid in page.grids:
         lines += [rf"\par\medskip {_tex(grid.caption)}"] if grid.caption else []
         lines.append(r"\par\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%")
-        lines += [rf"\begin{{tabular}}{{l{'r' * (len(grid.headers) - 1)}}}", r"\toprule", _tex_row(grid.headers)]
+        lines += [
+            rf"\begin{{tabular}}{{l{'r' * (len(grid.headers) - 1)}}}",
+            r"\toprule",
+            _tex_row(grid.headers),
+        ]
         lines += [r"\midrule", *map(_tex_row, grid.rows), r"\bottomrule", r"\end{tabular}}"]
     verdicts = [f"{VERDICTS} {'; '.join(page.verdicts)}."] if page.verdicts else []
     for text in (page.study_note, *page.remarks, *verdicts, *page.notes):
@@ -182,8 +214,12 @@ def _latex(page: Page) -> str:
 
 
 def _tex_row(cells: Sequence[str]) -> str:
-    # braces keep a cell that starts with [ from being read as the optional argument of the \\ before it
-    return " & ".join(f"{{{_tex(cell)}}}" if cell.startswith("[") else _tex(cell) for cell in cells) + r" \\"
+    # braces keep a cell that starts with [ from being read as the optional argument of the \\
+    # before it
+    return (
+        " & ".join(f"{{{_tex(cell)}}}" if cell.startswith("[") else _tex(cell) for cell in cells)
+        + r" \\"
+    )
 
 
 def _tex(text: str) -> str:
@@ -199,20 +235,28 @@ def _csv(records: Iterable[Record], columns: Sequence[str] = COLUMNS) -> str:
 
 
 def _run_records(rows: Sequence[Row]) -> list[Record]:
-    """A line for each cell, seed and metric, then one with an empty seed for the mean over all seeds."""
+    """A line for each cell, seed and metric, then one with an empty seed for the mean over all
+    seeds."""
     records = []
     for row in rows:
         for run, figures in zip(row.runs, row.by_seed, strict=True):
-            records += [_record(row.cell, run, metric, figure) for metric, figure in figures.items()]
+            records += [
+                _record(row.cell, run, metric, figure) for metric, figure in figures.items()
+            ]
         of_all = {"run": "", "commit": "", "seed": ""}
         for metric, figure in row.mean.items():
-            whole = _record(row.cell, row.runs[0], metric, figure) if row.runs else _figure(row.cell, metric, figure)
+            whole = (
+                _record(row.cell, row.runs[0], metric, figure)
+                if row.runs
+                else _figure(row.cell, metric, figure)
+            )
             records.append({**whole, **of_all, "n": whole.get("n", row.n)})
     return records
 
 
 def _candidates(table: Table, runs: Runs) -> list[Record]:
-    """What a `select` chose from: the val figure of every run, so that the choice can be checked."""
+    """What a `select` chose from: the val figure of every run, so that the choice can be
+    checked."""
     if table.select is None:
         return []
     metric = table.select.metric
@@ -234,7 +278,11 @@ def _record(cell: str, run: Run, metric: str, figure: Figure) -> Record:
 
 def _figure(cell: str, metric: str, figure: Figure) -> Record:
     split, name = metric.split("/")
-    numbers = {"value": _number(figure.value), "low": _number(figure.low), "high": _number(figure.high)}
+    numbers = {
+        "value": _number(figure.value),
+        "low": _number(figure.low),
+        "high": _number(figure.high),
+    }
     return {"cell": cell, "split": split, "metric": name, **numbers}
 
 
@@ -242,13 +290,18 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
 
 
-def _corpus_counts(name: str, corpus_report: Mapping[str, Any] | None) -> dict[str, Mapping[str, int]]:
-    """{official, found: {split: utterances}} of the corpus report; a corpus other than MELD has no official counts."""
+def _corpus_counts(
+    name: str, corpus_report: Mapping[str, Any] | None
+) -> dict[str, Mapping[str, int]]:
+    """{official, found: {split: utterances}} of the corpus report; a corpus other than MELD has no
+    official counts."""
     if corpus_report is None:
         return {FOUND: {}}  # nothing prepared and no evidence: the column stays empty
     counts = {key: corpus_report[name].get(key) for key in ("official", FOUND)}
     return {
-        key: {split: column[split] for split in SPLITS if split in column}  # evidence keeps no order
+        key: {
+            split: column[split] for split in SPLITS if split in column
+        }  # evidence keeps no order
         for key, column in counts.items()
         if column is not None
     }

@@ -1,7 +1,8 @@
 """The rows of one table: which runs stand behind each, and its figures with their intervals.
 
-Reads run objects, writes nothing. Used by report/layout.py and report/render.py. A row whose runs are not all there
-has no figure in the table: its text says what is missing, and no mean is taken over fewer seeds.
+Reads run objects, writes nothing. Used by report/layout.py and report/render.py. A row whose runs
+are not all there has no figure in the table: its text says what is missing, and no mean is taken
+over fewer seeds.
 """
 
 from __future__ import annotations
@@ -14,8 +15,24 @@ import numpy as np
 
 from meld_lightning.errors import UserError
 from meld_lightning.metrics import Floats
-from meld_lightning.report.spec import BASELINE, CHOSEN, OWN_CHOSEN, Overrides, Rule, Table, has_interval, setting
-from meld_lightning.report.statistics import Run, Scored, bootstrap, interval, resampled_metrics, scored
+from meld_lightning.report.statistics import (
+    Run,
+    Scored,
+    bootstrap,
+    interval,
+    resampled_metrics,
+    scored,
+)
+from meld_lightning.study.spec import (
+    BASELINE,
+    CHOSEN,
+    OWN_CHOSEN,
+    Overrides,
+    Rule,
+    Table,
+    has_interval,
+    setting,
+)
 
 AGREE = 5e-5  # stored and recomputed metrics must agree to the digits printed
 
@@ -24,7 +41,8 @@ Runs = Mapping[tuple[str, str], Sequence[Run]]
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric of one run, or its mean over the seeds of a row; no interval where there are no logits to draw from."""
+    """A metric of one run, or its mean over the seeds of a row; no interval where there are no
+    logits to draw from."""
 
     value: float
     low: float | None = None
@@ -68,7 +86,8 @@ CellOrRow = TypeVar("CellOrRow", Cell, Row)
 def table_rows(table: Table, owner: Table, runs: Runs, seeds: Sequence[int]) -> list[Row]:
     """Every row of a table, the constant baseline last.
 
-    owner: the table whose cells these are, itself or the one it takes them `from`. runs, seeds: see render_tables.
+    owner: the table whose cells these are, itself or the one it takes them `from`. runs, seeds: see
+        render_tables.
     """
     cells = [_cell(table, key, overrides, runs, seeds) for key, overrides in table.cells.items()]
     _check_alike(cells)
@@ -91,17 +110,25 @@ def stored(run: Run, metric: str) -> float:
     try:
         return float(run.result["metrics"][split][name])
     except (KeyError, TypeError) as error:
-        raise UserError(f"{run.folder}: result.json has no metrics.{split}.{name}; run it again") from error
+        raise UserError(
+            f"{run.folder}: result.json has no metrics.{split}.{name}; run it again"
+        ) from error
 
 
-def _cell(table: Table, key: str, overrides: Overrides | None, runs: Runs, seeds: Sequence[int]) -> Cell:
+def _cell(
+    table: Table, key: str, overrides: Overrides | None, runs: Runs, seeds: Sequence[int]
+) -> Cell:
     if overrides is None:
         return Cell(key, [], (), "not run")
     by_seed: dict[int, Run] = {}
     for run in runs.get((table.source, key), ()):
         seed = run.result["seed"]
         if seed not in seeds or seed in by_seed:
-            why = "is not among the seeds asked for" if seed not in seeds else f"is also that of {by_seed[seed].folder}"
+            why = (
+                "is not among the seeds asked for"
+                if seed not in seeds
+                else f"is also that of {by_seed[seed].folder}"
+            )
             raise UserError(f"{run.folder}: seed {seed} of {table.source}.{key} {why}")
         by_seed[seed] = run
     absent = len(seeds) - len(by_seed)
@@ -123,7 +150,8 @@ def _check_alike(cells: Sequence[Cell]) -> None:
             one, other = read(all_runs[0]), read(run)
             if one != other:
                 raise UserError(
-                    f"{all_runs[0].folder} and {run.folder} differ in {what} ({one}, {other}): not one table"
+                    f"{all_runs[0].folder} and {run.folder} differ in {what} ({one}, {other}): not"
+                    " one table"
                 )
 
 
@@ -140,7 +168,12 @@ def _choose(table: Table, rule: Rule, cells: Sequence[Cell], key: str, label: st
     asked = [cell for cell in cells if cell.missing != "not run"]
     absent = sum(bool(cell.missing) for cell in asked)
     if not asked or absent:
-        return Row(key, "", label, f"missing {absent} of {len(asked)} rows to choose from" if asked else "not run")
+        return Row(
+            key,
+            "",
+            label,
+            f"missing {absent} of {len(asked)} rows to choose from" if asked else "not run",
+        )
     cell = best(rule, asked)
     return _row(table, cell, key, f"{label} ({cell.key})")
 
@@ -164,7 +197,8 @@ def _row(table: Table, cell: Cell, key: str, label: str) -> Row:
 def _figures(
     table: Table, runs: Sequence[Run], one_split: Sequence[Scored], drawn: Mapping[str, Floats]
 ) -> dict[str, Figure]:
-    """Each metric's mean over the runs, computed from logits where there are any. drawn: resampled metrics (R, S)."""
+    """Each metric's mean over the runs, computed from logits where there are any. drawn: resampled
+    metrics (R, S)."""
     figures = {}
     for metric in table.metrics:
         values = [stored(run, metric) for run in runs]
@@ -182,9 +216,13 @@ def _figures(
 
 
 def _agreed(run: Run, metric: str, was: float, found: float) -> float:
-    """The metric computed from logits; UserError where the run's result.json says something else."""
+    """The metric computed from logits; UserError where the run's result.json says something
+    else."""
     if abs(was - found) > AGREE:
-        raise UserError(f"{run.folder}: result.json says {metric} {was:.6f}, its logits {found:.6f}; run it again")
+        raise UserError(
+            f"{run.folder}: result.json says {metric} {was:.6f}, its logits {found:.6f}; run it"
+            " again"
+        )
     return found
 
 

@@ -1,9 +1,11 @@
 """Intervals and paired tests, computed from the logits that runs left behind.
 
-Reads a run's logits (through `scored`), writes nothing. Used by report/rows.py and report/layout.py. Runs are
-joined by utterance key, never by order; runs that do not score the same utterances with the same labels are an error.
+Reads a run's logits (through `scored`), writes nothing. Used by report/rows.py and
+report/layout.py. Runs are joined by utterance key, never by order; runs that do not score the same
+utterances with the same labels are an error.
 
-Axes: N utterances, U units (what is drawn: dialogues, else speakers, else utterances), S runs, R resamples, K labels.
+Axes: N utterances, U units (what is drawn: dialogues, else speakers, else utterances), S runs, R
+resamples, K labels.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ Integers = NDArray[np.int64]
 
 
 class Run(Protocol):
-    """What the report reads of a finished run (meld_lightning.runs.Run)."""
+    """What the report reads of a finished run (meld_lightning.runs.run.Run)."""
 
     @property
     def folder(self) -> Any: ...
@@ -48,15 +50,21 @@ class Scored:
     units: NDArray[np.object_]  # (N,)
     true: Integers  # (N,)
     predicted: Integers  # (N,)
-    present: NDArray[np.bool_]  # (N,); False where the modality is missing and the prediction is train's prior
+    present: NDArray[
+        np.bool_
+    ]  # (N,); False where the modality is missing and the prediction is train's prior
 
     def constant(self, label: str) -> Scored:
         """The same utterances, all predicted to be `label`."""
         if label not in self.labels:
             raise UserError(
-                f"{self.name}: train_majority is '{label}', which is none of its labels {list(self.labels)}"
+                f"{self.name}: train_majority is '{label}', which is none of its labels"
+                f" {list(self.labels)}"
             )
-        predicted, present = np.full_like(self.predicted, self.labels.index(label)), np.ones_like(self.present)
+        predicted, present = (
+            np.full_like(self.predicted, self.labels.index(label)),
+            np.ones_like(self.present),
+        )
         return replace(self, name=f"constant {label}", predicted=predicted, present=present)
 
     def metrics(self) -> dict[str, float]:
@@ -75,15 +83,19 @@ class Difference:
 
 
 def scored(run: Run, split: str) -> Scored:
-    """Read a run's logits of one split; UserError for a repeated key, a non-finite logit or an unknown label."""
+    """Read a run's logits of one split; UserError for a repeated key, a non-finite logit or an
+    unknown label."""
     return scored_frame(run.logits(split), tuple(run.result["labels"]), str(run.folder), split)
 
 
 def scored_frame(frame: Any, labels: tuple[str, ...], name: str, split: str) -> Scored:
-    """As `scored`, of logits at hand. Where all are of one unit (a single speaker), each utterance is a unit."""
+    """As `scored`, of logits at hand. Where all are of one unit (a single speaker), each utterance
+    is a unit."""
     absent = {"key", "label", "unit", "present", *labels} - set(frame.columns)
     if absent:
-        raise UserError(f"{name}: logits of {split} lack the columns {sorted(absent)}; run it again")
+        raise UserError(
+            f"{name}: logits of {split} lack the columns {sorted(absent)}; run it again"
+        )
     frame = frame.sort_values("key", kind="stable")
     logits = frame[list(labels)].to_numpy(dtype=np.float64)
     keys = frame["key"].to_numpy(dtype=object)
@@ -92,11 +104,15 @@ def scored_frame(frame: Any, labels: tuple[str, ...], name: str, split: str) -> 
         raise UserError(f"{name}: logits of {split} hold {repeated[0]} twice; run it again")
     if not np.isfinite(logits).all():
         raise UserError(
-            f"{name}: logits of {split} are not finite at {keys[~np.isfinite(logits).all(1)][0]}; run it again"
+            f"{name}: logits of {split} are not finite at {keys[~np.isfinite(logits).all(1)][0]};"
+            " run it again"
         )
     unknown = sorted(set(frame["label"]) - set(labels))
     if unknown:
-        raise UserError(f"{name}: logits of {split} hold the label '{unknown[0]}', expected one of {list(labels)}")
+        raise UserError(
+            f"{name}: logits of {split} hold the label '{unknown[0]}', expected one of"
+            f" {list(labels)}"
+        )
     place = {label: index for index, label in enumerate(labels)}
     true = frame["label"].map(place).to_numpy(dtype=np.int64)
     present = frame["present"].to_numpy(dtype=bool)
@@ -106,21 +122,30 @@ def scored_frame(frame: Any, labels: tuple[str, ...], name: str, split: str) -> 
 
 
 def check_joined(runs: Sequence[Scored]) -> None:
-    """UserError, naming both runs, unless all score the same keys, units and true labels in the same label order."""
+    """UserError, naming both runs, unless all score the same keys, units and true labels in the
+    same label order."""
     first = runs[0]
     for other in runs[1:]:
         both = f"{first.name} and {other.name}"
         if other.labels != first.labels:
-            raise UserError(f"{both} order their labels differently: {list(first.labels)}, {list(other.labels)}")
+            raise UserError(
+                f"{both} order their labels differently: {list(first.labels)}, {list(other.labels)}"
+            )
         if not np.array_equal(other.keys, first.keys):
             odd = sorted(set(first.keys) ^ set(other.keys))
             raise UserError(
-                f"{both} score different utterances ({len(odd)} in one alone, such as {odd[0]}): run one again"
+                f"{both} score different utterances ({len(odd)} in one alone, such as {odd[0]}):"
+                " run one again"
             )
-        for what, one, two in (("true label", first.true, other.true), ("unit", first.units, other.units)):
+        for what, one, two in (
+            ("true label", first.true, other.true),
+            ("unit", first.units, other.units),
+        ):
             if not np.array_equal(one, two):
                 key = first.keys[one != two][0]
-                raise UserError(f"{both} give {key} a different {what}: they were made from different corpora")
+                raise UserError(
+                    f"{both} give {key} a different {what}: they were made from different corpora"
+                )
 
 
 def unit_confusions(run: Scored) -> Integers:
@@ -132,14 +157,18 @@ def unit_confusions(run: Scored) -> Integers:
 
 
 def resample_counts(units: int) -> Iterator[Integers]:
-    """How often each unit is drawn in each of RESAMPLES resamples: blocks of rows that make up (R, U)."""
+    """How often each unit is drawn in each of RESAMPLES resamples: blocks of rows that make up (R,
+    U)."""
     generator = np.random.default_rng(SEED)
     for start in range(0, RESAMPLES, BLOCK):
-        yield generator.multinomial(units, np.full(units, 1 / units), size=min(BLOCK, RESAMPLES - start))
+        yield generator.multinomial(
+            units, np.full(units, 1 / units), size=min(BLOCK, RESAMPLES - start)
+        )
 
 
 def resampled_metrics(runs: Sequence[Scored]) -> dict[str, Floats]:
-    """Every metric of every run in every resample, (R, S); the units drawn are the same for all runs."""
+    """Every metric of every run in every resample, (R, S); the units drawn are the same for all
+    runs."""
     check_joined(runs)
     counts = np.stack([unit_confusions(run) for run in runs], axis=1)  # (U, S, K, K)
     flat = counts.reshape(len(counts), -1).astype(np.float64)
@@ -160,7 +189,8 @@ def interval(samples: Floats) -> tuple[float, float]:
 
 
 def bootstrap(runs: Sequence[Scored]) -> dict[str, tuple[float, float]]:
-    """95 % interval of each metric's mean over `runs` (the seeds of one row), units drawn with replacement.
+    """95 % interval of each metric's mean over `runs` (the seeds of one row), units drawn with
+    replacement.
 
     In each resample the same units are drawn for every seed, and their metrics averaged.
     """
@@ -170,14 +200,20 @@ def bootstrap(runs: Sequence[Scored]) -> dict[str, tuple[float, float]]:
 def paired_bootstrap(row: Sequence[Scored], other: Sequence[Scored], metric: str) -> Difference:
     """Difference of a metric's mean over seeds between two rows, over the same resampled units.
 
-    Two-sided p: twice the smaller share of resamples in which the difference is at most, or at least, zero; the
-    observed data count as one resample, so that p is never 0 (Davison and Hinkley, Bootstrap Methods, sec. 4.2).
+    Two-sided p: twice the smaller share of resamples in which the difference is at most, or at
+    least, zero; the observed data count as one resample, so that p is never 0 (Davison and Hinkley,
+    Bootstrap Methods, sec. 4.2).
     """
     drawn = resampled_metrics([*row, *other])[metric]
     differences = drawn[:, : len(row)].mean(1) - drawn[:, len(row) :].mean(1)
     tail = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
-    value = float(np.mean([run.metrics()[metric] for run in row]) - np.mean([run.metrics()[metric] for run in other]))
-    return Difference(value, *interval(differences), min(1.0, 2 * (tail + 1) / (len(differences) + 1)))
+    value = float(
+        np.mean([run.metrics()[metric] for run in row])
+        - np.mean([run.metrics()[metric] for run in other])
+    )
+    return Difference(
+        value, *interval(differences), min(1.0, 2 * (tail + 1) / (len(differences) + 1))
+    )
 
 
 def mcnemar(run: Scored, other: Scored) -> float:

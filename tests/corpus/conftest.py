@@ -3,10 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from meld_lightning.corpus import mini_clips
+from meld_lightning.mini import clips as mini_clips
 
 MELD = Path(__file__).parents[2] / "../shared/data/meld"
-HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\r\n"
+HEADER = (
+    "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,"
+    "Season,Episode,StartTime,EndTime\r\n"
+)
 ROW = '1,Hello,Ada,joy,positive,0,0,1,2,"00:00:01,000","00:00:02,500"\r\n'
 NAMES = ("train_sent_emo.csv", "dev_sent_emo.csv", "test_sent_emo.csv")
 
@@ -26,7 +29,8 @@ def mini_root(prepared: Path) -> Path:
 
 @pytest.fixture
 def meld_like(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a folder in MELD's layout: each file one good row, or what the test gives for it (train=..., dev=...)."""
+    """Writes a folder in MELD's layout: each file one good row, or what the test gives for it
+    (train=..., dev=...)."""
 
     def write(**files: str | bytes) -> Path:
         root = tmp_path / "data"
@@ -41,5 +45,6 @@ def meld_like(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(autouse=True)
 def no_clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mini corpus's CSV files alone: its clips take half a minute, and have tests of their own."""
+    """The mini corpus's CSV files alone: its clips take half a minute, and have tests of their
+    own."""
     monkeypatch.setattr(mini_clips, "write_clips", lambda *_: None)

@@ -15,7 +15,8 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write_clip(tmp_path: Path) -> Write:
-    """write_clip(name, frames=40, codec="libx264", layout="stereo", ...) -> path; None leaves a track out."""
+    """write_clip(name, frames=40, codec="libx264", layout="stereo", ...) -> path; None leaves a
+    track out."""
 
     def write(
         name: str,
@@ -29,7 +30,9 @@ def write_clip(tmp_path: Path) -> Write:
         rng = np.random.default_rng(seed)
         path = tmp_path / name
         with av.open(str(path), "w") as container:
-            video: Any = container.add_stream(codec, rate=FPS, options=options or {}) if codec else None
+            video: Any = (
+                container.add_stream(codec, rate=FPS, options=options or {}) if codec else None
+            )
             audio: Any = container.add_stream("aac", rate=48000, layout=layout) if layout else None
             if video is not None:
                 video.width, video.height, video.pix_fmt = shape[1], shape[0], "yuv420p"
@@ -40,7 +43,9 @@ def write_clip(tmp_path: Path) -> Write:
                 container.mux(video.encode(None))
             if audio is not None and layout is not None:
                 channels = len(av.AudioLayout(layout).channels)
-                sound = rng.normal(0, 0.1, (channels, round(48000 * frames / float(FPS)))).astype(np.float32)
+                sound = rng.normal(0, 0.1, (channels, round(48000 * frames / float(FPS)))).astype(
+                    np.float32
+                )
                 for start in range(0, sound.shape[1], 1024):
                     piece = np.ascontiguousarray(sound[:, start : start + 1024])
                     frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=layout)

@@ -1,4 +1,5 @@
-"""Fake finished runs on disk, with known logits, the real conf/table/*.yaml, and tables rendered from both."""
+"""Fake finished runs on disk, with known logits, the real conf/table/*.yaml, and tables rendered
+from both."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ from meld_lightning.report import statistics as st
 
 LABELS = ["neutral", "joy", "surprise", "anger", "sadness", "disgust", "fear"]
 SHARES = [0.47, 0.16, 0.11, 0.12, 0.08, 0.03, 0.03]
-REPORT = {"table_01": {"paper": None, "official": None, "found": {"train": 400, "val": 120, "test": 300}}}
+REPORT = {
+    "table_01": {"paper": None, "official": None, "found": {"train": 400, "val": 120, "test": 300}}
+}
 TABLES = Path(__file__).parents[2] / "conf" / "table"
 
 
@@ -30,7 +33,7 @@ Spec = dict[str, Any]
 
 @dataclass(frozen=True)
 class FakeRun:
-    """Reads its folder as meld_lightning.runs.Run does."""
+    """Reads its folder as meld_lightning.runs.run.Run does."""
 
     folder: Path
 
@@ -63,18 +66,25 @@ def reference(frame: pd.DataFrame, labels: list[str]) -> dict[str, float]:
     }
 
 
-def split_frame(split: str, skill: float, seed: int, dialogues: int, labels: list[str]) -> pd.DataFrame:
-    """Logits of one run: the truth is the same for every skill and seed, the order of the rows is not."""
+def split_frame(
+    split: str, skill: float, seed: int, dialogues: int, labels: list[str]
+) -> pd.DataFrame:
+    """Logits of one run: the truth is the same for every skill and seed, the order of the rows is
+    not."""
     truth = np.random.default_rng(len(split))  # 3 or 4: val and test differ
     lengths = truth.integers(1, 12, dialogues)
     keys = [f"{split}/dia{d}_utt{u}" for d, length in enumerate(lengths) for u in range(length)]
-    true = truth.choice(len(labels), len(keys), p=np.array(SHARES[: len(labels)]) / sum(SHARES[: len(labels)]))
+    true = truth.choice(
+        len(labels), len(keys), p=np.array(SHARES[: len(labels)]) / sum(SHARES[: len(labels)])
+    )
     guess = np.random.default_rng([seed, round(skill * 1000), len(split)])
     right = guess.random(len(keys)) < skill
     predicted = np.where(right, true, guess.integers(0, len(labels), len(keys)))
     logits = guess.normal(size=(len(keys), len(labels))).astype(np.float32)
     logits[np.arange(len(keys)), predicted] = 5
-    frame = pd.DataFrame({"key": keys, "label": np.array(labels)[true], "unit": [key.split("_")[0] for key in keys]})
+    frame = pd.DataFrame(
+        {"key": keys, "label": np.array(labels)[true], "unit": [key.split("_")[0] for key in keys]}
+    )
     frame[labels] = logits
     return frame.iloc[guess.permutation(len(keys))].reset_index(drop=True)
 
@@ -133,12 +143,18 @@ def tables() -> dict[str, Any]:
 
 @pytest.fixture
 def study() -> dict[str, Any]:
-    return {"name": "mini", "title": "The mini corpus", "note": "Says nothing about MELD.", "claims": False}
+    return {
+        "name": "mini",
+        "title": "The mini corpus",
+        "note": "Says nothing about MELD.",
+        "claims": False,
+    }
 
 
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enough to see every interval in its place; test_report_statistics.py tests them at full size."""
+    """Enough to see every interval in its place; test_report_statistics.py tests them at full
+    size."""
     monkeypatch.setattr(st, "RESAMPLES", 200)
 
 
@@ -148,7 +164,10 @@ def runs(make_run: Make, tables: Spec) -> dict[tuple[str, str], list[Any]]:
     config = {"data": {"batch_size": 99}, "optimizer": {"lr": 3e-5, "weight_decay": 0.01}}
     skills = [0.40, 0.45, 0.60, 0.5, 0.55, 0.65]
     cells = needed_cells(tables, ["table_02", "table_04"])
-    return {key: [make_run("-".join(key), skill, config=config)] for key, skill in zip(cells, skills, strict=True)}
+    return {
+        key: [make_run("-".join(key), skill, config=config)]
+        for key, skill in zip(cells, skills, strict=True)
+    }
 
 
 @pytest.fixture
@@ -156,7 +175,13 @@ def render(tables: Spec, runs: Any, study: Spec, tmp_path: Path, few_resamples: 
     """render("table_02", seeds=[1], runs=..., ...) -> the folder written."""
 
     def rendered(*selected: str, **changed: Any) -> Path:
-        given = {"tables": tables, "runs": runs, "seeds": [1], "corpus_report": REPORT, "study": study}
+        given = {
+            "tables": tables,
+            "runs": runs,
+            "seeds": [1],
+            "corpus_report": REPORT,
+            "study": study,
+        }
         render_tables(selected=selected, out=tmp_path / "out", **{**given, **changed})
         return tmp_path / "out"
 

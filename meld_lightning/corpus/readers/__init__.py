@@ -1,0 +1,1 @@
+"""Readers: one per corpus layout, from the user's files to rows."""

@@ -1,0 +1,163 @@
+"""CSV bytes to records, with errors that name file and row: the one place where text is decoded.
+
+Reads the corpus's CSV files; used by meld.py and manifest.py.
+Rows are numbered as a spreadsheet does: the header is row 1.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from meld_lightning.errors import UserError, near_miss
+
+_C1 = re.compile("[\u0080-\u009f]")
+_TIME = re.compile(r"(\d{1,2}):([0-5]?\d):([0-5]?\d)[,.](\d{1,3})")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of a CSV file. `fields` by column name; `repaired` counts the C1 controls that became
+    characters."""
+
+    file: Path
+    row: int
+    fields: dict[str, str]
+    repaired: int = 0
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}, row {self.row}"
+
+
+def read_records(path: Path, required: Sequence[str]) -> list[Record]:
+    """The rows of the CSV file `path`; UserError where it is not a whole UTF-8 CSV with the
+    `required` columns."""
+    text = _decode(path)
+    # Never str.splitlines(): it also splits at U+0085, which older MELD copies hold inside
+    # utterances.
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[list[str]] = []
+    try:
+        for row in reader:
+            rows.append(row)
+    except csv.Error as error:
+        raise UserError(
+            f"{path}, row {len(rows) + 1}: not valid CSV ({error}): an unbalanced quote or a"
+            " truncated file; download it again or mend the row"
+        ) from error
+    header = [name.strip() for name in rows[0]]
+    check_columns(path, header, required)
+    records = []
+    for number, row in enumerate(rows[1:], start=2):
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise UserError(
+                f"{path}, row {number}: {len(row)} fields where {len(header)} were expected: a"
+                " truncated file, or a comma outside quotes; download it again or mend the row"
+            )
+        records.append(repaired_record(path, number, dict(zip(header, row, strict=True))))
+    if not records:
+        raise UserError(f"{path}: a header and no rows; a truncated file? download it again")
+    return records
+
+
+def _decode(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); make it readable") from error
+    if not raw.strip():
+        raise UserError(f"{path}: the file is empty; download it again")
+    if b"\0" in raw:
+        row = raw[: raw.index(b"\0")].count(b"\n") + 1
+        raise UserError(
+            f"{path}, row {row}: holds NUL bytes: a damaged or truncated download, or not a UTF-8"
+            " text file; download it again or save it as UTF-8"
+        )
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = raw[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{path}, row {row}: byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        ) from error
+
+
+def repaired_record(path: Path, number: int, fields: dict[str, str]) -> Record:
+    """A Record of row `number` with its C1 controls mended and counted."""
+    found = sum(len(_C1.findall(value)) for value in fields.values())
+    return Record(path, number, {name: repair(value) for name, value in fields.items()}, found)
+
+
+def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) -> None:
+    """UserError where one of `required` is not in `header`, or a name stands there twice."""
+    doubled = sorted({name for name in header if header.count(name) > 1})
+    if doubled:
+        raise UserError(f"{path}: column {doubled[0]!r} stands there twice; keep one")
+    for name in required:
+        if name not in header:
+            shown = ", ".join(name[:40] for name in header[:20])
+            raise UserError(
+                f"{path}: no column {name!r}{near_miss(name, header)}; columns found: {shown}"
+            )
+
+
+def repair(text: str) -> str:
+    """C1 controls (U+0080-U+009F) as the cp1252 characters that they once were, one at a time.
+
+    Older MELD copies carry U+0092 for an apostrophe; some of their rows also hold U+2019, so that
+    re-encoding a whole string would fail. The five code points that cp1252 leaves undefined stay as
+    they are.
+    """
+    return _C1.sub(
+        lambda match: bytes([ord(match[0])]).decode("cp1252", errors="ignore") or match[0], text
+    )
+
+
+def controls_left(text: str) -> bool:
+    """Whether a C1 control is still in `text` after repair()."""
+    return _C1.search(text) is not None
+
+
+def milliseconds(record: Record, column: str) -> int:
+    """A time such as `00:16:16,059` or `0:10:44,769` in milliseconds; UserError where it is
+    something else.
+
+    After the comma stands a decimal fraction: three rows of MELD end like `00:06:47,28`, and their
+    clips at 47.28 s.
+    """
+    match = _TIME.fullmatch(record.fields[column].strip())
+    if match is None:
+        raise UserError(
+            f"{record.where}: {column} {record.fields[column]!r} is not a time like 00:16:16,059;"
+            " mend the row"
+        )
+    hours, minutes, seconds = (int(match[group]) for group in (1, 2, 3))
+    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + int(match[4].ljust(3, "0"))
+
+
+def whole(record: Record, column: str) -> int:
+    """A whole number >= 0; UserError where it is something else."""
+    value = record.fields[column].strip()
+    if not (value.isascii() and value.isdigit()):
+        raise UserError(
+            f"{record.where}: {column} {value!r} is not a whole number of 0 or more; mend the row"
+        )
+    return int(value)
+
+
+def choice(record: Record, column: str, allowed: Sequence[str], fold_case: bool = False) -> str:
+    """One of `allowed`, in lower case if `fold_case`; UserError with the nearest one where it is
+    something else."""
+    value = record.fields[column].strip()
+    value = value.lower() if fold_case else value
+    if value not in allowed:
+        raise UserError(
+            f"{record.where}: {column} {value!r} is unknown{near_miss(value, allowed)}; "
+            f"expected one of {', '.join(allowed)}"
+        )
+    return value

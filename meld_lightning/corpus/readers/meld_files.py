@@ -1,0 +1,162 @@
+"""Finds MELD's files below a folder, however an archive was unpacked there: by name, never by
+depth.
+
+Reads folder listings and the CSV files it has to compare; used by meld.py.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from meld_lightning.corpus.readers.csv_records import repair
+from meld_lightning.errors import UserError
+
+CSV_NAMES = {"train": "train_sent_emo.csv", "val": "dev_sent_emo.csv", "test": "test_sent_emo.csv"}
+# MELD corrected 132 test clips and left the wrong cuts beside them: the long name wins over the
+# plain one.
+_CLIP = re.compile(r"(final_videos_test)?dia(\d+)_utt(\d+)\.mp4", re.IGNORECASE)
+_STUB = re.compile(
+    r"\._.*\.mp4", re.IGNORECASE
+)  # AppleDouble leftovers of the archiving Mac, no videos
+_SPLIT_WORD = re.compile(r"(?<![a-z])(train|dev|valid|validation|val|test)(?![a-z])")
+_SPLIT_OF = {
+    "train": "train",
+    "dev": "val",
+    "valid": "val",
+    "validation": "val",
+    "val": "val",
+    "test": "test",
+}
+
+
+@dataclass
+class Clips:
+    """The clips found: the file of each (split, dialogue, utterance), and what was passed over."""
+
+    files: dict[tuple[str, int, int], Path] = field(default_factory=dict)
+    recuts: set[tuple[str, int, int]] = field(default_factory=set)
+    copies: dict[tuple[str, int, int], list[Path]] = field(default_factory=dict)
+    stubs: dict[str, int] = field(default_factory=lambda: {"train": 0, "val": 0, "test": 0})
+    unplaced: list[Path] = field(default_factory=list)
+
+
+def files_below(root: Path) -> list[Path]:
+    """Every file below the folder `root`, shallow before deep, then by name; links to folders are
+    followed once."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=_unreadable):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        found.extend(Path(folder, name) for name in names)
+    return sorted(found, key=lambda path: (len(path.parts), path.as_posix()))
+
+
+def _unreadable(error: OSError) -> None:
+    raise UserError(
+        f"{error.filename}: cannot be listed ({error.strerror}); make it readable or move it away"
+    ) from error
+
+
+def find_csvs(root: Path, files: Sequence[Path]) -> dict[str, Path]:
+    """split -> its CSV among `files`; UserError where one is missing or where copies of one
+    differ."""
+    chosen: dict[str, Path] = {}
+    missing = []
+    for split, name in CSV_NAMES.items():
+        copies = [path for path in files if path.name == name]
+        if not copies:
+            missing.append(name)
+            continue
+        for other in copies[1:]:
+            if _content(other) != _content(copies[0]):
+                raise UserError(
+                    f"{copies[0]} and {other} differ: keep one of them, or name the folder of one"
+                    " as corpus.root"
+                )
+        chosen[split] = copies[0]
+    if missing:
+        raise UserError(_not_found(root, files, missing, chosen))
+    return chosen
+
+
+def _content(path: Path) -> bytes:
+    """The file's bytes, comparable: an old copy and its repaired self are the same content."""
+    raw = path.read_bytes()
+    try:
+        return repair(raw.decode("utf-8-sig")).replace("\r\n", "\n").strip().encode()
+    except (
+        UnicodeDecodeError
+    ):  # two copies that are alike are still alike; read_records names the bad byte
+        return raw
+
+
+def _not_found(
+    root: Path, files: Sequence[Path], missing: Sequence[str], chosen: dict[str, Path]
+) -> str:
+    looked = f"{root}: looked for {', '.join(missing)} in this folder and below"
+    archives = [path for path in files if path.name.endswith((".tar.gz", ".tgz", ".tar", ".zip"))]
+    if chosen:
+        have = ", ".join(str(path.relative_to(root)) for path in chosen.values())
+        return f"{looked}; only {have} was found; unpack or download the rest into the same folder"
+    if archives:
+        return (
+            f"{looked}; found the archive {archives[0].relative_to(root)}: unpack it and try again"
+        )
+    if not files:
+        return (
+            f"{looked}; found no file at all; give the folder into which MELD was unpacked as"
+            " corpus.root"
+        )
+    shown = ", ".join(str(path.relative_to(root)) for path in files[:3])
+    return (
+        f"{looked}; found {len(files)} other files instead"
+        f" ({shown}{', ...' if len(files) > 3 else ''}); give the folder into which MELD was"
+        " unpacked as corpus.root"
+    )
+
+
+def find_clips(root: Path, files: Iterable[Path]) -> Clips:
+    """MELD's clips among `files`; the split comes from the nearest folder that names one."""
+    clips = Clips()
+    ranked: dict[tuple[str, int, int], list[tuple[int, Path]]] = {}
+    for path in files:
+        match = _CLIP.fullmatch(path.name)
+        stub = _STUB.fullmatch(path.name) is not None
+        if match is None and not stub:
+            continue
+        split = "test" if match and match[1] else _split_of(path.relative_to(root))
+        if split is None:
+            clips.unplaced.append(path)
+        elif match is None:
+            clips.stubs[split] += 1
+        else:
+            ranked.setdefault((split, int(match[2]), int(match[3])), []).append(
+                (0 if match[1] else 1, path)
+            )
+    for key, candidates in ranked.items():
+        candidates.sort(
+            key=lambda candidate: candidate[0]
+        )  # stable: shallow before deep within a rank
+        best = candidates[0][0]
+        clips.files[key] = candidates[0][1]
+        if best == 0 and key[0] == "test":
+            clips.recuts.add(key)
+        same = [path for rank, path in candidates if rank == best]
+        if len(same) > 1:
+            clips.copies[key] = same
+    return clips
+
+
+def _split_of(relative: Path) -> str | None:
+    for part in reversed(relative.parts[:-1]):
+        words = _SPLIT_WORD.findall(part.lower())
+        if words:
+            return _SPLIT_OF[words[-1]]
+    return None

@@ -1,0 +1,1 @@
+"""Checkpoints: pretrained weights, found, checked whole and wrapped as encoders."""

@@ -1,0 +1,231 @@
+"""Pretrained speech encoders of any batch: what they make of a clip does not depend on the clips
+beside it.
+
+Padding changes the output of encoders whose convolutions are normalised over time (wav2vec2-base,
+HuBERT-base, WavLM): their convolutions run clip by clip, unpadded, and the transformer above them
+with a mask. Whisper's encoder is fed the frames that a clip has instead of 30 s of silence. Used by
+models/audio.py and data/audio_features.py.
+
+Axes: N clips, T samples, F frames, H hidden units, L layers (the transformer's input first), M mel
+bands.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForAudioClassification,
+)
+
+from meld_lightning.errors import UserError
+
+RATE = 16000  # every encoder here was trained at it
+Trained = Literal["all", "transformer", "head"]
+
+
+class SpeechEncoder(nn.Module):
+    """A checkpoint's encoder: waveforms (N, T) and their lengths -> hidden states (L, N, F, H) and
+    mask (N, F)."""
+
+    def __init__(self, checkpoint: str | Path, train: Trained, spec_augment: bool) -> None:
+        super().__init__()
+        config = AutoConfig.from_pretrained(checkpoint)
+        self.extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
+        if self.extractor.sampling_rate != RATE:
+            raise UserError(
+                f"{checkpoint}: made for {self.extractor.sampling_rate} Hz; expected an encoder for"
+                f" {RATE} Hz"
+            )
+        self.whisper = config.model_type == "whisper"
+        # skipped layers would have no gradient, which DDP refuses
+        config.layerdrop = config.encoder_layerdrop = 0.0
+        config.apply_spec_augment = spec_augment
+        if self.whisper:
+            model = AutoModelForAudioClassification.from_pretrained(
+                checkpoint, config=config, dtype=torch.float32
+            ).encoder
+        else:
+            model = AutoModel.from_pretrained(checkpoint, config=config, dtype=torch.float32)
+            if not hasattr(model, "feature_extractor"):
+                raise UserError(
+                    f"{checkpoint}: a {config.model_type} is no speech encoder of a kind that is"
+                    " known here"
+                )
+        self.model = model
+        self.layers: nn.ModuleList = model.layers if self.whisper else model.encoder.layers
+        self.hidden_size, self.depth = int(config.hidden_size), len(self.layers) + 1
+        self._freeze(train, spec_augment)
+
+    def _freeze(self, train: Trained, spec_augment: bool) -> None:
+        model: Any = self.model
+        self.frozen = train == "head"
+        if self.frozen:
+            model.requires_grad_(False)
+        elif train == "transformer":
+            for part in (model.conv1, model.conv2) if self.whisper else (model.feature_extractor,):
+                part.requires_grad_(False)
+        if self.whisper:
+            model.embed_positions.requires_grad_(False)  # as in Whisper itself: sinusoids
+        elif hasattr(model, "masked_spec_embed") and not (
+            spec_augment and model.config.mask_time_prob
+        ):
+            model.masked_spec_embed.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "SpeechEncoder":
+        """A frozen encoder has no dropout to be trained with."""
+        super().train(mode and not self.frozen)
+        return self
+
+    def forward(
+        self, wave_NT: torch.Tensor, samples_N: torch.Tensor, every_layer: bool = True
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """every_layer: all layers' hidden states, or the last one's alone (1, N, F, H), a fraction
+        of the memory."""
+        clips = [wave_T[:count] for wave_T, count in zip(wave_NT, samples_N.tolist(), strict=True)]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            stems = [
+                self._whisper_stem(clip) if self.whisper else self._wave_stem(clip)
+                for clip in clips
+            ]
+            frames_N = torch.tensor([len(stem) for stem in stems], device=wave_NT.device)
+            mask_NF = torch.arange(int(frames_N.max()), device=wave_NT.device) < frames_N[:, None]
+            if torch.is_grad_enabled() or wave_NT.device.type != "cpu":
+                return (
+                    self._transformed(pad_sequence(stems, batch_first=True), mask_NF, every_layer),
+                    mask_NF,
+                )
+            return self._one_by_one(stems, every_layer), mask_NF
+
+    def _one_by_one(self, stems: list[torch.Tensor], every_layer: bool) -> torch.Tensor:
+        """As `_transformed`, each clip alone: scoring on a CPU, whose cache holds one clip's
+        numbers but no batch's."""
+        alone = [
+            (stem_FC[None], torch.ones(1, len(stem_FC), dtype=torch.bool)) for stem_FC in stems
+        ]
+        # autocast casts every weight for each clip anew unless it may keep them, which it never
+        # does in inference mode
+        keeping = torch.autocast(
+            "cpu", enabled=torch.is_autocast_enabled("cpu"), cache_enabled=True
+        )
+        with torch.inference_mode(False), torch.no_grad(), keeping:
+            hidden = [
+                self._transformed(stem_1FC, mask_1F, every_layer) for stem_1FC, mask_1F in alone
+            ]
+        longest = max(map(len, stems))
+        return torch.cat(
+            [functional.pad(one, (0, 0, 0, longest - one.shape[2])) for one in hidden], dim=1
+        )
+
+    def _wave_stem(self, clip_T: torch.Tensor) -> torch.Tensor:
+        """The convolutions over one clip alone (F, C)."""
+        model: Any = self.model
+        if self.extractor.do_normalize:  # as Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm
+            clip_T = (clip_T - clip_T.mean()) / torch.sqrt(clip_T.var(correction=0) + 1e-7)
+        return model.feature_extractor(
+            functional.pad(clip_T, (0, max(0, self._reach - len(clip_T))))[None]
+        )[0].T
+
+    @property
+    def _reach(self) -> int:
+        """Samples that one frame needs; a shorter clip is padded with silence up to it."""
+        reach = 1
+        for kernel, stride in zip(
+            self.model.config.conv_kernel[::-1], self.model.config.conv_stride[::-1], strict=True
+        ):
+            reach = (reach - 1) * stride + kernel
+        return int(reach)
+
+    def _whisper_stem(self, clip_T: torch.Tensor) -> torch.Tensor:
+        model: Any = self.model
+        longest = model.config.max_source_positions * 2 * self.extractor.hop_length
+        hop = self.extractor.hop_length
+        clip_T = functional.pad(clip_T[:longest], (0, max(0, 2 * hop * 2 - len(clip_T))))
+        mel_1MF = extracted(self.extractor, clip_T, padding="longest")["input_features"].to(
+            clip_T.device
+        )
+        hidden_1CF = functional.gelu(model.conv2(functional.gelu(model.conv1(mel_1MF))))
+        return hidden_1CF[0].T + model.embed_positions.weight[: hidden_1CF.shape[-1]]
+
+    def _transformed(
+        self, stem_NFC: torch.Tensor, mask_NF: torch.Tensor, every_layer: bool
+    ) -> torch.Tensor:
+        """Every layer's output (L, N, F, H) or the last's, which is as the checkpoint's own model
+        gives it."""
+        model: Any = self.model
+        seen: list[torch.Tensor] = []
+        hooks = []
+        if every_layer:
+            hooks = [
+                self.layers[0].register_forward_pre_hook(
+                    lambda _, args, kwargs: seen.append(args[0]), with_kwargs=True
+                )
+            ]
+            hooks += [
+                layer.register_forward_hook(
+                    lambda _, args, out: seen.append(out[0] if isinstance(out, tuple) else out)
+                )
+                for layer in self.layers[:-1]
+            ]
+        try:
+            if self.whisper:
+                bias = torch.zeros(mask_NF.shape, device=stem_NFC.device).masked_fill(
+                    ~mask_NF, -1e9
+                )[:, None, None]
+                hidden_NFH = functional.dropout(stem_NFC, model.dropout, self.training)
+                for layer in self.layers:
+                    hidden_NFH = layer(
+                        hidden_NFH, bias.expand(-1, 1, mask_NF.shape[1], -1).to(hidden_NFH.dtype)
+                    )
+                last_NFH = model.layer_norm(hidden_NFH)
+            else:
+                projected: Any = model.feature_projection(stem_NFC)
+                hidden_NFH = projected[0] if isinstance(projected, tuple) else projected
+                hidden_NFH = self._masked(hidden_NFH, mask_NF)
+                last_NFH = model.encoder(hidden_NFH, attention_mask=mask_NF).last_hidden_state
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return torch.stack([*seen, last_NFH])
+
+    def _masked(self, hidden_NFH: torch.Tensor, mask_NF: torch.Tensor) -> torch.Tensor:
+        """SpecAugment in training, as the checkpoint's config says; clips shorter than a mask are
+        left alone."""
+        model: Any = self.model
+        if not self.training:
+            return hidden_NFH
+        if hidden_NFH.shape[1] < model.config.mask_time_length:
+            unused = getattr(model, "masked_spec_embed", None)
+            if unused is None or not unused.requires_grad or not torch.distributed.is_initialized():
+                return hidden_NFH
+            return hidden_NFH + 0 * unused  # of which DDP wants a gradient all the same
+        return model._mask_hidden_states(hidden_NFH, attention_mask=mask_NF.long())
+
+
+def extracted(extractor: Any, clip_T: torch.Tensor, **options: Any) -> Any:
+    """What a feature extractor makes of one clip, in fp32 whatever autocast is on: it computes on
+    the CPU, by torch."""
+    with torch.autocast("cpu", enabled=False):
+        return extractor(
+            clip_T.float().cpu().numpy(), sampling_rate=RATE, return_tensors="pt", **options
+        )
+
+
+def pooled(
+    hidden_NFH: torch.Tensor, mask_NF: torch.Tensor, deviation: bool = False
+) -> torch.Tensor:
+    """Mean over a clip's own frames (N, H), with the standard deviation beside it (N, 2H) if
+    asked."""
+    mask_NF1 = mask_NF.unsqueeze(-1).to(hidden_NFH.dtype)
+    count_N1 = mask_NF1.sum(1)
+    mean_NH = (hidden_NFH * mask_NF1).sum(1) / count_N1
+    if not deviation:
+        return mean_NH
+    spread_NH = (((hidden_NFH - mean_NH[:, None]) ** 2) * mask_NF1).sum(1) / count_N1
+    return torch.cat([mean_NH, torch.sqrt(spread_NH + 1e-7)], dim=1)

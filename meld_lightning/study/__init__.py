@@ -1,0 +1,1 @@
+"""Studies: which tables one report has, and which runs they need."""

@@ -1,0 +1,1 @@
+"""Loggers that watch a run, and the dashboards made of what they logged."""

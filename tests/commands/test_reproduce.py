@@ -1,0 +1,153 @@
+"""`reproduce` and `report`: nothing runs twice, the numbers stay the same, the evidence stands
+alone."""
+
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.running import CHECKOUT, Command, argv, environment, folder_over
+
+ASKED = ["reproduce", "tables=[table_01,table_04,table_05]", "study.seeds=[1,2]"]
+
+pytestmark = pytest.mark.slow
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """The rendered files by name; results.csv without the commit that made the run."""
+    study = folder / "experiments" / "mini"
+    return {
+        str(path.relative_to(study)): path.read_bytes() for path in sorted(study.glob("table_*/*"))
+    }
+
+
+@pytest.fixture(scope="module")
+def reproduced(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tables 1, 4 and 5 of the mini study, two seeds."""
+    folder = folder_over(prepared, tmp_path_factory.mktemp("reproduced"))
+    done = subprocess.run(
+        argv(*ASKED), cwd=folder, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_every_cell_and_seed_is_there(reproduced: Path) -> None:
+    results = pd.read_csv(reproduced / "experiments" / "mini" / "table_05" / "results.csv")
+    rows = (
+        results[results["metric"] == "weighted_f1"]
+        .groupby("cell")["seed"]
+        .apply(lambda seeds: set(seeds.dropna()))
+    )
+    assert {cell: seeds for cell, seeds in rows.items() if cell != "baseline"} == {
+        "batch_8": {1, 2}, "batch_16": {1, 2}, "batch_32": {1, 2},
+    }  # fmt: skip
+    assert set(results.loc[results["seed"].notna(), "n"]) == {480}
+    one = json.loads(next(reproduced.glob("runs/*/*/result.json")).read_text())
+    row = results[
+        (results["run"] == one["hash"])
+        & (results["metric"] == "weighted_f1")
+        & results["seed"].notna()
+    ]
+    assert row["value"].item() == pytest.approx(one["metrics"]["test"]["weighted_f1"], abs=1e-6)
+    assert row["low"].item() < row["value"].item() < row["high"].item()
+
+
+def test_again_takes_seconds_and_gives_the_same_bytes(
+    reproduced: Path, meld_lightning: Command
+) -> None:
+    before, started = tables(reproduced), time.monotonic()
+    done = meld_lightning(*ASKED, cwd=reproduced)
+    assert done.returncode == 0, done.stderr
+    assert "6 finished before, 0 to do" in done.stdout
+    assert time.monotonic() - started < 30
+    assert tables(reproduced) == before
+
+
+def test_a_deleted_run_comes_back_with_the_same_numbers(
+    reproduced: Path, meld_lightning: Command
+) -> None:
+    before = tables(reproduced)
+    shutil.rmtree(next(reproduced.glob("runs/text-roberta/*/result.json")).parent)
+    done = meld_lightning(*ASKED, cwd=reproduced)
+    assert "5 finished before, 1 to do" in done.stdout
+    assert tables(reproduced) == before
+
+
+def test_the_evidence_alone_gives_the_same_tables(
+    reproduced: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    """As in a fresh clone: no runs, no corpus, no checkpoints."""
+    shutil.copytree(reproduced / "experiments", tmp_path / "experiments")
+    for table in (tmp_path / "experiments" / "mini").glob("table_*"):
+        shutil.rmtree(table)
+    done = meld_lightning("report", *ASKED[1:], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert tables(tmp_path) == tables(reproduced)
+
+
+def test_evidence_is_small_and_holds_no_text_and_no_path(prepared: Path, reproduced: Path) -> None:
+    texts = pd.read_csv(next(reproduced.glob("runs/*/*/predictions.csv")))["text"]
+    long_texts = [text.encode() for text in texts if len(text) > 20]
+    for run in (reproduced / "experiments" / "mini" / "runs").iterdir():
+        files = [path for path in run.rglob("*") if path.is_file()]
+        assert sum(path.stat().st_size for path in files) < 1_000_000
+        content = b"".join(path.read_bytes() for path in files)
+        assert not any(text in content for text in long_texts)
+        assert str(prepared).encode() not in content
+        assert str(reproduced).encode() not in content
+
+
+def test_report_deletes_no_evidence(
+    reproduced: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    shutil.copytree(reproduced / "experiments", tmp_path / "experiments")
+    before = sorted((tmp_path / "experiments" / "mini" / "runs").iterdir())
+    rendered = tables(tmp_path)
+    nothing = meld_lightning(
+        "report", "tables=[table_05]", "study.seeds=[1]", "numerics=bf16", cwd=tmp_path
+    )
+    assert nothing.returncode == 1
+    assert "no finished run" in nothing.stderr
+    assert sorted((tmp_path / "experiments" / "mini" / "runs").iterdir()) == before
+    assert tables(tmp_path) == rendered
+
+
+def test_a_missing_run_shows_as_missing(
+    reproduced: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(reproduced / "experiments", folder / "experiments")
+    results = folder / "experiments" / "mini" / "table_05" / "results.csv"
+    lost = pd.read_csv(results).query("cell == 'batch_8' and seed == 2")["run"].iloc[0]
+    shutil.rmtree(folder / "experiments" / "mini" / "runs" / lost)
+    assert meld_lightning("report", *ASKED[1:], cwd=folder).returncode == 0
+    rendered = (folder / "experiments" / "mini" / "table_05" / "table.md").read_text()
+    assert "missing 1 of 2 seeds" in rendered
+
+
+@pytest.mark.parametrize(
+    "study",
+    sorted(path.name for path in (CHECKOUT / "experiments").glob("*") if path.name != "mini"),
+)
+def test_committed_evidence_renders_to_the_committed_tables(
+    study: str, tmp_path: Path, meld_lightning: Command
+) -> None:
+    committed = CHECKOUT / "experiments" / study
+    shutil.copytree(committed / "runs", tmp_path / "experiments" / study / "runs")
+    shutil.copyfile(committed / "corpus.json", tmp_path / "experiments" / study / "corpus.json")
+    done = meld_lightning("report", f"study={study}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    files = sorted(
+        path.relative_to(committed) for path in committed.rglob("*") if "runs" not in path.parts
+    )
+    assert len([path for path in files if path.suffix == ".csv"]) >= 3
+    for path in files:
+        if (committed / path).is_file():
+            assert (tmp_path / "experiments" / study / path).read_bytes() == (
+                committed / path
+            ).read_bytes(), path

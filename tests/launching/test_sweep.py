@@ -1,0 +1,149 @@
+"""Sweeps: finished runs are read, a dying job takes no other with it, Ctrl-C loses nothing."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.running import Command, argv, environment, folder_over
+
+SWEEP = ["train", "--multirun", "model=roberta", "epochs=2", "data.batch_size=32"]
+
+
+def summary(folder: Path) -> list[dict]:
+    """Of the sweep that was run last."""
+    latest = max(folder.glob("multirun/*/summary.json"), key=lambda path: path.stat().st_mtime_ns)
+    rows: list[dict] = json.loads(latest.read_text())
+    return rows
+
+
+def test_a_failing_job_takes_no_other_with_it(
+    prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    folder = folder_over(prepared, tmp_path / "sweep")
+    asked = [*SWEEP, "data.max_tokens=100000,64,32", "hydra.launcher.jobs=2"]
+    first = meld_lightning(*asked, cwd=folder)
+    assert first.returncode == 1
+    assert [row["status"] for row in summary(folder)] == ["failed", "finished", "finished"]
+    assert "1 of 3 runs failed; the same command runs just these again" in first.stderr
+    assert "data.max_tokens=100000: expected 8 to 512" in first.stderr
+    again = meld_lightning(*asked, cwd=folder)
+    assert again.returncode == 1
+    assert [row["status"] for row in summary(folder)] == ["failed", "read", "read"]
+
+
+@pytest.mark.slow
+def test_a_killed_job_takes_no_other_with_it(
+    prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    folder = folder_over(prepared, tmp_path / "sweep")
+    asked = [*SWEEP, "seed=1,2"]
+    sweep = subprocess.Popen(
+        argv(*asked, "hydra.launcher.jobs=1"),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(folder.glob("runs/*/*/config.yaml")):
+        assert sweep.poll() is None
+        time.sleep(0.02)
+    [job] = children(sweep.pid)
+    os.kill(job, signal.SIGKILL)
+    _, said = sweep.communicate(timeout=120)
+    assert sweep.returncode == 1
+    assert "killed by SIGKILL (out of memory?)" in said
+    assert [row["status"] for row in summary(folder)] == ["failed", "finished"]
+    assert meld_lightning(*asked, cwd=folder).returncode == 0
+    assert [row["status"] for row in summary(folder)] == ["finished", "read"]
+
+
+@pytest.mark.slow
+def test_a_sweep_under_random_kills_ends_as_a_calm_one(
+    prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    """Jobs and the launcher itself are killed; its jobs go on without it, and the next launcher
+    waits for them."""
+    grid = [
+        "model=roberta",
+        "optimizer.lr=1e-3",
+        "seed=1,2,3",
+        "data.batch_size=32,64",
+        "hydra.launcher.jobs=2",
+    ]
+    wild, calm = (folder_over(prepared, tmp_path / name) for name in ("wild", "calm"))
+    drawn, killed = random.Random(3), 0
+    for _ in range(6):
+        sweep = subprocess.Popen(
+            argv("train", "--multirun", *grid, "machine.checkpoint_every_s=0.2"),
+            cwd=wild,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while sweep.poll() is None and killed < 4:
+            time.sleep(drawn.uniform(2, 5))
+            saved = [path.parents[1] for path in wild.glob("runs/*/*/checkpoints/last.ckpt")]
+            if any(not (run / "result.json").is_file() for run in saved) and sweep.poll() is None:
+                victims = [sweep.pid] if killed == 2 else children(sweep.pid)
+                if victims:
+                    os.kill(drawn.choice(victims), signal.SIGKILL)
+                    killed += 1
+        if sweep.wait(240) == 0:
+            break
+    assert sweep.returncode == 0
+    assert killed >= 3
+    assert meld_lightning("train", "--multirun", *grid, cwd=calm).returncode == 0
+    assert figures(wild) == figures(calm)
+    assert len(figures(calm)) == 6
+
+
+def figures(folder: Path) -> list[list[str]]:
+    """results.csv of the sweep that ended last, but for what was asked: where and how often to save
+    stands there."""
+    latest = max(folder.glob("multirun/*/results.csv"), key=lambda path: path.stat().st_mtime_ns)
+    return [row[1:] for row in csv.reader(latest.open())][1:]
+
+
+def test_ctrl_c_leaves_resumable_runs_and_one_line(prepared: Path, tmp_path: Path) -> None:
+    folder = folder_over(prepared, tmp_path / "sweep")
+    sweep = subprocess.Popen(
+        argv(
+            *SWEEP,
+            "seed=1,2",
+            "epochs=30",
+            "hydra.launcher.jobs=1",
+            "machine.checkpoint_every_s=0.2",
+        ),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list(folder.glob("runs/*/*/checkpoints/last.ckpt")):
+        assert sweep.poll() is None
+        time.sleep(0.05)
+    os.killpg(sweep.pid, signal.SIGINT)
+    _, said = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130
+    assert (
+        said.strip()
+        == "meld-lightning: stopped; 2 of 2 runs are left, those begun are saved: the same command"
+        " goes on"
+    )
+    assert [row["status"] for row in summary(folder)] == ["stopped", "waiting"]
+
+
+def children(process: int) -> list[int]:
+    return [
+        int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    ]

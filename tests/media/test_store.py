@@ -1,0 +1,290 @@
+"""The cache of decoded clips: whole or healed, shared by processes, and no clip's trouble is
+another's."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from meld_lightning.errors import NotPrepared, UserError
+from meld_lightning.media import (
+    Media,
+    media_report,
+    prepare_media,
+    prepared_media,
+    read_frames,
+    read_waveform,
+    store,
+)
+from tests.media.conftest import Write
+from tests.running import environment
+
+SETTINGS: dict[str, Any] = {
+    "keep": ["frames", "audio"],
+    "every": 10,
+    "size": 32,
+    "rate": 16000,
+    "channels": "center",
+    "decoder": "pyav",
+    "timeout_s": 20,
+    "processes": 0,
+}
+CLIPS = 5
+
+
+@pytest.fixture
+def table(write_clip: Write, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """Five rows with a clip each and one without, in chunks of two."""
+    monkeypatch.setattr(store, "CHUNK", 2)
+    clips = [
+        str(write_clip(f"c{n}.mp4", frames=20 + n, seed=n, shape=(48, 64))) for n in range(CLIPS)
+    ]
+    keys = [f"test/dia0_utt{n}" for n in range(CLIPS + 1)]
+    return pd.DataFrame(
+        {"key": keys, "clip": [*clips, None], "audio": [None] * 6, "split": "test"}, dtype=object
+    )
+
+
+def contents(media: Media) -> list[tuple[bytes, bytes]]:
+    return [
+        (media.frames(row).tobytes(), media.waveform(row).tobytes()) for row in range(CLIPS + 1)
+    ]
+
+
+def test_what_is_stored_is_what_is_decoded(table: pd.DataFrame, tmp_path: Path) -> None:
+    media = prepare_media(table, "mine", SETTINGS, tmp_path)
+    for row, clip in enumerate(table["clip"].dropna()):
+        assert np.array_equal(media.frames(row), read_frames(clip, size=32))
+        assert np.array_equal(media.waveform(row), read_waveform(clip))
+        assert media.frame_counts[row] == len(media.frames(row)) == (2 if row == 0 else 3)
+        assert media.samples[row] == len(media.waveform(row))
+    assert (media.frame_counts[CLIPS], media.samples[CLIPS]) == (0, 0)
+    assert media.frames(CLIPS).shape == (0, 32, 32, 3)
+    assert media.reasons == {kind: {"test/dia0_utt5": "no file"} for kind in ("frames", "audio")}
+    report = media_report(media, table)
+    assert report["counts"] == {"frames": {"test": 5}, "audio": {"test": 5}}
+    assert [row["key"] for row in report["rows"]] == ["test/dia0_utt5"] * 2
+
+
+def test_settings_and_moved_clips(table: pd.DataFrame, tmp_path: Path) -> None:
+    media = prepare_media(table, "mine", SETTINGS, tmp_path / "cache")
+    moved = table.copy()
+    places = [
+        str(shutil.copy(clip, tmp_path / f"moved{row}.mp4"))
+        for row, clip in enumerate(table["clip"][:CLIPS])
+    ]
+    moved["clip"] = pd.Series([*places, None], dtype=object)
+    written = {path: path.stat().st_mtime_ns for path in media.folder.rglob("*.npy")}
+    again = prepare_media(
+        moved, "mine", SETTINGS, tmp_path / "cache"
+    )  # moved data is the same data
+    assert {path: path.stat().st_mtime_ns for path in media.folder.rglob("*.npy")} == written
+    assert again.digest("frames") == media.digest("frames")
+    other = prepare_media(table, "mine", {**SETTINGS, "every": 5}, tmp_path / "cache")
+    assert other.digest("frames") != media.digest("frames")
+    assert len(other.frames(0)) == 4
+    with pytest.raises(NotPrepared, match="meld-lightning prepare"):
+        prepared_media(table, "mine", {**SETTINGS, "size": 16}, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("harm", ["delete", "truncate", "garbage", "other"])
+def test_a_harmed_clip_costs_itself_alone(harm: str, table: pd.DataFrame, tmp_path: Path) -> None:
+    before = contents(prepare_media(table, "mine", SETTINGS, tmp_path))
+    clip = Path(table["clip"][1])
+    good = clip.read_bytes()
+    if harm == "delete":
+        clip.unlink()
+    else:
+        other = Path(table["clip"][4]).read_bytes()
+        clip.write_bytes(
+            {"truncate": good[: len(good) // 2], "garbage": b"no clip", "other": other}[harm]
+        )
+    with pytest.raises(UserError, match="c1.mp4.*run: meld-lightning prepare"):
+        prepared_media(table, "mine", SETTINGS, tmp_path)
+    media = prepare_media(table, "mine", SETTINGS, tmp_path)
+    after = contents(media)
+    assert [after[row] == before[row] for row in range(CLIPS + 1)] == [
+        True,
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
+    told = {
+        row["key"]: row["reason"]
+        for row in media_report(media, table)["rows"]
+        if row["modality"] == "frames"
+    }
+    assert ("test/dia0_utt1" in told) is (harm != "other")
+
+
+@pytest.mark.parametrize("harm", ["delete", "truncate", "flip", "manifest", "folder"])
+def test_a_harmed_cache_is_told_and_mended(harm: str, table: pd.DataFrame, tmp_path: Path) -> None:
+    media = prepare_media(table, "mine", SETTINGS, tmp_path)
+    before = contents(media)
+    array = media.folder / "0" / "frames.npy"
+    if harm == "delete":
+        array.unlink()
+    elif harm == "truncate":
+        array.write_bytes(array.read_bytes()[:-5000])
+    elif harm == "flip":
+        data = bytearray(array.read_bytes())
+        data[-1] ^= 1
+        array.write_bytes(bytes(data))
+    elif harm == "manifest":
+        (media.folder / "0" / "manifest.json").write_text("[")
+    else:
+        shutil.rmtree(media.folder / "0")
+    with pytest.raises(UserError, match="meld-lightning prepare"):
+        contents(prepared_media(table, "mine", SETTINGS, tmp_path))
+    assert contents(prepare_media(table, "mine", SETTINGS, tmp_path)) == before
+
+
+@pytest.fixture
+def odd_worker(tmp_path: Path) -> Callable[[str], list[str]]:
+    """A worker that decodes as ours does, but for one clip, at which it does what it is told."""
+
+    def command(what: str) -> list[str]:
+        path = tmp_path / "odd_worker.py"
+        path.write_text(
+            textwrap.dedent(f"""
+                import os, time
+                from meld_lightning.media import worker
+                decode = worker.decode
+                def odd(job):
+                    if "c3.mp4" in job["sources"].get("frames", ""):
+                        {what}
+                    return decode(job)
+                worker.decode = odd
+                worker.main()
+                """)
+        )
+        return [sys.executable, str(path)]
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("os.kill(os.getpid(), 11)", "its decoder crashed (SIGSEGV)"),
+        ("time.sleep(99)", "gave no result within 2 s"),
+    ],
+)
+def test_a_decoder_that_crashes_or_hangs_costs_its_clip_alone(
+    what: str,
+    reason: str,
+    table: pd.DataFrame,
+    tmp_path: Path,
+    odd_worker: Callable[[str], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+    expected = contents(prepare_media(table, "mine", SETTINGS, tmp_path / "whole"))
+    settings = {**SETTINGS, "timeout_s": 2}
+    media = prepare_media(
+        table, "mine", settings, tmp_path / "odd", processes=2, worker=odd_worker(what)
+    )
+    found = contents(media)
+    assert [found[row] == expected[row] for row in range(CLIPS + 1)] == [
+        True,
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
+    assert media.reasons["frames"]["test/dia0_utt3"].startswith(reason)
+    assert media.reasons["audio"]["test/dia0_utt3"].startswith(reason)
+    mended = prepare_media(
+        table, "mine", {**settings, "timeout_s": 20}, tmp_path / "odd"
+    )  # it was a passing trouble
+    assert contents(mended) == expected
+
+
+PREPARE = """
+import sys, json, pandas as pd
+from pathlib import Path
+from meld_lightning.media import prepare_media, store
+store.CHUNK = 2
+table, settings = pd.read_json(sys.argv[1]).astype(object), json.loads(sys.argv[2])
+table = table.where(table.notna(), None)
+media = prepare_media(table, "mine", settings, Path(sys.argv[3]), int(sys.argv[4]))
+print(media.digest("all"))
+"""
+
+
+def start(table: pd.DataFrame, folder: Path, shard: int) -> "subprocess.Popen[str]":
+    table.to_json(folder / "table.json")
+    arguments = [
+        str(folder / "table.json"),
+        json.dumps(SETTINGS),
+        str(folder / "cache"),
+        str(shard),
+    ]
+    return subprocess.Popen(
+        [sys.executable, "-c", PREPARE, *arguments],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_shards_share_the_work(table: pd.DataFrame, tmp_path: Path) -> None:
+    shards = [start(table, tmp_path, shard) for shard in range(3)]
+    digests = {shard.communicate(timeout=60)[0].strip() for shard in shards}
+    assert [shard.returncode for shard in shards] == [0, 0, 0]
+    assert digests == {prepare_media(table, "mine", SETTINGS, tmp_path / "alone").digest("all")}
+
+
+def test_a_killed_process_is_gone_on_from(table: pd.DataFrame, tmp_path: Path) -> None:
+    first = start(table, tmp_path, 0)
+    manifests: list[Path] = []
+    while not manifests and first.poll() is None:
+        time.sleep(0.01)
+        manifests = list((tmp_path / "cache").rglob("manifest.json"))
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("0/*.npy")}
+    again = start(table, tmp_path, 0)
+    out, _ = again.communicate(timeout=60)
+    assert out.strip() == prepare_media(table, "mine", SETTINGS, tmp_path / "alone").digest("all")
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_a_long_clip_takes_no_more_memory_than_a_short_one(
+    write_clip: Write, tmp_path: Path
+) -> None:
+    """Its frames are written as they come: 600 frames of 224 pixels would be 90 MB."""
+    code = (
+        "import json, resource, sys; from meld_lightning.media import worker; job ="
+        " json.loads(sys.argv[1]); print(worker.decode(job)['frames'],"
+        " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    used = []
+    for frames in (10, 600):
+        clip = write_clip(f"long{frames}.mp4", frames=frames, shape=(48, 64), layout=None)
+        settings = {**SETTINGS, "every": 1, "size": 224}
+        job = {"sources": {"frames": str(clip)}, "out": str(tmp_path / "out"), "settings": settings}
+        done = subprocess.run(
+            [sys.executable, "-c", code, json.dumps(job)],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert f"'count': {frames}" in done.stdout
+        used.append(int(done.stdout.split()[-1]))
+    assert used[1] - used[0] < 30, f"{used} MB"
+    assert (tmp_path / "out.frames").stat().st_size == 600 * 224 * 224 * 3

@@ -1,0 +1,200 @@
+"""The mini corpus's clips: real files with MELD's flaws, the same bytes everywhere, and no short
+cut to the emotion."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+
+from meld_lightning.corpus import load_corpus
+from tests.running import Command, environment, folder_over
+
+pytestmark = pytest.mark.slow
+
+WRITE = (
+    "from pathlib import Path; from meld_lightning.mini.corpus import write_mini;"
+    " write_mini(Path('again'))"
+)
+
+
+@pytest.fixture(scope="module")
+def table(with_clips: Path) -> pd.DataFrame:
+    return load_corpus(with_clips / "cache" / "mini").table
+
+
+def digests(root: Path) -> dict[str, str]:
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_written_again_every_clip_has_the_same_bytes(with_clips: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WRITE], cwd=tmp_path, env=environment(), check=False
+    )
+    assert done.returncode == 0
+    found = digests(tmp_path / "again")
+    assert len([name for name in found if name.endswith(".mp4")]) > 1280
+    assert found == digests(with_clips / "cache" / "mini")
+
+
+def test_the_archive_has_melds_flaws(with_clips: Path, table: pd.DataFrame) -> None:
+    root = with_clips / "cache" / "mini"
+    layouts: dict[str, int] = {}
+    for clip in table["clip"].dropna().iloc[::8]:
+        try:
+            with av.open(clip) as container:
+                audio = (
+                    container.streams.audio[0].layout.name if container.streams.audio else "none"
+                )
+                assert container.streams.video[0].codec_context.name == "h264"
+        except av.error.InvalidDataError:
+            audio = "unreadable"
+        layouts[audio] = layouts.get(audio, 0) + 1
+    assert layouts["stereo"] > layouts["5.1"] > 10
+    report = json.loads(
+        next((with_clips / "cache" / "corpus").glob("mini-*/media.json")).read_text()
+    )
+    reasons = {(row["key"].split("/")[0], row["modality"], row["reason"]) for row in report["rows"]}
+    said = " ".join(f"{split} {kind}: {reason};" for split, kind, reason in sorted(reasons))
+    for flaw in (
+        "train frames: cannot be decoded", "train audio: cannot be decoded", "val frames: no file",
+        "val audio: no file", "test frames: no video track", "train audio: no audio track",
+    ):  # fmt: skip
+        assert flaw in said, said
+    assert len(list(root.rglob("._*.mp4"))) > 50
+    assert len(list(root.rglob("final_videos_test*.mp4"))) == 24
+    assert table["clip"].str.contains("final_videos_test").sum() == 24
+    seconds = table["end_s"] - table["start_s"]
+    assert seconds.max() > 40
+    assert seconds.min() < 0.1
+
+
+def test_nothing_but_face_and_voice_tells_the_emotion(
+    with_clips: Path, table: pd.DataFrame
+) -> None:
+    """Length, file size, mean colour or loudness, each alone, does no better than the commonest
+    label."""
+    folder = next((with_clips / "cache" / "media").glob("mini-*"))
+    entries = [
+        one
+        for n in range(20)
+        for one in json.loads((folder / str(n) / "manifest.json").read_text())
+    ]
+    assert [entry["key"] for entry in entries] == table["key"].tolist()
+    arrays = {
+        (n, k): np.load(folder / str(n) / f"{k}.npy", mmap_mode="r")
+        for n in range(20)
+        for k in ("frames", "audio")
+    }
+
+    def part(row: int, kind: str) -> np.ndarray:
+        one = entries[row][kind]
+        return arrays[row // 64, kind][one["start"] : one["start"] + one["count"]]
+
+    whole = [
+        row
+        for row in range(len(table))
+        if all(entries[row][kind]["count"] for kind in ("frames", "audio"))
+    ]
+    cues = {
+        "length": [[len(part(row, "audio")), len(part(row, "frames"))] for row in whole],
+        "size": [[Path(table["clip"][row]).stat().st_size] for row in whole],
+        "colour": [
+            [*part(row, "frames").mean((0, 1, 2)), part(row, "frames").std()] for row in whole
+        ],
+        "loudness": [
+            [np.sqrt(np.mean(part(row, "audio") ** 2))] for row in whole
+        ],  # a peak would tell of timbre too
+    }
+    truth, splits = table["emotion"].to_numpy()[whole], table["split"].to_numpy()[whole]
+    test = splits == "test"
+    constant = (truth[test] == "neutral").mean()
+    for name, values in cues.items():
+        X = np.array(values)
+        forest = RandomForestClassifier(200, min_samples_leaf=10, random_state=0).fit(
+            X[~test], truth[~test]
+        )
+        gained = (forest.predict(X[test]) == truth[test]).mean() - constant
+        assert gained < 2 * np.sqrt(constant * (1 - constant) / test.sum()), (
+            f"{name} alone gains {gained:.3f}"
+        )
+
+
+@pytest.mark.parametrize("harm", ["delete", "truncate", "garbage"])
+def test_a_harmed_clip_changes_no_other_utterances_result(
+    harm: str, with_clips: Path, table: pd.DataFrame, tmp_path: Path, meld_lightning: Command
+) -> None:
+    """All the way from the files to CLIP's logits."""
+    folder = folder_over(with_clips, tmp_path / "work")
+    few = table[table["clip"].notna()].groupby("split").head(12).reset_index(drop=True)
+    few["clip"] = [
+        str(shutil.copy(clip, tmp_path / f"{row}.mp4")) for row, clip in enumerate(few["clip"])
+    ]
+    few = few.rename(columns={"key": "id"})[["id", "split", "text", "emotion", "clip"]]
+    few.to_csv(tmp_path / "few.csv", index=False)
+    asked = ["corpus=manifest", f"corpus.root={tmp_path / 'few.csv'}", "checkpoints=mini"]
+
+    def scored() -> pd.DataFrame:
+        assert meld_lightning("prepare", *asked, cwd=folder).returncode == 0
+        done = meld_lightning("train", "model=clip", *asked, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        run = max(
+            folder.glob("runs/video-clip/*/result.json"), key=lambda path: path.stat().st_mtime_ns
+        ).parent
+        return pd.concat(
+            pd.read_parquet(run / "logits" / f"{split}.parquet")
+            for split in ("train", "val", "test")
+        )
+
+    before = scored().set_index("key")
+    victim = few[few["split"] == "test"].iloc[5]
+    clip = Path(victim["clip"])
+    if harm == "delete":
+        clip.unlink()
+    else:
+        clip.write_bytes(
+            clip.read_bytes()[: clip.stat().st_size // 2] if harm == "truncate" else b"no clip"
+        )
+    refused = meld_lightning("train", "model=clip", *asked, cwd=folder)
+    assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (1, 1), refused.stderr
+    assert clip.name in refused.stderr
+    after = scored().set_index("key").loc[before.index]
+    assert before["present"].all()
+    assert after.index[~after["present"]].tolist() == [victim["id"]]
+    others = before.index != victim["id"]
+    pd.testing.assert_frame_equal(after[others], before[others], check_exact=True)
+    wrong = meld_lightning("train", "model=clip", "data=audio", *asked, cwd=folder)
+    assert "model=clip reads VideoBatch, but data=audio makes AudioBatch" in wrong.stderr
+    told = [path.read_text() for path in (folder / "cache" / "corpus").glob("manifest-*/report.md")]
+    assert any(victim["id"] in text for text in told)
+
+
+def test_clips_in_test_alone_are_scored_and_nothing_is_fitted_on_them(
+    with_clips: Path, table: pd.DataFrame, tmp_path: Path, meld_lightning: Command
+) -> None:
+    folder = folder_over(with_clips, tmp_path / "work")
+    few = table[table["clip"].notna()].groupby("split").head(6).reset_index(drop=True)
+    few.loc[few["split"] != "test", "clip"] = ""
+    few = few.rename(columns={"key": "id"})[["id", "split", "text", "emotion", "clip"]]
+    few.to_csv(tmp_path / "few.csv", index=False)
+    asked = ["corpus=manifest", f"corpus.root={tmp_path / 'few.csv'}", "checkpoints=mini"]
+    assert meld_lightning("prepare", *asked, cwd=folder).returncode == 0
+    done = meld_lightning("train", "model=clip", *asked, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    run = next(folder.glob("runs/video-clip/*/result.json")).parent
+    assert pd.read_parquet(run / "logits" / "test.parquet")["present"].all()
+    assert not pd.read_parquet(run / "logits" / "val.parquet")["present"].any()
+    refused = meld_lightning("train", "model=clip_probe", *asked, cwd=folder)
+    assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (1, 1), refused.stderr
+    assert "no utterance of train has this modality" in refused.stderr

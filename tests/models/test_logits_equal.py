@@ -1,0 +1,119 @@
+"""Batches without needless padding give the logits that transformers' own model gives on the padded
+batch."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+LONGEST = 512
+
+
+@pytest.mark.parametrize("model", ["bert", "roberta"])
+def test_transformers_own_model_gives_the_same_logits(
+    model: str, compose_train: Callable[..., Any]
+) -> None:
+    """Some of the test utterances, padded to 512, through AutoModelForSequenceClassification, fp32,
+    to 1e-5."""
+    from meld_lightning.training.fit import build
+
+    table, _, datamodule, module = build(compose_train([f"model={model}"]))
+    module.eval()
+    encoder: Any = module.encoder
+    ours: dict[int, np.ndarray] = {}
+    with torch.inference_mode():
+        for batch in datamodule.scoring_dataloader("test"):
+            ours.update(zip(batch.rows_N.tolist(), module(batch).numpy(), strict=True))
+    rows = sorted(ours)[::60]
+    assert len(ours) == (table["split"] == "test").sum()
+
+    folder = Path(encoder.config._name_or_path)
+    theirs = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=7, attn_implementation="eager"
+    ).eval()
+    theirs.load_state_dict(encoder.state_dict())
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    padded = tokenizer(
+        table["text"].iloc[rows].tolist(),
+        padding="max_length",
+        truncation=True,
+        max_length=LONGEST,
+        return_tensors="pt",
+    )
+    padded.pop("token_type_ids", None)
+    with torch.inference_mode():
+        expected = torch.cat(
+            [
+                theirs(**{k: v[i : i + 8] for k, v in padded.items()}).logits
+                for i in range(0, len(rows), 8)
+            ]
+        )
+    np.testing.assert_allclose(np.stack([ours[row] for row in rows]), expected.numpy(), atol=1e-5)
+
+
+def test_context_follows_the_turns_of_the_dialogue_not_the_lines_of_the_file(
+    prepared: Path, tmp_path: Path
+) -> None:
+    from meld_lightning.corpus import load_corpus
+    from meld_lightning.data.tokens import cached_tokens
+    from meld_lightning.pretrained.checkpoints import prepared_checkpoint
+
+    lines = ["u2,third,joy,d0,2,Ann", "u0,first,joy,d0,0,Ann", "u1,second,joy,d0,1,Bob"]
+    others = ["v,fourth,joy,d1,0,Ann,val", "t,fifth,joy,d2,0,Ann,test"]
+    file = tmp_path / "turns.csv"
+    file.write_text(
+        "\n".join(
+            [
+                "id,text,emotion,dialogue,utterance,speaker,split",
+                *(f"{line},train" for line in lines),
+                *others,
+            ]
+        )
+    )
+    table = load_corpus(file, "manifest").table
+    folder = prepared_checkpoint("bundled:all-MiniLM-L6-v2", prepared / "cache").folder
+    tokens = cached_tokens(table, folder, 64, "past", tmp_path / "tokens", ["a", "b"])
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    seen = {
+        key: tokenizer.decode(tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]])
+        for row, key in enumerate(table["key"])
+        if key.startswith("u")
+    }
+    assert seen == {
+        "u0": "[CLS] ann : first [SEP]",
+        "u1": "[CLS] ann : first [SEP] bob : second [SEP]",
+        "u2": "[CLS] ann : first bob : second [SEP] ann : third [SEP]",
+    }
+
+
+def test_mean_pooling_sees_the_utterance_alone(compose_train: Callable[..., Any]) -> None:
+    """With dialogue around it, the pooled tokens are the utterance between its two separators."""
+    from meld_lightning.training.fit import build
+
+    table, _, datamodule, module = build(
+        compose_train(["data.context=both", "model.pooling=mean", "data.max_tokens=64"])
+    )
+    encoder: Any = module.encoder
+    tokenizer = AutoTokenizer.from_pretrained(Path(encoder.config._name_or_path))
+    seen = 0
+    for batch in datamodule.scoring_dataloader("val"):
+        for ids, own, mask, row in zip(
+            batch.input_ids_NT,
+            batch.own_mask_NT,
+            batch.attention_mask_NT,
+            batch.rows_N,
+            strict=True,
+        ):
+            spoken = tokenizer.decode(ids[own], skip_special_tokens=True)
+            speaker, text = table.loc[int(row), ["speaker", "text"]]
+            whole = tokenizer.decode(
+                tokenizer(f"{speaker}: {text}", add_special_tokens=False)["input_ids"][:60]
+            )
+            assert spoken == whole
+            assert mask.sum() <= 64
+            seen += int(mask.sum()) > int(own.sum())
+    assert seen > 50, "hardly any utterance had dialogue around it"

@@ -1,0 +1,141 @@
+"""The loss, the class weights and the targets of a module, and a model that somebody adds in two
+files."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+
+from meld_lightning import load_run
+from meld_lightning.models.classifier import class_weights
+from tests.running import Command, folder_over
+
+COUNTS = np.array([4710, 1743, 1205, 1109, 683, 271, 268])  # MELD's train split
+
+TOY = '''
+import torch
+from transformers import AutoConfig
+from meld_lightning.models.classifier import Classifier
+
+class BagOfTokens(Classifier):
+    """Mean of token embeddings, one linear layer."""
+
+    def __init__(self, name: str, checkpoint: str, width: int, *, labels, **training):
+        super().__init__(weighting="none", label_smoothing=0.0, **training)
+        vocabulary = AutoConfig.from_pretrained(checkpoint).vocab_size
+        self.bag = torch.nn.EmbeddingBag(vocabulary, width)
+        self.head = torch.nn.Linear(width, len(labels))
+
+    def forward(self, batch):
+        return self.head(self.bag(batch.input_ids_NT, per_sample_weights=None))
+'''
+TOY_CONFIG = """
+_target_: toy.BagOfTokens
+name: toy
+checkpoint: ${checkpoints.roberta}
+width: 16
+"""
+
+
+def trainer(world_size: int, pieces: int) -> Any:
+    return SimpleNamespace(world_size=world_size, accumulate_grad_batches=pieces)
+
+
+def test_inverse_weights_are_scikit_learns_balanced_ones() -> None:
+    labels = np.repeat(np.arange(7), COUNTS)
+    balanced = compute_class_weight("balanced", classes=np.arange(7), y=labels)
+    np.testing.assert_allclose(
+        class_weights(COUNTS, "inverse"), balanced / balanced.mean(), rtol=1e-6
+    )
+
+
+def test_effective_weights_follow_the_paper_and_lie_between() -> None:
+    expected = np.array(
+        [(1 - 0.999) / (1 - 0.999**n) for n in COUNTS]
+    )  # Cui et al. 2019, equation 2
+    effective = class_weights(COUNTS, "effective").numpy()
+    np.testing.assert_allclose(effective, expected / expected.mean(), rtol=1e-6)
+    inverse = class_weights(COUNTS, "inverse").numpy()
+    assert 1 < effective[-1] / effective[0] < inverse[-1] / inverse[0]
+    assert class_weights(np.array([5, 0, 5]), "inverse").tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("weighting", "smoothing"), [("none", 0.0), ("inverse", 0.0), ("inverse", 0.2)]
+)
+def test_the_loss_is_torchs_own(
+    weighting: str, smoothing: float, compose_train: Callable[..., Any]
+) -> None:
+    """training_step against torch.nn.CrossEntropyLoss with class weights, of one process, of ranks,
+    of pieces."""
+    from meld_lightning.training.fit import build
+
+    asked = [
+        "model=roberta",
+        f"model.class_weights={weighting}",
+        f"model.label_smoothing={smoothing}",
+    ]
+    _, _, datamodule, module = build(compose_train(asked))
+    module.eval()
+    batch = next(iter(datamodule.train_dataloader()))
+    loss = torch.nn.CrossEntropyLoss(weight=module.class_weights_C, label_smoothing=smoothing)
+    expected = loss(module(batch), batch.labels_N).item()
+    module._trainer = trainer(1, 1)
+    assert module.training_step(batch, 0).item() == pytest.approx(expected, abs=1e-5)
+    for world_size, pieces in ((2, 1), (1, 2), (2, 3)):
+        shares = []
+        for rank in range(world_size):
+            datamodule.rank, datamodule.world_size, datamodule.pieces = rank, world_size, pieces
+            module._trainer = trainer(world_size, pieces)
+            batches = itertools.islice(datamodule.train_dataloader(), pieces)
+            shares += [module.training_step(batch, 0).item() for batch in batches]
+        assert np.mean(shares) == pytest.approx(
+            expected, abs=1e-5
+        )  # DDP averages the ranks, Lightning the pieces
+
+
+@pytest.mark.slow
+def test_sentiment_as_the_target_with_every_remedy_for_imbalance(
+    prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    folder = folder_over(prepared, tmp_path / "sentiment")
+    done = meld_lightning(
+        "train",
+        "model=roberta",
+        "target=sentiment",
+        "epochs=1",
+        "optimizer=adafactor",
+        "scheduler.name=cosine",
+        "data.sampling=oversampled",
+        "model.class_weights=effective",
+        "model.label_smoothing=0.1",
+        "numerics=bf16",
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    run = load_run(next(folder.glob("runs/*/*/result.json")).parent)
+    assert run.result["labels"] == ["neutral", "positive", "negative"]
+    assert set(run.logits("test")["label"]) == {"neutral", "positive", "negative"}
+
+
+def test_a_model_is_added_with_a_class_and_a_config_file(
+    prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    folder = folder_over(prepared, tmp_path / "toy")
+    (folder / "toy.py").write_text(TOY)
+    (folder / "my_conf" / "model").mkdir(parents=True)
+    (folder / "my_conf" / "model" / "toy.yaml").write_text(TOY_CONFIG)
+    asked = ["train", "--config-dir", "my_conf", "model=toy", "optimizer.lr=1e-2", "epochs=1"]
+    done = meld_lightning("train", "--multirun", *asked[1:], "seed=1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (
+        load_run(next(folder.glob("runs/text-toy/*/result.json")).parent).result["model"] == "toy"
+    )
+    refused = meld_lightning(*asked, "model.widht=3", cwd=folder)
+    assert "'model.widht' is not known (did you mean 'model.width'?)" in refused.stderr

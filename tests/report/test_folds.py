@@ -1,0 +1,100 @@
+"""A table over folds: every utterance once, by the run that held it out, as scikit-learn scores the
+whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from meld_lightning.errors import UserError
+from meld_lightning.report.folds import pooled
+from tests.report.conftest import LABELS, reference
+from tests.report.test_tables import cells_of, results
+
+Make = Callable[..., Any]
+FOLDS = (0, 1)
+
+
+@pytest.fixture
+def folded(make_run: Make) -> list[Any]:
+    """The runs of two seeds over two folds; the second fold's utterances are other ones."""
+    runs = []
+    for seed in (1, 2):
+        for fold in FOLDS:
+            run = make_run(f"fold{fold}", 0.5 + 0.1 * fold, seed, corpus=f"corpus{fold}")
+            for split in ("val", "test"):
+                path = run.folder / "logits" / f"{split}.parquet"
+                frame = pd.read_parquet(path)
+                frame["key"], frame["unit"] = (
+                    f"f{fold}/" + frame["key"],
+                    f"f{fold}/" + frame["unit"],
+                )
+                frame.to_parquet(path)
+            change(run.folder, fold=fold, model="mfcc")
+            runs.append(run)
+    return runs
+
+
+def change(folder: Path, **values: Any) -> None:
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**result, **values}))
+
+
+def test_the_whole_is_what_scikit_learn_makes_of_all_folds(
+    folded: list[Any], render: Make, tmp_path: Path
+) -> None:
+    metrics = {"test/weighted_f1": "weighted F1", "test/accuracy": "accuracy"}
+    spec = {
+        "voices": {
+            "title": "t",
+            "folds": list(FOLDS),
+            "cells": {"mfcc": ["model=mfcc"]},
+            "metrics": metrics,
+        }
+    }
+    out = render(
+        "voices", tables=spec, runs={("voices", "mfcc"): pooled(folded, FOLDS)}, seeds=[1, 2]
+    )
+    text = (out / "voices" / "table.md").read_text()
+    whole = [
+        pd.concat([run.logits("test") for run in folded[start : start + 2]]) for start in (0, 2)
+    ]
+    expected = sum(reference(frame, LABELS)["weighted_f1"] for frame in whole) / 2
+    headers, row = (
+        cells_of(out / "voices" / "table.md")[""],
+        cells_of(out / "voices" / "table.md")["mfcc"],
+    )
+    assert headers == ["row", "weighted F1", "accuracy", "n"]  # the paper has no such table
+    assert row[0].startswith(f"{expected:.4f} ± ")
+    assert row[-1] == str(len(whole[0]))
+    assert "told by the run of that of 2 folds which holds it out" in text
+    assert "accuracy 0.1429" in text
+    rows = [
+        row
+        for row in results(out / "voices" / "results.csv")
+        if row["cell"] == "mfcc" and row["seed"]
+    ]
+    assert {(row["seed"], row["fold"]) for row in rows} == {("1", "all"), ("2", "all")}
+
+
+def test_a_seed_without_all_its_folds_is_missing(folded: list[Any]) -> None:
+    assert [run.result["seed"] for run in pooled(folded[:3], FOLDS)] == [1]
+    assert pooled(folded, ()) == folded
+
+
+def test_folds_that_do_not_belong_together_are_refused(folded: list[Any]) -> None:
+    change(folded[1].folder, model="other")
+    with pytest.raises(UserError, match="differ in model: not one row"):
+        print(pooled(folded, FOLDS)[0].result)
+    change(folded[1].folder, model="mfcc")
+    for split in ("val", "test"):
+        folded[0].logits(split).drop(columns="present").to_parquet(
+            folded[1].folder / "logits" / f"{split}.parquet"
+        )
+    with pytest.raises(UserError, match="twice"):
+        print(pooled(folded, FOLDS)[0].result)

@@ -1,0 +1,121 @@
+"""Sound and pictures over two processes: as one process makes them, and exact after a kill. Text:
+test_training."""
+
+import random
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from meld_lightning import load_run
+from tests.running import Command, folder_over
+from tests.training.test_training import assert_same_run, only_run, start_and_kill
+
+PLAIN = {  # nothing drawn at random in training; and where a kill is tried, everything that can be
+    "wav2vec2": ["model.dropout=0", "model.spec_augment=false", "optimizer.lr=1e-3"],
+    "speech_probe": ["model.dropout=0", "optimizer.lr=1e-3"],
+    "mfcc": ["model.dropout=0", "optimizer.lr=1e-3"],
+    "speech_emotion": [],
+    "clip": [],
+    "clip_probe": [
+        "model.dropout=0",
+        "model.mixup=0",
+        "model.pooling=attentive",
+        "optimizer.lr=1e-2",
+    ],
+}
+# Adam moves them by rounding alone: a softmax takes no notice of what is added to all it weighs
+WITHOUT_EFFECT = ("attention.bias", "k_proj.bias")
+DRAWN = {
+    "wav2vec2": ["optimizer.lr=1e-3"],
+    "speech_probe": ["data.speeds=[0.9]", "optimizer.lr=1e-3", "epochs=20"],
+    "mfcc": ["optimizer.lr=1e-3", "epochs=20"],
+    "clip_probe": ["optimizer.lr=1e-2", "epochs=20"],
+}
+
+
+@pytest.fixture(scope="module")
+def calm_wav2vec2(with_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The mini corpus's wav2vec2 without a dropout in it."""
+    [made] = with_clips.glob("cache/checkpoints/mini-wav2vec2-*/")
+    folder = tmp_path_factory.mktemp("calm") / "wav2vec2"
+    shutil.copytree(made, folder)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    for name in ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout"):
+        setattr(config, name, 0.0)
+    config.save_pretrained(folder)
+    return folder
+
+
+def trained(command: Command, folder: Path, *asked: str) -> Path:
+    done = command("train", *asked, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return only_run(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", PLAIN)
+def test_two_processes_score_and_train_like_one(
+    model: str, calm_wav2vec2: Path, with_clips: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    """Scoring equal to 1e-5 (with the weights that training starts from, too), training to 1e-4."""
+    asked = [f"model={model}", *PLAIN[model], "epochs=1", "data.batch_size=31"]
+    if model == "wav2vec2":
+        asked.append(f"checkpoints.wav2vec2={calm_wav2vec2}")
+        assert meld_lightning("prepare", *asked[-1:], cwd=with_clips).returncode == 0
+    ways = [("scored", 1e-5, ["optimizer.lr=0"]), ("trained", 1e-4, [])]
+    for way, within, more in ways if PLAIN[model] else ways[:1]:
+        runs = {}
+        for world_size in (1, 2):
+            folder = folder_over(with_clips, tmp_path / f"{way}-{world_size}")
+            runs[world_size] = trained(
+                meld_lightning, folder, *asked, *more, f"numerics.world_size={world_size}"
+            )
+        assert_close(runs[1], runs[2], within)
+
+
+def assert_close(one: Path, two: Path, within: float) -> None:
+    runs = [load_run(folder) for folder in (one, two)]
+    assert runs[0].result["hash"] != runs[1].result["hash"]
+    for split in ("train", "val", "test"):
+        logits = [run.logits(split) for run in runs]
+        assert list(logits[0]["key"]) == list(logits[1]["key"])
+        labels = runs[0].result["labels"]
+        np.testing.assert_allclose(logits[0][labels], logits[1][labels], atol=within, rtol=0)
+    fitted = [run.result["metrics"]["train"].get("fit_loss", 0.0) for run in runs]
+    assert fitted[0] == pytest.approx(fitted[1], abs=within)
+    if (one / "checkpoints" / "best.ckpt").is_file():
+        states = [
+            torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+            for folder in (one, two)
+        ]
+        for name in states[0]:  # a normalisation's statistics among them
+            if not name.endswith(WITHOUT_EFFECT):
+                torch.testing.assert_close(
+                    states[0][name], states[1][name], atol=within, rtol=within, msg=name
+                )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", DRAWN)
+def test_a_killed_run_of_two_processes_ends_with_the_same_weights(
+    model: str, with_clips: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    asked = [
+        f"model={model}",
+        *DRAWN[model],
+        "numerics.world_size=2",
+        "machine.checkpoint_every_s=0.2",
+    ]
+    calm, killed = (folder_over(with_clips, tmp_path / name) for name in ("calm", "killed"))
+    trained(meld_lightning, calm, *asked)
+    status = start_and_kill(["train", *asked], killed, random.uniform(0.0, 0.4), signal.SIGKILL)
+    assert status == -9
+    assert not list(killed.glob("runs/*/*/result.json")), (
+        "finished before it was killed: the test says nothing"
+    )
+    assert_same_run(trained(meld_lightning, killed, *asked), only_run(calm))

@@ -1,0 +1,127 @@
+"""The Makefile: help lists every target, MELD_ROOT survives odd characters, set-up says in one line
+what it lacks."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+
+def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Runs make as if from a shell, also where `make test` runs these tests: that hands its own
+    variables down."""
+    handed_down = {
+        "MAKEFLAGS",
+        "MAKEOVERRIDES",
+        "MAKELEVEL",
+        "MFLAGS",
+        "PYTHON",
+        "STUDY",
+        "MELD_ROOT",
+        "LAUNCHER",
+        "ARGS",
+    }
+    environment = {name: value for name, value in os.environ.items() if name not in handed_down}
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A checkout in which nothing has been installed."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def python(folder: Path, *lines: str) -> str:
+    """A stand-in for a Python that lacks something; its path, for PYTHON=."""
+    script = folder / "stand-in"
+    script.write_text("\n".join(["#!/bin/sh", *lines]) + "\n")
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_help_is_the_default_and_lists_every_target() -> None:
+    targets = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert set(targets) == {
+        "help",
+        "setup",
+        "test",
+        "lint",
+        "data",
+        "reproduce-tables",
+        "sweep",
+        "dashboards",
+        "bench",
+        "clean",
+    }
+    shown = make()
+    assert shown.returncode == 0
+    assert [line.split()[1] for line in shown.stdout.splitlines()] == targets
+    assert all(len(line.split()) > 3 for line in shown.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    "root", ["/data/MELD", "/data/my MELD (old), [raw]", "/data/Ross's $HOME=x\\y"]
+)
+@pytest.mark.parametrize("target", ["data", "reproduce-tables", "sweep"])
+def test_meld_root_reaches_hydra_unharmed(bare: Path, target: str, root: str) -> None:
+    received = bare / "received"
+    interpreter = bare / ".venv/bin/python"
+    interpreter.parent.mkdir(parents=True)
+    interpreter.write_text(f'#!/bin/sh\nprintf "%s\\0" "$@" > "{received}"\n')
+    interpreter.chmod(0o755)
+    (bare / ".venv/installed").touch()
+    done = make(target, "STUDY=meld", "MELD_ROOT=" + root.replace("$", "$$"), folder=bare)
+    assert done.returncode == 0, done.stderr
+    arguments = received.read_text().rstrip("\0").split("\0")
+    overrides = OverridesParser.create().parse_overrides(
+        [a for a in arguments[3:] if not a.startswith("--")]
+    )
+    values = {override.key_or_group: override.value() for override in overrides}
+    assert values["corpus.root"] == root
+    assert values["study"] == "meld"
+
+
+def test_without_meld_root_nothing_is_said_of_it() -> None:
+    assert "corpus" not in make("-n", "reproduce-tables").stdout
+
+
+def test_old_python_is_one_clear_line(bare: Path) -> None:
+    done = make("setup", f"PYTHON={python(bare, 'exit 1')}", folder=bare)
+    assert done.returncode != 0
+    assert "Python 3.11 or newer is needed" in done.stdout
+    assert not (bare / ".venv").exists()
+
+
+def test_interrupted_install_is_begun_again_and_a_finished_one_is_not(bare: Path) -> None:
+    # Stands in for Python: "installs" by logging, and is killed once in the middle of pip.
+    stand_in = python(
+        bare,
+        'echo "$*" >> log',
+        'case "$*" in',
+        '  "-m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python;;',
+        '  "-m pip "*) if [ ! -e second ]; then touch second .venv/half; kill -9 $PPID; fi;;',
+        "esac",
+    )
+    assert make("setup", f"PYTHON={stand_in}", folder=bare).returncode != 0
+    assert not (bare / ".venv/installed").exists()
+    healed = make("setup", f"PYTHON={stand_in}", folder=bare)
+    assert healed.returncode == 0, healed.stderr
+    assert "cut short" in healed.stdout
+    assert not (bare / ".venv/half").exists()
+    before = (bare / "log").read_text()
+    assert make("setup", f"PYTHON={stand_in}", folder=bare).returncode == 0
+    assert (bare / "log").read_text() == before
+    os.utime(bare / ".venv/installed", (1, 1))  # older than the constraints
+    assert "Installing" in make("setup", f"PYTHON={stand_in}", folder=bare).stdout
