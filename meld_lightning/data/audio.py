@@ -4,7 +4,7 @@ Reads the media cache. Used by training. Axes: N utterances of a batch, T sample
 the global batch.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +34,9 @@ class AudioDataModule(CorpusDataModule):
         max_seconds: a longer clip is cut: MELD's longest is 305 s, and 99 of 100 are under 12.
         batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
     """
+
+    modality: ClassVar[str] = "audio"
+    decoded: ClassVar[str | None] = "audio"
 
     def __init__(
         self,

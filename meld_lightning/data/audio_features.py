@@ -10,7 +10,7 @@ L layers, D = 2H mean and deviation of the hidden units.
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -46,6 +46,9 @@ class AudioFeaturesDataModule(CorpusDataModule):
             the pitch moves too).
         batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
     """
+
+    modality: ClassVar[str] = "audio"
+    decoded: ClassVar[str | None] = "audio"
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -68,6 +68,11 @@ class Sources:
 class CorpusDataModule(pl.LightningDataModule):
     """Base of the datamodules.
 
+    Class attributes, which a subclass sets and which can be read without making one:
+        modality: the word for what it reads: "text", "audio", "video", or a new one. It is the
+            first part of a run's folder, and fusions go by it.
+        decoded: the kind of decoded media it needs: "frames", "audio", or None for none.
+
     Args:
         sources: its table says which rows there are.
         lengths_N: tokens, samples or frames of each row; batches hold rows of similar length.
@@ -77,6 +82,9 @@ class CorpusDataModule(pl.LightningDataModule):
         pieces: in how many parts a rank takes its share of a training batch, one after another,
             where memory does not hold it whole; batches for scoring are as much smaller.
     """
+
+    modality: ClassVar[str]
+    decoded: ClassVar[str | None]
 
     def __init__(
         self,

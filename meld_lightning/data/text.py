@@ -6,7 +6,7 @@ Reads the corpus table and a checkpoint's tokenizer; writes cache/tokens/<key>/.
 Axes: N utterances of a batch, T tokens, G utterances of the global batch.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ class TextDataModule(CorpusDataModule):
             turns as well.
         batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
     """
+
+    modality: ClassVar[str] = "text"
+    decoded: ClassVar[str | None] = None
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ Reads the media cache and a CLIP checkpoint; writes cache/video/ (see arrays.py)
 Axes: N utterances of a batch, F frames, D dimensions, G utterances of the global batch.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -38,6 +38,9 @@ class VideoDataModule(CorpusDataModule):
     Args:
         batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
     """
+
+    modality: ClassVar[str] = "video"
+    decoded: ClassVar[str | None] = "frames"
 
     def __init__(
         self, batch_size: int, sampling: Sampling, *, sources: Sources, **loading: Any
