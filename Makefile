@@ -50,17 +50,21 @@ clean: ## what tools leave behind; runs/, cache/, experiments/ and .venv/ stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache build dist multirun outputs
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
+# Two makes may ask for .venv at once: one installs, the other waits and finds it done.
 # .venv/installing says that an install was cut short: packages may be half there, so that one starts afresh.
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "make: Python 3.11 or newer is needed, $(PYTHON) is not: install one, then add PYTHON=python3.11"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	@if command -v flock >/dev/null; then exec 9<Makefile; \
+	  flock -n 9 || { echo "Another make is installing into .venv: waiting for it ..."; flock 9; }; fi; \
+	if [ -e $@ ] && ! [ pyproject.toml -nt $@ ] && ! [ constraints.txt -nt $@ ]; then exit 0; fi; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    echo "Installing Debian's $(VENV_PACKAGE) ..."; export DEBIAN_FRONTEND=noninteractive; \
-	    apt-get -qq update && apt-get -qq install -y $(VENV_PACKAGE) >/dev/null; \
-	  else echo "make: $(PYTHON) has no venv module; on Debian run: sudo apt-get install $(VENV_PACKAGE)"; exit 1; fi
-	@if [ -e .venv/installing ]; then echo "The last install was cut short: removing .venv"; rm -rf .venv; fi
-	@echo "Installing the tested versions into .venv (about 6 GB; a minute or more) ..."
-	@mkdir -p .venv && touch .venv/installing && $(PYTHON) -m venv .venv
-	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mini,slurm,wandb,tensorboard,bench,dev]'
-	@rm .venv/installing && touch $@
+	    apt-get -qq update && apt-get -qq install -y $(VENV_PACKAGE) >/dev/null || exit 1; \
+	  else echo "make: $(PYTHON) has no venv module; on Debian run: sudo apt-get install $(VENV_PACKAGE)"; exit 1; fi; \
+	if [ -e .venv/installing ]; then echo "The last install was cut short: removing .venv"; rm -rf .venv; fi; \
+	echo "Installing the tested versions into .venv (about 6 GB; a minute or more) ..."; \
+	mkdir -p .venv && touch .venv/installing && $(PYTHON) -m venv .venv && \
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mini,slurm,wandb,tensorboard,bench,dev]' && \
+	rm .venv/installing && touch $@

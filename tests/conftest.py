@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.running import CHECKOUT, Command, argv, environment, folder_over
+from tests.running import CHECKOUT, HANGS_S, Command, argv, environment, folder_over
 
 CSV_ALONE = """
 from pathlib import Path
@@ -66,7 +66,7 @@ def meld_lightning(prepared: Path) -> Command:
     printed."""
 
     def run(
-        *arguments: str, cwd: Path = prepared, timeout: float = 240
+        *arguments: str, cwd: Path = prepared, timeout: float = HANGS_S
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             argv(*arguments),

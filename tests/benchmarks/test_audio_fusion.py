@@ -53,7 +53,6 @@ def test_weight_search_times_two_ways(tmp_path: Path) -> None:
     assert set(found["ways"]) == {"ours", "scikit_learn"}
     assert found["best"][0] == found["best"][1]
     assert found["ways"]["scikit_learn"]["units"] == 15
-    assert found["ways"]["scikit_learn"]["times_ours"] > 5
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_processes_that_prepare_at_once_do_not_trample_each_other(tmp_path: Path
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     go.touch()
-    digests = {process.communicate(timeout=120)[0].strip() for process in started}
+    digests = {process.communicate(timeout=600)[0].strip() for process in started}
     assert [process.returncode for process in started] == [0] * 3
     assert digests == {str({prepared_corpus(cfg, tmp_path).digest})}
     assert [path.name for path in tmp_path.rglob("*.tmp*")] == []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import Command, argv, environment, folder_over
+from tests.running import HANGS_S, Command, argv, environment, folder_over
 
 SWEEP = ["train", "--multirun", "model=roberta", "epochs=2", "data.batch_size=32"]
 
@@ -57,7 +57,7 @@ def test_a_killed_job_takes_no_other_with_it(
         time.sleep(0.02)
     [job] = children(sweep.pid)
     os.kill(job, signal.SIGKILL)
-    _, said = sweep.communicate(timeout=120)
+    _, said = sweep.communicate(timeout=HANGS_S)
     assert sweep.returncode == 1
     assert "killed by SIGKILL (out of memory?)" in said
     assert [row["status"] for row in summary(folder)] == ["failed", "finished"]
@@ -96,7 +96,7 @@ def test_a_sweep_under_random_kills_ends_as_a_calm_one(
                 if victims:
                     os.kill(drawn.choice(victims), signal.SIGKILL)
                     killed += 1
-        if sweep.wait(240) == 0:
+        if sweep.wait(HANGS_S) == 0:
             break
     assert sweep.returncode == 0
     assert killed >= 3
@@ -133,7 +133,7 @@ def test_ctrl_c_leaves_resumable_runs_and_one_line(prepared: Path, tmp_path: Pat
         assert sweep.poll() is None
         time.sleep(0.05)
     os.killpg(sweep.pid, signal.SIGINT)
-    _, said = sweep.communicate(timeout=60)
+    _, said = sweep.communicate(timeout=HANGS_S)
     assert sweep.returncode == 130
     assert (
         said.strip()

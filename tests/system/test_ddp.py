@@ -1,5 +1,4 @@
-"""Sound and pictures over two processes: as one process makes them, and exact after a kill. Text:
-test_training."""
+"""Runs over two processes (DDP over gloo): the same results as in one, and exact after a kill."""
 
 import random
 import shutil
@@ -12,8 +11,9 @@ import torch
 import transformers
 
 from meld_lightning import load_run
-from tests.running import Command, folder_over
-from tests.training.test_training import assert_same_run, only_run, start_and_kill
+from tests.finished import assert_same_run, only_run
+from tests.running import Command, folder_over, start_and_kill
+from tests.training.conftest import arguments
 
 PLAIN = {  # nothing drawn at random in training; and where a kill is tried, everything that can be
     "wav2vec2": ["model.dropout=0", "model.spec_augment=false", "optimizer.lr=1e-3"],
@@ -119,3 +119,51 @@ def test_a_killed_run_of_two_processes_ends_with_the_same_weights(
         "finished before it was killed: the test says nothing"
     )
     assert_same_run(trained(meld_lightning, killed, *asked), only_run(calm))
+
+
+def test_two_processes_score_and_train_on_text_like_one(
+    prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    """DDP over gloo: the same utterances, none twice; training equal to 1e-4 where no dropout is
+    drawn."""
+    runs = {}
+    for world_size in (1, 2):
+        folder = folder_over(prepared, tmp_path / str(world_size))
+        done = meld_lightning(
+            *arguments(
+                "model.dropout=0",
+                "epochs=1",
+                "data.batch_size=31",
+                f"numerics.world_size={world_size}",
+            ),
+            cwd=folder,
+        )
+        assert done.returncode == 0, done.stderr
+        runs[world_size] = load_run(only_run(folder))
+    assert runs[1].result["hash"] != runs[2].result["hash"]
+    for split in ("train", "val", "test"):
+        one, two = runs[1].logits(split), runs[2].logits(split)
+        assert list(one["key"]) == list(two["key"])
+        labels = runs[1].result["labels"]
+        np.testing.assert_allclose(one[labels], two[labels], atol=1e-4)
+    assert runs[2].result["metrics"]["train"]["fit_loss"] == pytest.approx(
+        runs[1].result["metrics"]["train"]["fit_loss"], abs=1e-4
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_on_text_of_two_processes_ends_with_the_same_weights(
+    sign: signal.Signals, prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    asked = arguments("numerics.world_size=2", "machine.checkpoint_every_s=0.3")
+    calm, folder = (folder_over(prepared, tmp_path / name) for name in ("calm", "killed"))
+    assert meld_lightning(*asked, cwd=calm).returncode == 0
+    status = start_and_kill(asked, folder, random.uniform(0.0, 0.6), sign)
+    assert status == (-9 if sign == signal.SIGKILL else 130)
+    assert not list(folder.glob("runs/*/*/result.json")), (
+        "finished before it was killed: the test says nothing"
+    )
+    again = meld_lightning(*asked, cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert_same_run(only_run(folder), only_run(calm))

@@ -5,12 +5,26 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from tests.running import HANGS_S
+
 ROOT = Path(__file__).parents[2]
+HANDED_DOWN = {
+    "MAKEFLAGS",
+    "MAKEOVERRIDES",
+    "MAKELEVEL",
+    "MFLAGS",
+    "PYTHON",
+    "STUDY",
+    "MELD_ROOT",
+    "LAUNCHER",
+    "ARGS",
+}
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -18,20 +32,20 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Runs make as if from a shell, also where `make test` runs these tests: that hands its own
     variables down."""
-    handed_down = {
-        "MAKEFLAGS",
-        "MAKEOVERRIDES",
-        "MAKELEVEL",
-        "MFLAGS",
-        "PYTHON",
-        "STUDY",
-        "MELD_ROOT",
-        "LAUNCHER",
-        "ARGS",
-    }
-    environment = {name: value for name, value in os.environ.items() if name not in handed_down}
-    return subprocess.run(
-        ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    process = start_make(*arguments, folder=folder)
+    stdout, stderr = process.communicate(timeout=HANGS_S)
+    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+
+def start_make(*arguments: str, folder: Path) -> "subprocess.Popen[str]":
+    environment = {name: value for name, value in os.environ.items() if name not in HANDED_DOWN}
+    return subprocess.Popen(
+        ["make", *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -125,3 +139,25 @@ def test_interrupted_install_is_begun_again_and_a_finished_one_is_not(bare: Path
     assert (bare / "log").read_text() == before
     os.utime(bare / ".venv/installed", (1, 1))  # older than the constraints
     assert "Installing" in make("setup", f"PYTHON={stand_in}", folder=bare).stdout
+
+
+def test_two_makes_at_once_install_once(bare: Path) -> None:
+    stand_in = python(
+        bare,
+        'echo "$*" >> log',
+        'case "$*" in',
+        '  "-m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python;;',
+        '  "-m pip "*) touch begun; while [ ! -e go ]; do sleep 0.05; done;;',
+        "esac",
+    )
+    both = [start_make("setup", f"PYTHON={stand_in}", folder=bare)]
+    while not (bare / "begun").exists():
+        assert both[0].poll() is None
+        time.sleep(0.01)
+    both.append(start_make("setup", f"PYTHON={stand_in}", folder=bare))
+    assert both[1].stdout
+    told = both[1].stdout.readline()
+    (bare / "go").touch()
+    assert [process.wait(HANGS_S) for process in both] == [0, 0]
+    assert told == "Another make is installing into .venv: waiting for it ...\n"
+    assert (bare / "log").read_text().count("-m pip install") == 1

@@ -18,8 +18,8 @@ import torch
 from meld_lightning import load_run
 from meld_lightning.data.text import TextBatch
 from meld_lightning.models.text import TextClassifier
-from tests.running import Command, folder_over
-from tests.training.test_training import assert_same_run, only_run, start_and_kill
+from tests.finished import assert_same_run, only_run
+from tests.running import Command, folder_over, start_and_kill
 
 # an epoch is 9 batches of 71, and one of a single utterance
 SMALL = [

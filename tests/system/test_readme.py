@@ -83,7 +83,7 @@ def test_every_command_of_the_readme_works(tmp_path: Path) -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=1800,
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

@@ -17,7 +17,8 @@ import pytest
 
 from meld_lightning.commands import main
 from meld_lightning.tracking.wandb_offline import WatchedRun, read_runs
-from tests.running import Command, argv, environment, folder_over
+from tests.finished import only_run
+from tests.running import HANGS_S, Command, argv, environment, folder_over
 
 SMALL = ["train", "model=roberta", "optimizer.lr=1e-3", "data.batch_size=16", "epochs=2"]
 STEP = "trainer/global_step"
@@ -31,11 +32,6 @@ def _logged_in_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(
         "HTTPS_PROXY", "http://127.0.0.1:9"
     )  # whoever tries the network fails at once
-
-
-def only_run(folder: Path) -> Path:
-    [result] = folder.glob("runs/*/*/result.json")
-    return result.parent
 
 
 def watched(folder: Path) -> WatchedRun:
@@ -152,7 +148,7 @@ def killed(asked: list[str], folder: Path, sign: signal.Signals) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANGS_S
     while not list(folder.glob("runs/*/*/metrics.csv")):
         assert process.poll() is None, "ended before it could be killed"
         assert time.monotonic() < deadline
@@ -162,7 +158,7 @@ def killed(asked: list[str], folder: Path, sign: signal.Signals) -> None:
         for child in process.children(recursive=True):
             child.kill()
     process.send_signal(sign)
-    process.wait(60)
+    process.wait(HANGS_S)
     assert not list(folder.glob("runs/*/*/result.json")), (
         "finished before it was killed: the test says nothing"
     )
@@ -189,22 +185,30 @@ def test_a_run_that_went_on_is_one_run_with_its_whole_history(
 
 
 @pytest.mark.slow
-def test_a_kill_loses_the_last_second_alone(prepared: Path, tmp_path: Path) -> None:
+def test_what_is_logged_is_on_disk_before_a_kill(prepared: Path, tmp_path: Path) -> None:
     folder = folder_over(prepared, tmp_path / "run")
     asked = [*SMALL, "epochs=30", "logger=wandb"]
     process = psutil.Popen(argv(*asked), cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
     while not list(folder.glob("runs/*/*/metrics.csv")):
         assert process.poll() is None
         time.sleep(0.01)
-    time.sleep(3)
     written = pd.read_csv(next(folder.glob("runs/*/*/metrics.csv")))
-    time.sleep(1.5)
+    while not set(written["step"]) <= epochs_shown(folder):
+        assert process.poll() is None, "nothing is shown before the run ends"
+        time.sleep(0.1)
     for one in [*process.children(recursive=True), process]:
         one.kill()
-    process.wait(60)
+    process.wait(HANGS_S)
     run = watched(folder)
     assert run.exit_code is None
-    assert set(written["step"]) <= {row[STEP] for row in run.history if "epoch" in row}
+    assert set(written["step"]) <= epochs_shown(folder)
+
+
+def epochs_shown(folder: Path) -> set[float]:
+    """The steps at which W&B's files hold an epoch."""
+    return {
+        row[STEP] for run in read_runs(folder / "runs") for row in run.history if "epoch" in row
+    }
 
 
 @pytest.mark.slow

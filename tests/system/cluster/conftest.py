@@ -1,6 +1,6 @@
 """A real Slurm of two nodes on this machine, and sweeps run on it as a user would."""
 
-import json
+import functools
 import os
 import shutil
 import signal
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import argv, environment
+from tests.running import HANGS_S, argv, environment, folder_over
+from tests.system.cluster.jobs import TEXT, slurm
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
 SMALL_JOBS = [
@@ -43,10 +44,6 @@ def cluster() -> Iterator[None]:
         subprocess.run([SCRIPT, "down"], check=True)
 
 
-def slurm(*command: str, check: bool = True) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=check).stdout
-
-
 class Client:
     """`meld-lightning ARGUMENTS` as a process of its own, in `folder`."""
 
@@ -61,7 +58,7 @@ class Client:
             stderr=subprocess.STDOUT,
         )
 
-    def wait(self, timeout: float = 300) -> tuple[int, str]:
+    def wait(self, timeout: float = 2 * HANGS_S) -> tuple[int, str]:
         """Status and output."""
         return self.process.wait(timeout), self.text()
 
@@ -69,7 +66,7 @@ class Client:
         """What it has said so far."""
         return Path(self.said.name).read_text()
 
-    def until(self, seen: Callable[[], object], timeout: float = 120) -> None:
+    def until(self, seen: Callable[[], object], timeout: float = HANGS_S) -> None:
         """Waits for something to be seen while the client runs."""
         deadline = time.monotonic() + timeout
         while not seen():
@@ -96,22 +93,23 @@ def client(cluster: None) -> Iterator[Callable[..., Client]]:
         if one.process.poll() is None:
             one.kill()
     slurm("scancel", "--user=root", check=False)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANGS_S
     while slurm("squeue", "--noheader") and time.monotonic() < deadline:
         time.sleep(0.5)
 
 
-def statuses(folder: Path) -> list[str]:
-    """Of the jobs of the sweep that ended last."""
-    latest = max(folder.glob("multirun/*/summary.json"), key=lambda path: path.stat().st_mtime_ns)
-    return [row["status"] for row in json.loads(latest.read_text())]
+@pytest.fixture(scope="session")
+def calm(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The folder of the same sweep, undisturbed, by the local launcher on this machine."""
 
+    @functools.cache
+    def run(*arguments: str) -> Path:
+        folder = folder_over(prepared, tmp_path_factory.mktemp("calm"))
+        asked = argv(*TEXT, *arguments, "hydra/launcher=local")
+        done = subprocess.run(
+            asked, cwd=folder, env=environment(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return folder
 
-def job_of(run: Path) -> str:
-    """The Slurm job that a run folder names."""
-    return str(json.loads((run / "slurm.json").read_text())["job"])
-
-
-def restarts(job: str) -> int:
-    shown = slurm("scontrol", "show", "job", job)
-    return int(shown.split("Restarts=")[1].split()[0])
+    return run

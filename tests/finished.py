@@ -1,0 +1,29 @@
+"""Finished run folders: finding the one there is, and comparing two bit for bit."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from meld_lightning import load_run
+
+
+def only_run(folder: Path) -> Path:
+    [result] = folder.glob("runs/*/*/result.json")
+    return result.parent
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert one.name == other.name
+    for name in ("best", "last"):
+        states = [
+            torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+            for run in (one, other)
+        ]
+        assert states[0].keys() == states[1].keys()
+        assert all(torch.equal(states[0][key], states[1][key]) for key in states[0]), name
+    assert (one / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
+    for split in ("train", "val", "test"):
+        pd.testing.assert_frame_equal(
+            load_run(one).logits(split), load_run(other).logits(split), check_exact=True
+        )
