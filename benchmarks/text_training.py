@@ -50,8 +50,8 @@ def prepare(args: argparse.Namespace, model: str, folder: Path) -> Setting:
     """Corpus, checkpoint and precision, as `meld-lightning prepare` leaves them, in `folder`."""
     import torch
 
-    from meld_lightning.commands.prepare import prepare as prepare_cache
     from meld_lightning.runs.run import inputs
+    from meld_lightning.study.preparation import prepare as prepare_cache
     from meld_lightning.training.process import quieten
 
     quieten()

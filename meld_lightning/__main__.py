@@ -2,7 +2,7 @@
 
 import sys
 
-from meld_lightning.commands import main
+from meld_lightning.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

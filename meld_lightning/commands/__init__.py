@@ -1,85 +1,13 @@
-"""The console script: `meld-lightning COMMAND key=value ...`, each command a Hydra app over
-conf/COMMAND.yaml.
+"""The commands of the console script: `cli` finds the command, `run_hydra` composes its config."""
 
-Turns every expected failure into one line on stderr and an exit status: 0 done, 1 refused or
-failed, 75 to be queued again, 130 stopped.
-"""
-
-import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import meld_lightning
-from meld_lightning.errors import Preempted, Stopped, UserError, near_miss
+from meld_lightning.errors import Stopped, UserError, near_miss
 from meld_lightning.launching.resources import Resources
-from meld_lightning.storage.atomic import REMEDY, full_disk
-
-COMMANDS = {
-    "prepare": "find and check the corpus, make or fetch the checkpoints, write the corpus report",
-    "train": (
-        "one run, or a sweep with --multirun: fit, choose the epoch on val, keep logits for every"
-        " split"
-    ),
-    "fuse": (
-        "one fusion of finished runs: fitted on val by cross-validation over dialogues, scored on"
-        " test"
-    ),
-    "reproduce": "every run that the study's tables need, then the tables",
-    "report": "the tables from whatever runs exist",
-    "dashboards": (
-        "a saved view and a report in W&B for each sweep that was watched with logger=wandb"
-    ),
-}
-
-
-TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the job asks to be queued again
-STOPPED = 130  # as a shell tells Ctrl-C
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit status."""
-    name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    if name == "--version":
-        print(f"meld-lightning {meld_lightning.__version__}")
-        return 0
-    if name in ("-h", "--help"):
-        print(_usage())
-        return 0
-    if name not in COMMANDS:
-        return _refuse(
-            f"no command '{name}'{near_miss(name, COMMANDS)}; commands: {', '.join(COMMANDS)}"
-        )
-    return exit_status(
-        lambda: importlib.import_module(f"meld_lightning.commands.{name}").main(rest)
-    )
-
-
-def exit_status(work: Callable[[], None]) -> int:
-    """Does the work; tells what went wrong in one line and gives the exit status."""
-    try:
-        work()
-    except UserError as error:
-        return _refuse(str(error))
-    except OSError as error:  # a full disk, a read-only folder, a path that is no folder
-        full = full_disk(error)
-        if error.filename is None and not full:
-            raise
-        remedy = REMEDY if full else "make it writable or choose other paths.*"
-        return _refuse(
-            f"{error.filename or 'a file that was being written'}: {full or error.strerror};"
-            f" {remedy}"
-        )
-    except Preempted as error:
-        print(f"meld-lightning: made room; {error}; queued again, it goes on", file=sys.stderr)
-        return TRY_AGAIN
-    except (Stopped, KeyboardInterrupt) as error:
-        said = str(error) or "nothing finished is lost"
-        print(f"meld-lightning: stopped; {said}: the same command goes on", file=sys.stderr)
-        return STOPPED
-    return 0
 
 
 def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str]) -> None:
@@ -134,24 +62,6 @@ def _refuse_launcher_without_multirun(command: str) -> None:
             f"{asked[0]}: without --multirun this process runs alone; add --multirun, or leave"
             " it out"
         )
-
-
-def _usage() -> str:
-    lines = [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: meld-lightning COMMAND [key=value ...] [--multirun]",
-            "",
-            *lines,
-            "",
-            "meld-lightning COMMAND --help lists the command's config groups and keys.",
-        ]
-    )
-
-
-def _refuse(line: str) -> int:
-    print(f"meld-lightning: {line}", file=sys.stderr)
-    return 1
 
 
 def _quote_path(argument: str) -> str:

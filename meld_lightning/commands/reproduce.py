@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from meld_lightning.commands import run_hydra
 from meld_lightning.errors import UserError
@@ -27,6 +27,7 @@ def _reproduce(cfg: DictConfig) -> None:
     from meld_lightning.corpus import prepared_corpus
     from meld_lightning.launching.jobs import job_of, report_failures
     from meld_lightning.study.plan import keep_study, read_cells, read_fusions, render_study
+    from meld_lightning.study.preparation import prepare_for_runs
 
     if "meld_lightning" not in HydraConfig.get().launcher._target_:
         choice = HydraConfig.get().runtime.choices["hydra/launcher"]
@@ -35,7 +36,7 @@ def _reproduce(cfg: DictConfig) -> None:
         )
     asked = HydraConfig.get().overrides.task
     cells = read_cells(cfg, asked)
-    prepare_cells(cfg, [run.config for of_cell in cells.values() for run in of_cell])
+    prepare_for_runs(cfg, [run.config for of_cell in cells.values() for run in of_cell])
     jobs = {
         cell: [job_of("train", one.config, one.overrides) for one in runs]
         for cell, runs in cells.items()
@@ -58,25 +59,6 @@ def _reproduce(cfg: DictConfig) -> None:
     report_failures(flat)
     if failures:
         raise UserError("\n".join([f"{len(failures)} fusions failed:", *failures]))
-
-
-def prepare_cells(cfg: DictConfig, configs: "Sequence[DictConfig]") -> None:
-    """Prepares what the runs read and no more: a table of text needs neither CLIP nor a decoded
-    clip.
-
-    Runs of several folds read a corpus each.
-    """
-    from meld_lightning.commands.prepare import prepare
-    from meld_lightning.runs.run import modality_of
-
-    wanted = {str(config.model.checkpoint) for config in configs if config.model.get("checkpoint")}
-    by_corpus: dict[str, list[DictConfig]] = {OmegaConf.to_yaml(cfg.corpus, resolve=True): []}
-    for config in configs:
-        by_corpus.setdefault(OmegaConf.to_yaml(config.corpus, resolve=True), []).append(config)
-    for of_corpus in by_corpus.values():
-        decode = any(modality_of(config) != "text" for config in of_corpus)
-        prepare(of_corpus[0] if of_corpus else cfg, wanted, decode)
-        wanted = set()
 
 
 def fuse_all(

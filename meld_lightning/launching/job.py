@@ -1,10 +1,53 @@
-"""How a launcher starts a job: `python -m meld_lightning.launching.job COMMAND FILE`, FILE being a
-composed config."""
+"""What one process of a job runs: a command, with a config that the launcher composed and checked.
 
+The local launcher starts it as `python -m meld_lightning.launching.job COMMAND FILE`; within a
+Slurm job `launching.slurm_task` calls `run_job`.
+"""
+
+import logging
 import sys
 
-from meld_lightning.commands import exit_status
-from meld_lightning.launching.jobs import run_job
+from omegaconf import DictConfig, OmegaConf
+
+from meld_lightning.launching.exits import exit_status
+from meld_lightning.tracking.console import show_messages
+
+logger = logging.getLogger(__name__)
+
+
+def run_job(command: str, file: str) -> None:
+    """Runs `command` (train, fuse or prepare) with the config in `file`."""
+    from hydra import initialize_config_dir
+
+    from meld_lightning.config.check import conf_dir
+
+    cfg = OmegaConf.load(file)
+    assert isinstance(cfg, DictConfig)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        _run(command, cfg)
+
+
+def _run(command: str, cfg: DictConfig) -> None:
+    if command == "prepare":
+        from meld_lightning.study.preparation import prepare_study
+
+        prepare_study(cfg)
+        return
+    if command == "train":
+        from meld_lightning.training.fit import train
+
+        run = train(cfg)
+    else:
+        from meld_lightning.fusion.fuse import fuse
+        from meld_lightning.training.process import quieten
+
+        quieten()
+        run = fuse(cfg)
+    if run is not None:  # None on every rank but 0
+        best = run.result["best"]
+        logger.info("%s: %s %.4f", run.folder, best["monitor"], best["value"])
+
 
 if __name__ == "__main__":
+    show_messages()
     sys.exit(exit_status(lambda: run_job(*sys.argv[1:])))

@@ -5,7 +5,6 @@ Reads run folders; writes summary.json and results.csv beside the jobs' logs. Us
 `launching.local`, `launching.slurm`, our Hydra launchers and `reproduce`.
 """
 
-import importlib
 import re
 import sys
 import time
@@ -65,18 +64,6 @@ def job_of(command: str, cfg: DictConfig, overrides: Sequence[str]) -> Job:
     ):  # checking imports what the config names: seconds that a finished run need not cost
         check(cfg, Train)
     return job
-
-
-def run_job(command: str, file: str) -> None:
-    """What the process of a job does: the command, with the config that the launcher composed and
-    checked."""
-    from hydra import initialize_config_dir
-
-    from meld_lightning.config.check import conf_dir
-
-    cfg = OmegaConf.load(file)
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        importlib.import_module(f"meld_lightning.commands.{command}").run(cfg)
 
 
 class Sweep:

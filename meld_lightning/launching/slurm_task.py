@@ -14,9 +14,10 @@ from pathlib import Path
 
 from submitit import JobEnvironment
 
-from meld_lightning.commands import STOPPED, TRY_AGAIN, exit_status
-from meld_lightning.launching.jobs import run_job
+from meld_lightning.launching.exits import STOPPED, TRY_AGAIN, exit_status
+from meld_lightning.launching.job import run_job
 from meld_lightning.storage.atomic import write_json
+from meld_lightning.tracking.console import show_messages
 from meld_lightning.training.signals import MAKE_ROOM, stop_request
 
 UNHEARD = 128 + MAKE_ROOM  # srun's status where a process was asked to make room before it listened
@@ -57,6 +58,7 @@ def run_task(command: str, file: str, folder: str, run: str | None) -> None:
     """One process of a job: `command` with the config in `file`. run: the run folder, where there
     is one."""
     stop_request().take_over()  # before anything is imported
+    show_messages()
     job = JobEnvironment()
     if run is not None and job.global_rank == 0:
         keep_record(

@@ -25,6 +25,7 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from meld_lightning import errors
 from meld_lightning.errors import UserError
+from meld_lightning.tracking.console import show_messages
 from meld_lightning.training.signals import SIGNALS
 
 LEAVE_S = 60  # how long the other ranks may take when one leaves
@@ -145,6 +146,7 @@ def _rank(
         # torch would send SIGINT, which asks to save: meanwhile the same command may have started
         # the run again
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    show_messages()
     os.environ.update(
         {
             "RANK": str(index),

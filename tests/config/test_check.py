@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from meld_lightning.commands import main
+from meld_lightning.commands.cli import main
 from meld_lightning.config.check import Dashboards, Fuse, Prepare, Tables, Train, check, plain
 from meld_lightning.runs.run import identify
 from meld_lightning.study.spec import needed_cells, needed_fusions

@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from sklearn.metrics import f1_score
 from torchmetrics.classification import MulticlassCalibrationError
 
-from meld_lightning.commands import main
+from meld_lightning.commands.cli import main
 from meld_lightning.corpus import EMOTIONS
 from meld_lightning.fusion.calibration import expected_calibration_error
 from meld_lightning.fusion.joined import LogitsBatch

@@ -137,8 +137,8 @@ def test_ctrl_c_leaves_resumable_runs_and_one_line(prepared: Path, tmp_path: Pat
     assert sweep.returncode == 130
     assert (
         said.strip()
-        == "meld-lightning: stopped; 2 of 2 runs are left, those begun are saved: the same command"
-        " goes on"
+        == "meld-lightning: stopped; 2 of 2 runs are left, those begun are saved: run the same"
+        " command to resume"
     )
     assert [row["status"] for row in summary(folder)] == ["stopped", "waiting"]
 

@@ -15,7 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from meld_lightning.commands import main
+from meld_lightning.commands.cli import main
 from meld_lightning.tracking.wandb_offline import WatchedRun, read_runs
 from tests.finished import only_run
 from tests.running import HANGS_S, Command, argv, environment, folder_over

@@ -1,0 +1,45 @@
+"""Exit statuses: turns every expected failure into one line on stderr and a status.
+
+0 is done, 1 refused or failed, 75 asks to be queued again, 130 was stopped. Used by the console
+script and by the processes of a job; Slurm and shells read the statuses. Imports nothing heavy.
+"""
+
+import sys
+from collections.abc import Callable
+
+from meld_lightning.errors import Preempted, Stopped, UserError
+from meld_lightning.storage.atomic import REMEDY, full_disk
+
+TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
+STOPPED = 130  # what shells report for Ctrl-C
+
+
+def exit_status(work: Callable[[], None]) -> int:
+    """Calls `work`; prints an expected failure as one line and returns the exit status."""
+    try:
+        work()
+    except UserError as error:
+        return refuse(str(error))
+    except OSError as error:  # a full disk, a read-only folder, a file where a folder is expected
+        full = full_disk(error)
+        if error.filename is None and not full:
+            raise
+        remedy = REMEDY if full else "make it writable or choose other paths.*"
+        return refuse(
+            f"{error.filename or 'a file that was being written'}: {full or error.strerror};"
+            f" {remedy}"
+        )
+    except Preempted as error:
+        print(f"meld-lightning: preempted; {error}; it resumes once requeued", file=sys.stderr)
+        return TRY_AGAIN
+    except (Stopped, KeyboardInterrupt) as error:
+        state = str(error) or "everything finished is kept"
+        print(f"meld-lightning: stopped; {state}: run the same command to resume", file=sys.stderr)
+        return STOPPED
+    return 0
+
+
+def refuse(line: str) -> int:
+    """Prints the line on stderr and returns the status of a refused command."""
+    print(f"meld-lightning: {line}", file=sys.stderr)
+    return 1

@@ -1,0 +1,114 @@
+"""Prepares what runs read: the corpus and its report, decoded clips, checkpoints.
+
+Reads conf/prepare.yaml's nodes, corpora and hubs; writes the cache. Used by the command `prepare`,
+by its jobs and, for the runs that tables need, by `reproduce`.
+"""
+
+import logging
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from meld_lightning.config.check import Prepare, check, plain
+
+if TYPE_CHECKING:
+    from meld_lightning.corpus import Corpus
+    from meld_lightning.data.datamodule import CorpusDataModule
+    from meld_lightning.mini.checkpoints import MiniSources
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_study(cfg: DictConfig) -> None:
+    """Checks the config and prepares everything that it names."""
+    check(cfg, Prepare)
+    prepare(cfg)
+
+
+def prepare_for_runs(cfg: DictConfig, configs: Sequence[DictConfig]) -> None:
+    """Prepares what the runs read and no more: a table of text models needs no decoded clips.
+
+    cfg: the study's own config, whose corpus is prepared even if no run reads it.
+    configs: one per run; runs of several folds read one corpus each.
+    """
+    wanted = {str(config.model.checkpoint) for config in configs if config.model.get("checkpoint")}
+    by_corpus: dict[str, list[DictConfig]] = {OmegaConf.to_yaml(cfg.corpus, resolve=True): []}
+    for config in configs:
+        by_corpus.setdefault(OmegaConf.to_yaml(config.corpus, resolve=True), []).append(config)
+    for of_corpus in by_corpus.values():
+        decode = any(_datamodule(config).decoded is not None for config in of_corpus)
+        prepare(of_corpus[0] if of_corpus else cfg, wanted, decode)
+        wanted = set()
+
+
+def prepare(
+    cfg: DictConfig, checkpoints: Collection[str] | None = None, decode: bool = True
+) -> None:
+    """Prepares what `cfg` names; what is prepared already is only checked.
+
+    checkpoints: the names of those wanted; None is all.
+    decode: whether to decode the clips, too.
+    """
+    from meld_lightning.corpus import SPLITS, prepare_corpus, prepared_folder
+    from meld_lightning.pretrained.checkpoints import prepare_checkpoint
+
+    cache = Path(cfg.paths.cache)
+    corpus = prepare_corpus(cfg.corpus, cache)
+    counts = ", ".join(f"{split} {(corpus.table['split'] == split).sum()}" for split in SPLITS)
+    report = prepared_folder(cfg.corpus, cache) / "report.md"
+    logger.info("corpus %s: %s utterances; report: %s", corpus.name, counts, report)
+    if decode and cfg.media.keep:
+        logger.info("clips: %s", _decode(cfg, corpus, cache))
+    named = {role: str(name) for role, name in cfg.checkpoints.items() if name is not None}
+    wanted = {
+        role: name for role, name in named.items() if checkpoints is None or name in checkpoints
+    }
+    made_here = any(name.startswith("mini:") for name in wanted.values())
+    mini = _mini_sources(cfg, cache) if made_here else None
+    for role, name in wanted.items():
+        checkpoint = prepare_checkpoint(name, cache, mini if name.startswith("mini:") else None)
+        logger.info("checkpoint %s: %s (%s)", role, checkpoint.name, checkpoint.digest[:12])
+
+
+def _datamodule(config: DictConfig) -> type["CorpusDataModule"]:
+    from hydra.utils import get_class
+
+    return get_class(config.data._target_)
+
+
+def _decode(cfg: DictConfig, corpus: "Corpus", cache: Path) -> str:
+    """Decodes the corpus's clips into the cache, adds the missing ones to the corpus report, and
+    returns a summary in one line."""
+    from meld_lightning.corpus import report_media
+    from meld_lightning.media import media_report, prepare_media
+
+    shard = int(cfg.get("shard", 0))
+    media = prepare_media(
+        corpus.table, corpus.name, plain(cfg.media), cache, shard, cfg.media.processes
+    )
+    report = media_report(media, corpus.table)
+    report_media(cfg.corpus, cache, report)
+    return str(report["summary"])
+
+
+def _mini_sources(cfg: DictConfig, cache: Path) -> "MiniSources":
+    """The mini corpus and its clips, which the mini checkpoints are made from, whichever corpus
+    they are used on."""
+    from hydra import compose
+
+    from meld_lightning.corpus import prepare_corpus
+    from meld_lightning.media import Media, prepare_media
+    from meld_lightning.mini.checkpoints import MiniSources
+
+    own = compose("prepare")
+    own.paths = cfg.paths
+    corpus = prepare_corpus(own.corpus, cache)
+
+    def decode() -> Media:
+        return prepare_media(
+            corpus.table, corpus.name, plain(own.media), cache, 0, cfg.media.processes
+        )
+
+    return MiniSources(corpus.table, decode)
