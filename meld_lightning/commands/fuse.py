@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from meld_lightning.commands import run_hydra
+from meld_lightning.commands.hydra_app import run_hydra
 
 
 def main(arguments: Sequence[str]) -> None:

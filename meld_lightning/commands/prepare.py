@@ -3,7 +3,7 @@ corpus report."""
 
 from collections.abc import Sequence
 
-from meld_lightning.commands import run_hydra
+from meld_lightning.commands.hydra_app import run_hydra
 
 
 def main(arguments: Sequence[str]) -> None:

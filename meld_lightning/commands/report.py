@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from meld_lightning.commands import run_hydra
+from meld_lightning.commands.hydra_app import run_hydra
 from meld_lightning.errors import UserError
 
 NO_ROOT = "not given"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from meld_lightning.commands import run_hydra
+from meld_lightning.commands.hydra_app import run_hydra
 from meld_lightning.errors import UserError
 
 if TYPE_CHECKING:

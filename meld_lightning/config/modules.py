@@ -1,0 +1,147 @@
+"""Python modules read without importing them: what a name stands for, and the value of an
+annotation or a default.
+
+Reads source files of this project and of a user's own. Used by `signatures`.
+"""
+
+import ast
+import functools
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+PACKAGE = __name__.partition(".")[0]
+OURS = (PACKAGE, "hydra_plugins")
+IMPORTABLE = {*sys.stdlib_module_names, "pydantic"}  # light enough to import for an annotation
+
+
+class Module(Mapping[str, Any]):
+    """A parsed module; as a mapping, the values that its annotations and defaults use by name."""
+
+    def __init__(self, name: str, file: Path) -> None:
+        self.package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+        self.definitions = {name: node for node in tree.body for name in _defines(node)}
+
+    def follow(self, name: str) -> "tuple[Module, ast.stmt] | None":
+        """Where `name` is defined, in this module or in the one it is imported from."""
+        node = self.definitions.get(name)
+        if isinstance(node, ast.ImportFrom):
+            source = module(self._source(node))
+            return source.follow(_original(node, name)) if source else None
+        return (self, node) if node else None
+
+    def annotation(self, node: ast.expr | None) -> Any:
+        """The type that `node` spells; Any where it names something that would have to be
+        imported."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node = ast.parse(node.value, mode="eval").body
+        try:
+            return Any if node is None else self.evaluate(node)
+        except NameError:
+            return Any
+
+    def evaluate(self, node: ast.expr) -> Any:
+        """The value of an expression; NameError where it needs something that would have to be
+        imported."""
+        code = compile(ast.Expression(node), self.package, "eval")
+        return eval(code, {}, self)  # noqa: S307 -- our own source, as typing.get_type_hints does
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of `name`. Raises KeyError, upon which Python looks among its builtins, where
+        the module does not define it or it would have to be imported."""
+        node = self.definitions[name]
+        if isinstance(node, ast.Import):
+            original = _original(node, name)
+            if original in IMPORTABLE:
+                return importlib.import_module(original)
+        elif isinstance(node, ast.ImportFrom):
+            source, original = self._source(node), _original(node, name)
+            if source.partition(".")[0] in IMPORTABLE:
+                return getattr(importlib.import_module(source), original)
+            if read := module(source):
+                return read[original]
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            return self.evaluate(node.value)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.definitions)
+
+    def __len__(self) -> int:
+        return len(self.definitions)
+
+    def _source(self, node: ast.ImportFrom) -> str:
+        """The module that `from ... import` names, relative ones included."""
+        if not node.level:
+            return node.module or ""
+        package = ".".join(self.package.split(".")[: 1 - node.level or None])
+        return f"{package}.{node.module}" if node.module else package
+
+
+def module(name: str) -> Module | None:
+    """The parsed module of that dotted name; None for a library's, and where there is none."""
+    file = _file(name)
+    return _parsed(name, file, file.stat().st_mtime_ns) if file else None
+
+
+def locate(target: str) -> tuple[Module, ast.stmt] | None:
+    """The definition of the object at a dotted path; None where it has to be imported."""
+    path, _, name = target.rpartition(".")
+    found = module(path)
+    return found.follow(name) if found else None
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(name: str, file: Path, changed_ns: int) -> Module:
+    return Module(name, file)
+
+
+def is_library(target: str) -> bool:
+    """Whether a dotted path leads into an installed package: neither this project nor a module of
+    the user's own."""
+    top = target.partition(".")[0]
+    return top not in OURS and not any(_folders_or_file(top))
+
+
+def _file(name: str) -> Path | None:
+    """The source file of a module, found without importing the packages above it."""
+    top, *inner = name.split(".")
+    for place in _folders_or_file(top):
+        if not inner and place.is_file():
+            return place
+        path = place.joinpath(*inner)
+        for file in (path / "__init__.py", path.with_name(f"{path.name}.py")):
+            if file.is_file() and (inner or file.parent == place):
+                return file
+    return None
+
+
+def _folders_or_file(top: str) -> Iterator[Path]:
+    """Where a top-level module lies; nothing for a library."""
+    try:
+        spec = importlib.util.find_spec(top) if top else None
+    except ValueError:  # a module such as __main__, which was not found by an import
+        spec = None
+    if spec is None or top in sys.stdlib_module_names:
+        return
+    places = [Path(one) for one in spec.submodule_search_locations or [spec.origin or ""]]
+    for place in places:
+        if top in OURS or not {"site-packages", "dist-packages"} & set(place.parts):
+            yield place
+
+
+def _defines(node: ast.stmt) -> list[str]:
+    if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+        return [node.name]
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [alias.asname or alias.name for alias in node.names]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _original(node: ast.Import | ast.ImportFrom, name: str) -> str:
+    return next(alias.name for alias in node.names if (alias.asname or alias.name) == name)

@@ -1,0 +1,154 @@
+"""The config keys of a class or function that a `_target_` names: its parameters with type,
+default and documentation.
+
+Reads source files. Modules of this project and of a user's own are parsed and never imported, so
+that `--help` and a run's identity need neither torch nor Lightning; an installed library is
+imported instead. Used to complete, check, document and identify configs.
+"""
+
+import ast
+import importlib
+import inspect
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meld_lightning.config.docstrings import argument_docs
+from meld_lightning.config.modules import Module, locate
+from meld_lightning.errors import UserError
+
+
+class _NoDefault:
+    def __repr__(self) -> str:
+        return "NO_DEFAULT"
+
+
+NO_DEFAULT: Final = _NoDefault()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One key that a config may give.
+
+    Args:
+        name: the key.
+        annotation: the evaluated type, `Annotated` included; Any where there is none, or where it
+            names something that would have to be imported.
+        default: its value; NO_DEFAULT where a config has to give one.
+        doc: its entry in the docstring's Args section, on one line; may be empty.
+    """
+
+    name: str
+    annotation: Any
+    default: Any
+    doc: str
+
+
+def parameters(target: str) -> dict[str, Parameter]:
+    """Parameters of the class or function at the dotted path `target`, in the order of its
+    signature.
+
+    A keyword-only parameter without a default is filled in by code and left out. The parameters of
+    a base class are included where a class has no constructor of its own or passes `**options` on
+    to its base. Raises UserError where there is no such object.
+    """
+    found = locate(target)
+    try:
+        if found and isinstance(found[1], (ast.ClassDef, ast.FunctionDef)):
+            return _read(*found)
+    except NameError:  # a default that only an import can evaluate
+        pass
+    return _imported(target)
+
+
+def _read(module: Module, node: ast.stmt) -> dict[str, Parameter]:
+    """Parameters of a parsed class or function."""
+    if isinstance(node, ast.FunctionDef):
+        return _of_function(module, node, argument_docs(ast.get_docstring(node)))
+    assert isinstance(node, ast.ClassDef)
+    docs = argument_docs(ast.get_docstring(node))
+    init = next(
+        (s for s in node.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"), None
+    )
+    if init:
+        docs |= argument_docs(ast.get_docstring(init))
+        own = _of_function(module, init, docs)
+    else:
+        own = _of_fields(module, node, docs)
+    if init is None or init.args.kwarg:
+        for base in node.bases:
+            own = {**_of_base(module, base), **own}
+    return own
+
+
+def _of_base(module: Module, base: ast.expr) -> dict[str, Parameter]:
+    found = module.follow(base.id) if isinstance(base, ast.Name) else None
+    return _read(*found) if found and isinstance(found[1], ast.ClassDef) else {}
+
+
+def _of_function(
+    module: Module, function: ast.FunctionDef, docs: Mapping[str, str]
+) -> dict[str, Parameter]:
+    spec = function.args
+    positional = [*spec.posonlyargs, *spec.args]
+    required: list[ast.expr | None] = [None] * (len(positional) - len(spec.defaults))
+    pairs = list(zip(positional, [*required, *spec.defaults], strict=True))
+    pairs = pairs[1:] if function.name == "__init__" else pairs
+    pairs += [
+        (argument, default)
+        for argument, default in zip(spec.kwonlyargs, spec.kw_defaults, strict=True)
+        if default is not None
+    ]
+    return {
+        argument.arg: Parameter(
+            argument.arg,
+            module.annotation(argument.annotation),
+            NO_DEFAULT if default is None else module.evaluate(default),
+            docs.get(argument.arg, ""),
+        )
+        for argument, default in pairs
+    }
+
+
+def _of_fields(module: Module, node: ast.ClassDef, docs: Mapping[str, str]) -> dict[str, Parameter]:
+    """Fields of a dataclass, which are the parameters of its constructor."""
+    decorators = [ast.unparse(one).partition("(")[0] for one in node.decorator_list]
+    if not any(one.rpartition(".")[2] == "dataclass" for one in decorators):
+        return {}
+    return {
+        one.target.id: Parameter(
+            one.target.id,
+            module.annotation(one.annotation),
+            NO_DEFAULT if one.value is None else module.evaluate(one.value),
+            docs.get(one.target.id, ""),
+        )
+        for one in node.body
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+    }
+
+
+def _imported(target: str) -> dict[str, Parameter]:
+    """Parameters of something that has to be imported to be known."""
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever the import of a user's module raises
+        raise UserError(f"_target_={target}: cannot be imported ({error})") from error
+    constructor = found.__init__ if inspect.isclass(found) else found
+    try:
+        hints = typing.get_type_hints(constructor, include_extras=True)
+    except (NameError, TypeError):  # annotations that name what is imported for type checkers only
+        hints = {}
+    docs = argument_docs(inspect.getdoc(found))
+    return {
+        name: Parameter(
+            name,
+            hints.get(name, Any),
+            NO_DEFAULT if one.default is one.empty else one.default,
+            docs.get(name, ""),
+        )
+        for name, one in inspect.signature(found).parameters.items()
+        if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        and not (one.kind is one.KEYWORD_ONLY and one.default is one.empty)
+    }
