@@ -4,11 +4,11 @@ folds.
 Reads and writes nothing; used by manifest.py and by fusing.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
 from meld_lightning.errors import UserError
+from meld_lightning.storage.fingerprint import bytes_digest
 
 
 def split_by_units(units: Sequence[str], folds: int, fold: int, held_out: bool = True) -> list[str]:
@@ -50,7 +50,7 @@ def balanced_folds(units: Sequence[str], folds: int) -> list[int]:
     # Ties by digest, not by name: names that cycle through the labels would put one label into each
     # fold.
     for unit, count in sorted(
-        counts.items(), key=lambda item: (-item[1], hashlib.sha256(item[0].encode()).hexdigest())
+        counts.items(), key=lambda item: (-item[1], bytes_digest([item[0].encode()]))
     ):
         lightest = min(range(folds), key=lambda number: (load[number], number))
         fold_of[unit] = lightest

@@ -7,7 +7,6 @@ name whole or not at all, but for what became of the clips (media.json), which i
 `prepare` writes it, `train` and others read it.
 """
 
-import hashlib
 import json
 import re
 import shlex
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
 from meld_lightning.corpus.load import load_corpus
 from meld_lightning.corpus.report.markdown import render_report
@@ -24,7 +22,8 @@ from meld_lightning.corpus.table import Corpus, typed
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.mini.corpus import MINI_VERSION, mini_is_current, write_mini
 from meld_lightning.storage.atomic import atomic_folder, atomic_write
-from meld_lightning.storage.fingerprint import file_digest
+from meld_lightning.storage.fingerprint import Fingerprint, digest_of, file_digest
+from meld_lightning.storage.once import made_once
 
 PREPARED_VERSION = 2
 _FILES = (
@@ -43,19 +42,14 @@ def prepare_corpus(cfg_corpus: Mapping[str, Any], cache: Path) -> Corpus:
     settings = _settings(cfg_corpus)
     folder = _folder(settings, Path(cache))
     root = Path(settings["root"])
-    if settings["name"] == "mini" and not mini_is_current(root):
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{root}.lock"):
-            if not mini_is_current(root):
-                write_mini(root)
+    if settings["name"] == "mini":
+        made_once(Path(f"{root}.lock"), lambda: mini_is_current(root), lambda: write_mini(root))
     corpus = load_corpus(**settings)
-    if not _is_stored(
-        corpus, cfg_corpus, cache
-    ):  # else it is left alone, lock and all: it may be read-only
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not _is_stored(corpus, cfg_corpus, cache):
-                _store(corpus, settings, folder)
+    made_once(
+        Path(f"{folder}.lock"),
+        lambda: _is_stored(corpus, cfg_corpus, cache),
+        lambda: _store(corpus, settings, folder),
+    )
     return corpus
 
 
@@ -83,7 +77,7 @@ def prepared_corpus(cfg_corpus: Mapping[str, Any], cache: Path) -> Corpus:
             )
     base = _base(settings)
     for source in manifest["sources"]:
-        if not _unchanged(base / source["name"], source):
+        if not Fingerprint.from_json(source).matches(base / source["name"]):
             raise UserError(
                 f"{base / source['name']}: missing or changed since it was prepared; {again}"
             )
@@ -167,8 +161,7 @@ def _version(settings: Mapping[str, Any]) -> list[int]:
 
 
 def _folder(settings: Mapping[str, Any], cache: Path) -> Path:
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    return cache / "corpus" / f"{settings['name']}-{digest[:8]}"
+    return cache / "corpus" / f"{settings['name']}-{digest_of(settings, 8)}"
 
 
 def _base(settings: Mapping[str, Any]) -> Path:
@@ -215,14 +208,3 @@ def _store(corpus: Corpus, settings: Mapping[str, Any], folder: Path) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-
-
-def _unchanged(path: Path, source: Mapping[str, Any]) -> bool:
-    """Size and time of change equal: unchanged. Only the time differs: the content decides, as
-    after a copy."""
-    if not path.is_file():
-        return False
-    stat = path.stat()
-    if stat.st_size != source["size"]:
-        return False
-    return bool(stat.st_mtime_ns == source["mtime_ns"]) or file_digest(path) == source["sha256"]

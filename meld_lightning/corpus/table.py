@@ -3,7 +3,6 @@
 Reads and writes nothing; the loaders in this package make it, every other room reads it.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from meld_lightning.errors import UserError
+from meld_lightning.storage.fingerprint import bytes_digest
 
 COLUMNS = (
     "key",
@@ -89,10 +89,8 @@ class Corpus:
     def digest(self) -> str:
         """sha256 (hex) over DIGESTED, row by row in table order: neither the name nor the place of
         the data matters."""
-        content = hashlib.sha256()
-        for row in self.table[list(DIGESTED)].itertuples(index=False, name=None):
-            content.update(json.dumps([_plain(value) for value in row]).encode())
-        return content.hexdigest()
+        rows = self.table[list(DIGESTED)].itertuples(index=False, name=None)
+        return bytes_digest(json.dumps([_plain(value) for value in row]).encode() for row in rows)
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:

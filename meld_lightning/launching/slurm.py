@@ -17,12 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock
-
 from meld_lightning.errors import Stopped, UserError
 from meld_lightning.launching.jobs import Job, Sweep, last_words
 from meld_lightning.launching.resources import LEAST, Resources
 from meld_lightning.launching.slurm_task import closing_lines, keep_record, run_task
+from meld_lightning.storage.once import locked
 
 POLL_S = (1.0, 10.0)  # between two looks at the queue: at first, and later on
 TELL_S = 10  # after which it is told why jobs wait
@@ -75,7 +74,7 @@ def run_on_slurm(jobs: Sequence[Job], resources: Resources, logs: Path) -> None:
         queued: dict[str, Job] = {}
         try:
             if sweep.to_do:
-                with FileLock(
+                with locked(
                     _lock(sweep.to_do)
                 ):  # of two clients asking for one sweep, the second attaches
                     _attach_and_submit(queued, resources, sweep)

@@ -4,7 +4,6 @@ Writes <folder>/<number>/{frames.npy, audio.npy, manifest.json last} by way of a
 another name. Used by store.py, which keeps several of them.
 """
 
-import hashlib
 import json
 import shutil
 import zlib
@@ -16,6 +15,7 @@ import numpy as np
 
 from meld_lightning.media.pool import Pool
 from meld_lightning.storage.atomic import atomic_folder
+from meld_lightning.storage.fingerprint import Fingerprint
 
 KINDS = ("frames", "audio")
 BLOCK = 1 << 24
@@ -81,31 +81,17 @@ def crc_of(array: np.ndarray, one: dict[str, Any]) -> int:
 
 
 def describe(path: str | None) -> dict[str, Any] | None:
-    """Size, time of change and sha256 of a clip; None where there is none."""
+    """Name and fingerprint of a clip; None where there is no such file."""
     if path is None or not Path(path).is_file():
         return None
-    stat = Path(path).stat()
-    with Path(path).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {
-        "name": Path(path).name,
-        "size": stat.st_size,
-        "mtime_ns": stat.st_mtime_ns,
-        "sha256": digest,
-    }
+    return {"name": Path(path).name, **Fingerprint.of(Path(path)).as_json()}
 
 
 def is_unchanged(path: str | None, known: dict[str, Any] | None) -> bool:
-    """Size and time of change equal: unchanged. Only the time differs: the content decides, as
-    after a copy."""
-    if path is None or not Path(path).is_file():
-        return known is None
-    if known is None or Path(path).stat().st_size != known["size"]:
-        return False
-    if Path(path).stat().st_mtime_ns == known["mtime_ns"]:
-        return True
-    found = describe(path)
-    return found is not None and found["sha256"] == known["sha256"]
+    """Whether the clip at `path` is the one that `describe` recorded as `known`."""
+    if known is None:
+        return path is None or not Path(path).is_file()
+    return path is not None and Fingerprint.from_json(known).matches(Path(path))
 
 
 def _job(row: dict[str, Any], out: Path, settings: dict[str, Any]) -> dict[str, Any]:

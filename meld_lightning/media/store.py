@@ -7,8 +7,6 @@ at once: each takes the chunks that are neither finished nor held by another.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -16,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.media.chunks import (
@@ -29,7 +26,9 @@ from meld_lightning.media.chunks import (
     write_chunk,
 )
 from meld_lightning.media.pool import WORKER, Pool
-from meld_lightning.storage.atomic import atomic_write
+from meld_lightning.storage.atomic import write_json
+from meld_lightning.storage.fingerprint import digest_of
+from meld_lightning.storage.once import made_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,9 +101,7 @@ class Media:
             for entry in chosen
         ]
         settings = {key: self.settings[key] for key in DECIDING if key != "keep"}
-        return hashlib.sha256(
-            json.dumps([WRITER_VERSION, settings, content], sort_keys=True).encode()
-        ).hexdigest()
+        return digest_of([WRITER_VERSION, settings, content], 64)
 
     def _read(self, row: int, kind: str) -> np.ndarray:
         chunk, one = row // CHUNK, self.entries[row][kind]
@@ -142,8 +139,7 @@ def prepare_media(
     folder, rows = _folder(table, name, settings, cache), _rows(table)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "settings.json").is_file():  # for people
-        with atomic_write(folder / "settings.json") as fresh:
-            fresh.write_text(json.dumps({key: settings[key] for key in DECIDING}, indent=1))
+        write_json(folder / "settings.json", {key: settings[key] for key in DECIDING})
     chunks = -(-len(rows) // CHUNK)
     start = int(_spread(shard) * chunks)
     left = [(start + step) % chunks for step in range(chunks)]
@@ -220,8 +216,7 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _folder(table: pd.DataFrame, name: str, settings: Mapping[str, Any], cache: Path) -> Path:
     deciding = [WRITER_VERSION, {key: settings[key] for key in DECIDING}, table["key"].tolist()]
-    digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
-    return cache / "media" / f"{name}-{digest[:8]}"
+    return cache / "media" / f"{name}-{digest_of(deciding, 8)}"
 
 
 def _try_chunk(
@@ -234,15 +229,12 @@ def _try_chunk(
 ) -> bool:
     """Sees to one chunk; False where another process holds it and this one is not to wait."""
     wanted, target = rows[chunk * CHUNK : (chunk + 1) * CHUNK], folder / str(chunk)
-    if _is_done(target, wanted, settings):  # without its lock: the cache may be read-only
-        return True
-    try:
-        with FileLock(f"{target}.lock", timeout=-1 if wait else 0):
-            if not _is_done(target, wanted, settings):
-                write_chunk(target, wanted, dict(settings), pool)
-    except Timeout:
-        return False
-    return True
+    return made_once(
+        Path(f"{target}.lock"),
+        lambda: _is_done(target, wanted, settings),
+        lambda: write_chunk(target, wanted, dict(settings), pool),
+        wait=wait,
+    )
 
 
 def _is_done(target: Path, wanted: Sequence[dict[str, Any]], settings: Mapping[str, Any]) -> bool:

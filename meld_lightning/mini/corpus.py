@@ -11,7 +11,6 @@ stream of its own: adding one leaves the others as they are.
 """
 
 import csv
-import hashlib
 import io
 import json
 import random
@@ -27,6 +26,7 @@ from meld_lightning.mini.cues import CUES, PRIOR, optimum
 from meld_lightning.mini.flaws import Line, Plan, csv_bytes, plan_clips, spoil
 from meld_lightning.mini.words import AMBIGUOUS, CLEAR, OPENERS, TAILS, TOPICS
 from meld_lightning.storage.atomic import atomic_folder
+from meld_lightning.storage.fingerprint import bytes_digest, file_digest
 
 MINI_VERSION = 5
 SEED = 22
@@ -64,7 +64,7 @@ def write_mini(root: Path) -> None:
     )
 
     contents, plans, stubs = _contents()
-    digests = {name: hashlib.sha256(raw).hexdigest() for name, raw in contents.items()}
+    digests = {name: bytes_digest([raw]) for name, raw in contents.items()}
     marker = json.dumps({"version": MINI_VERSION, "files": digests}, indent=1) + "\n"
     with atomic_folder(root) as fresh:
         write_clips(fresh, plans, stubs)
@@ -82,8 +82,7 @@ def mini_is_current(root: Path) -> bool:
     try:
         marker = json.loads((root / MARKER).read_text())
         return bool(marker["version"] == MINI_VERSION) and all(
-            hashlib.sha256((root / name).read_bytes()).hexdigest() == digest
-            for name, digest in marker["files"].items()
+            file_digest(root / name) == digest for name, digest in marker["files"].items()
         )
     except (
         OSError,

@@ -11,7 +11,6 @@ command, the models and the run's hash.
 """
 
 import fnmatch
-import hashlib
 import importlib.util
 import json
 import logging
@@ -21,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.mini.checkpoints import MINI, MiniSources
-from meld_lightning.storage.atomic import atomic_folder, atomic_write
+from meld_lightning.storage.atomic import atomic_folder, write_json
+from meld_lightning.storage.fingerprint import Fingerprint, bytes_digest, file_digest
+from meld_lightning.storage.once import made_once
 
 log = logging.getLogger(__name__)
 
@@ -93,16 +92,14 @@ def prepare_checkpoint(name: str, cache: Path, mini: MiniSources | None) -> Chec
     # The name of one made here carries the digest of its sources: a run that still reads another
     # keeps that.
     folder = path.with_name(f"{path.stem}-{source[:8]}") if source else _find(name)
-    if not _is_recorded(
-        path, folder, source
-    ):  # else it is left alone, lock and all: the cache may be read-only
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not _is_recorded(path, folder, source):
-                if mini and source:
-                    with atomic_folder(folder) as fresh:
-                        MINI[name](fresh, mini)
-                _record(name, path, folder, source)
+
+    def make() -> None:
+        if mini and source:
+            with atomic_folder(folder) as fresh:
+                MINI[name](fresh, mini)
+        _record(name, path, folder, source)
+
+    made_once(path.with_suffix(".lock"), lambda: _is_recorded(path, folder, source), make)
     return prepared_checkpoint(name, cache)
 
 
@@ -175,7 +172,7 @@ def _bundled(name: str, bundled: Bundled) -> Path:
         )
     folder = Path(next(iter(spec.submodule_search_locations))) / bundled.folder
     weights = folder / "model.safetensors"
-    if not weights.is_file() or _sha256(weights) != bundled.sha256:
+    if not weights.is_file() or file_digest(weights) != bundled.sha256:
         raise UserError(
             f"checkpoint {name}: {weights} is not the published file (sha256"
             f" {bundled.sha256[:12]}...); "
@@ -248,12 +245,12 @@ def _is_recorded(path: Path, folder: Path, source: str | None) -> bool:
         return False
     files = record["files"]
     return not _changed(folder, files) and all(
-        _sha256(folder / name) == files[name]["sha256"] for name in files
+        file_digest(folder / name) == files[name]["sha256"] for name in files
     )
 
 
 def _record(name: str, path: Path, folder: Path, source: str | None) -> None:
-    files = {file.name: _describe(file) for file in model_files(folder)}
+    files = {file.name: Fingerprint.of(file).as_json() for file in model_files(folder)}
     record = {
         "version": RECORD_VERSION,
         "name": name,
@@ -263,8 +260,7 @@ def _record(name: str, path: Path, folder: Path, source: str | None) -> None:
         "digest": _digest(files),
         "files": files,
     }
-    with atomic_write(path) as fresh:
-        fresh.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    write_json(path, record)
 
 
 def _record_path(name: str, cache: Path) -> Path:
@@ -273,7 +269,7 @@ def _record_path(name: str, cache: Path) -> Path:
     folder = Path(name).expanduser()
     key = str(folder.resolve()) if folder.is_dir() else name
     slug = re.sub(r"[^A-Za-z0-9.]+", "-", key).strip("-.")[-60:]
-    return cache / "checkpoints" / f"{slug}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.json"
+    return cache / "checkpoints" / f"{slug}-{bytes_digest([key.encode()])[:8]}.json"
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:
@@ -290,27 +286,13 @@ def _changed(folder: Path, files: dict[str, Any]) -> str | None:
     """The first name whose file is gone, differs from what was recorded, or is new; None where all
     are as they were."""
     for name, known in files.items():
-        file = folder / name
-        if not file.is_file() or file.stat().st_size != known["size"]:
-            return name
-        if file.stat().st_mtime_ns != known["mtime_ns"] and _sha256(file) != known["sha256"]:
+        if not Fingerprint.from_json(known).matches(folder / name):
             return name
     return next((file.name for file in model_files(folder) if file.name not in files), None)
 
 
-def _describe(file: Path) -> dict[str, Any]:
-    stat = file.stat()
-    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": _sha256(file)}
-
-
 def _digest(files: dict[str, Any]) -> str:
-    lines = [f"{name} {files[name]['sha256']}\n" for name in sorted(files)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return bytes_digest(f"{name} {files[name]['sha256']}\n".encode() for name in sorted(files))
 
 
 def _matching(files: Iterable[Path], patterns: Sequence[str]) -> list[Path]:

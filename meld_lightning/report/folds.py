@@ -5,8 +5,6 @@ Reads run objects, writes nothing. Used by report/study.py for tables with `fold
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from meld_lightning.errors import UserError
 from meld_lightning.report.statistics import Run, scored_frame
+from meld_lightning.storage.fingerprint import digest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,4 +91,4 @@ def pooled(runs: Sequence[Run], folds: Sequence[int]) -> list[Run]:
 
 
 def _joined(texts: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()[:12]
+    return digest_of(list(texts))

@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from meld_lightning.errors import UserError
 from meld_lightning.storage.atomic import remove_leftovers
 from meld_lightning.storage.fingerprint import digest_of
+from meld_lightning.storage.once import locked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,22 +182,16 @@ def hashed_config(cfg: DictConfig) -> dict[str, Any]:
 def claimed(folder: Path) -> Iterator[None]:
     """Holds the run: of two processes asking for the same one, one runs and the other waits. A dead
     holder lets go."""
-    from filelock import FileLock, Timeout
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0.2)
-    except Timeout:
+
+    def tell() -> None:
         print(f"{folder}: another process is running it; waiting for its result", flush=True)
-        lock.acquire()
-    try:
+
+    with locked(folder.with_name(f"{folder.name}.lock"), tell):
         folder.mkdir(exist_ok=True)
         for part in ("checkpoints", "logits"):
             remove_leftovers(folder / part)
         yield
-    finally:
-        lock.release()
 
 
 def keep_evidence(run: Run, folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""Files and folders that appear under their name whole or not at all; a disk that is full is told
-in one line.
+"""Atomic writes: a file or folder appears under its name complete, or not at all.
 
-Writes beside that name, as .NAME.<8 hex>.tmp. Used wherever a cache or a run is written.
+Writes to .NAME.<8 hex>.tmp beside the target, then renames it. A full disk becomes a one-line
+UserError. Used wherever a cache or a run is written.
 """
 
 import csv
@@ -18,14 +18,14 @@ from typing import Any
 
 from meld_lightning.errors import UserError
 
-REMEDY = "make room and run it again: what is finished is kept"
+REMEDY = "free some space and run the command again: finished work is kept"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
 def atomic_write(target: Path) -> Iterator[Path]:
-    """A fresh path to write to, which takes the place of `target` if the block ends well and is
-    removed if not."""
+    """A temporary path to write to. It replaces `target` if the block succeeds, and is removed if
+    it raises."""
     fresh = _beside(target)
     try:
         with writing(target):
@@ -37,11 +37,11 @@ def atomic_write(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A fresh folder to write into, which takes the place of `target` if the block ends well and is
-    removed if not.
+    """A temporary folder to write into. It replaces `target` if the block succeeds, and is removed
+    if it raises.
 
-    One process at a time may write a target (its lock is the caller's): what a killed one left is
-    removed first.
+    Only one process at a time may write a target: the caller holds a lock. Leftovers of writers
+    that were killed are removed first.
     """
     remove_leftovers(target.parent, target.name)
     fresh = _beside(target)
@@ -58,14 +58,24 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
     """Writes JSON atomically."""
+    write_text(path, json_text(value, sort_keys=sort_keys))
+
+
+def json_text(value: Any, *, sort_keys: bool = True) -> str:
+    """A JSON document as `write_json` writes it, for files inside an `atomic_folder`."""
+    return json.dumps(value, indent=1, sort_keys=sort_keys) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text atomically."""
     with atomic_write(path) as fresh:
-        fresh.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+        fresh.write_text(text, encoding="utf-8")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows of equal keys atomically, with a header."""
+    """Writes rows with the same keys as CSV, header first, atomically."""
     with atomic_write(path) as fresh, fresh.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
@@ -73,8 +83,10 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Removes what writers that were killed left in `folder`, of target `name` or of all; nobody
-    may be writing one."""
+    """Removes temporary files that killed writers left in `folder`: those of target `name`, or all.
+
+    Nobody may be writing to the target at the same time.
+    """
     ours = re.compile(rf"\.{re.escape(name) if name else '.+'}\.[0-9a-f]{{8}}\.tmp")
     for path in folder.iterdir() if folder.is_dir() else ():
         if ours.fullmatch(path.name):
@@ -85,8 +97,8 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """UserError that names `target` where the block finds the disk full, in whatever words its
-    library says so."""
+    """Turns an error about a full disk, in whatever form a library raises it, into a UserError that
+    names `target`."""
     try:
         yield
     except UserError:
@@ -98,16 +110,17 @@ def writing(target: Path) -> Iterator[None]:
 
 
 def full_disk(error: BaseException | None) -> str | None:
-    """The system's words if `error`, or one that led to it, is of a full disk or quota; None if it
-    is of anything else.
+    """The system's message if `error`, or one that caused it, means a full disk or quota, else
+    None.
 
-    torch raises a RuntimeError after the OSError, what is written in Rust (safetensors, tokenizers)
-    an exception that only ends in the number, and numpy an OSError without one.
+    torch raises a RuntimeError caused by the OSError; libraries written in Rust (safetensors,
+    tokenizers) raise an exception whose text ends in the error number; numpy raises an OSError
+    without a number.
     """
     while error is not None:
         number = error.errno if isinstance(error, OSError) else None
-        if told := re.search(r"\(os error (\d+)\)$", str(error)):
-            number = int(told[1])
+        if match := re.search(r"\(os error (\d+)\)$", str(error)):
+            number = int(match[1])
         elif isinstance(error, OSError) and re.fullmatch(
             r"\d+ requested and \d+ written", str(error)
         ):

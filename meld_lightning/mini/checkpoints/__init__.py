@@ -4,9 +4,7 @@ One file an architecture, whose `write` fills a folder just as save_pretrained d
 checkpoints.py.
 """
 
-import hashlib
 import importlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -14,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from meld_lightning.storage.fingerprint import digest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ class MiniSources:
                 self.table["emotion"].iloc[self.rows].tolist(),
                 self.media.digest("frames", self.rows.tolist()),
             ]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        return digest_of(content, 64)
 
 
 def _write(architecture: str, folder: Path, sources: MiniSources) -> None:

@@ -54,7 +54,7 @@ def test_train_over_a_read_only_cache_and_runs(
     done = run(argv(*TRAIN), tmp_path)
     assert done.returncode == 0, done.stderr
     assert (
-        "cache/tokens: Read-only file system; what it would keep is made for this run alone"
+        "cache/tokens: Read-only file system; its arrays are computed for this run alone"
         in done.stdout
     )
     assert_same_run(only_run(tmp_path), finished)
@@ -76,7 +76,9 @@ def test_a_run_outlives_a_disk_that_fills_up_again_and_again(
 
     def refused(*said: str) -> None:
         assert_one_line(
-            run(argv(*TRAIN), folder), *said, "No space left on device; make room and run it again"
+            run(argv(*TRAIN), folder),
+            *said,
+            "No space left on device; free some space and run the command again",
         )
         assert temporaries(runs.folder) == []
         assert not list(folder.glob("runs/*/*/result.json"))
@@ -109,7 +111,9 @@ def test_prepare_outlives_a_disk_that_fills_up_again_and_again(
     ):
         cache.remount(f"size={size}")
         assert_one_line(
-            run(PREPARE, tmp_path), named, "No space left on device; make room and run it again"
+            run(PREPARE, tmp_path),
+            named,
+            "No space left on device; free some space and run the command again",
         )
         assert temporaries(cache.folder) == []
         assert read_back(tmp_path).items() <= read_back(calm).items()
