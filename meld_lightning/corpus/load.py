@@ -12,7 +12,6 @@ from meld_lightning.corpus.readers.meld import read_meld
 from meld_lightning.corpus.report.build import build_report
 from meld_lightning.corpus.table import Corpus
 from meld_lightning.errors import UserError, near_miss
-from meld_lightning.mini.corpus import MARKER, mini_optimum
 
 LAYOUTS = ("meld", "manifest")
 
@@ -66,6 +65,8 @@ def load_corpus(
             "corpus.split, corpus.fold and corpus.test are for layout manifest: MELD's layout has"
             " its own train, dev and test"
         )
+    from meld_lightning.mini.corpus import MARKER, mini_optimum
+
     found = read_meld(root)
     optimum = mini_optimum(root) if (root / MARKER).is_file() else None
     name = name or ("mini" if optimum else "meld")

@@ -20,7 +20,7 @@ from meld_lightning.corpus.load import load_corpus
 from meld_lightning.corpus.report.markdown import render_report
 from meld_lightning.corpus.table import Corpus, typed
 from meld_lightning.errors import NotPrepared, UserError
-from meld_lightning.mini.corpus import MINI_VERSION, mini_is_current, write_mini
+from meld_lightning.mini import corpus as mini
 from meld_lightning.storage.atomic import atomic_folder, atomic_write
 from meld_lightning.storage.fingerprint import Fingerprint, digest_of, file_digest
 from meld_lightning.storage.once import made_once
@@ -43,7 +43,9 @@ def prepare_corpus(cfg_corpus: Mapping[str, Any], cache: Path) -> Corpus:
     folder = _folder(settings, Path(cache))
     root = Path(settings["root"])
     if settings["name"] == "mini":
-        made_once(Path(f"{root}.lock"), lambda: mini_is_current(root), lambda: write_mini(root))
+        made_once(
+            Path(f"{root}.lock"), lambda: mini.mini_is_current(root), lambda: mini.write_mini(root)
+        )
     corpus = load_corpus(**settings)
     made_once(
         Path(f"{folder}.lock"),
@@ -157,7 +159,9 @@ def _command(settings: Mapping[str, Any]) -> str:
 
 
 def _version(settings: Mapping[str, Any]) -> list[int]:
-    return [PREPARED_VERSION, MINI_VERSION] if settings["name"] == "mini" else [PREPARED_VERSION]
+    return (
+        [PREPARED_VERSION, mini.MINI_VERSION] if settings["name"] == "mini" else [PREPARED_VERSION]
+    )
 
 
 def _folder(settings: Mapping[str, Any], cache: Path) -> Path:

@@ -205,7 +205,7 @@ def test_one_process_writes_and_the_others_wait(
 
         return wrapped
 
-    monkeypatch.setattr(prepare_module, "write_mini", slow("mini", prepare_module.write_mini))
+    monkeypatch.setattr(mini_module, "write_mini", slow("mini", mini_module.write_mini))
     monkeypatch.setattr(prepare_module, "_store", slow("store", prepare_module._store))
     with ThreadPoolExecutor(3) as pool:
         digests = {

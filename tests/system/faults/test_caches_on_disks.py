@@ -97,7 +97,7 @@ def test_what_a_full_disk_stops_is_told_and_made_once_there_is_room(
     if isinstance(
         told.value, UserError
     ):  # else an OSError that names its file: the command line adds the remedy
-        assert "make room" in str(told.value)
+        assert "free some space" in str(told.value)
         assert "\n" not in str(told.value)
     assert str(small.folder) in str(told.value)
     assert temporaries(small.folder) == []
