@@ -1,11 +1,13 @@
-"""The metrics against scikit-learn's, on ordinary and on degenerate labels."""
+"""The metrics equal scikit-learn's and torchmetrics', on ordinary and on degenerate labels."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from sklearn import metrics as sk
+from torchmetrics.functional import classification as tm
 
 from meld_lightning.metrics import METRICS, by_class, confusion, from_confusion
 
@@ -60,6 +62,21 @@ def test_metrics_are_scikit_learns(case: str) -> None:
     expected = sk.precision_recall_fscore_support(true, predicted, labels=range(K), zero_division=0)
     for name, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
         np.testing.assert_allclose(by_class(counts)[name], values, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", _cases())
+def test_metrics_are_torchmetrics(case: str) -> None:
+    true, predicted = _cases()[case]
+    found = from_confusion(confusion(true, predicted, K))
+    inputs = torch.from_numpy(predicted), torch.from_numpy(true), K
+    expected = {"accuracy": tm.multiclass_accuracy(*inputs, average="micro")}
+    for average in ("weighted", "macro"):
+        expected[f"{average}_f1"] = tm.multiclass_f1_score(*inputs, average=average)
+        expected[f"{average}_precision"] = tm.multiclass_precision(*inputs, average=average)
+        expected[f"{average}_recall"] = tm.multiclass_recall(*inputs, average=average)
+    assert set(expected) == set(METRICS)
+    for name, value in expected.items():
+        assert float(found[name]) == pytest.approx(float(value), abs=1e-6), name
 
 
 def test_leading_axes_are_matrix_by_matrix() -> None:

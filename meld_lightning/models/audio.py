@@ -16,7 +16,9 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClas
 from meld_lightning.data.audio import AudioBatch
 from meld_lightning.data.audio_features import AudioFeaturesBatch
 from meld_lightning.errors import UserError, near_miss
-from meld_lightning.models.classifier import Classifier, ClassWeights, Standardise
+from meld_lightning.models.class_weights import ClassWeights
+from meld_lightning.models.classifier import Classifier
+from meld_lightning.models.layers import Standardise
 from meld_lightning.pretrained.speech import RATE, SpeechEncoder, Trained, extracted, pooled
 
 Pooling = Literal["mean", "mean_std", "attentive"]

@@ -1,14 +1,13 @@
-"""What the modules of all modalities share: loss, metrics of a whole split, optimiser, and per-step
-seeds.
+"""Base of all models: loss, validation metrics, optimiser, and a random seed per step.
 
-Reads batches with `labels_N`, `rows_N`, `owned_N`, `labels_G`; knows nothing of files. A modality's
-module adds `forward(batch) -> logits_NC`.
+Reads batches with `labels_N`, `rows_N`, `owned_N` and `labels_G`. A model adds
+`forward(batch) -> logits_NC`. Used by training.
 
-Axes: N utterances of a batch, G of the global batch, C classes.
+Axes: N utterances of a batch (of a split, in completed), G of the global batch, C classes.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,54 +15,27 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from meld_lightning import metrics
 from meld_lightning.errors import UserError
-from meld_lightning.training.memory import recount
-
-ClassWeights = Literal["none", "inverse", "effective"]
-
-
-class Scored(NamedTuple):
-    """Logits of one batch and the corpus rows they belong to."""
-
-    rows_N: torch.Tensor
-    labels_N: torch.Tensor
-    logits_NC: torch.Tensor
-
-
-def class_weights(counts: np.ndarray, kind: ClassWeights, beta: float = 0.999) -> torch.Tensor:
-    """Weight of each class (C,), mean 1 over the classes that occur; a class that does not occur
-    weighs 0.
-
-    `inverse`: proportional to 1 / n. `effective`: to (1 - beta) / (1 - beta^n), Cui et al.,
-    Class-balanced loss based on effective number of samples, CVPR 2019, equation 2.
-    """
-    present = counts > 0
-    if kind == "none":
-        return torch.ones(len(counts))
-    raw = np.zeros(len(counts))
-    raw[present] = (
-        1 / counts[present] if kind == "inverse" else (1 - beta) / (1 - beta ** counts[present])
-    )
-    return torch.tensor(raw / raw[present].mean(), dtype=torch.float32)
+from meld_lightning.models.class_weights import ClassWeights, class_weights
+from meld_lightning.models.scoring import ScoredBatch, SplitScores, gathered
 
 
 class Classifier(pl.LightningModule):
-    """Base of the modules.
+    """Base of the models.
 
     Args:
         train_counts: training utterances per class (C,).
-        weighting: how the loss weighs classes; the weights' sum over the global batch normalises
-            it, as in torch.nn.CrossEntropyLoss.
+        weighting: how the loss weighs classes. The loss of a global batch is divided by the sum of
+            its utterances' weights, as in torch.nn.CrossEntropyLoss.
         label_smoothing: as in torch.nn.CrossEntropyLoss.
-        optimizer: from parameter groups to an optimiser.
+        optimizer: makes an optimiser from parameter groups.
         scheduler: name and warm-up share for transformers.get_scheduler.
-        total_steps: optimiser steps of the whole fit. (Not asked of the Trainer: its
-            estimated_stepping_batches makes the training loader before a checkpoint is restored,
-            which then no longer finds its place in the epoch.)
-        gradient_clip: largest norm of all gradients together; 0 is no clipping.
-        seed: dropout of step k on rank r is drawn from (seed, k, r) alone, and which piece of the
-            batch it is, so that a resumed run repeats it.
+        total_steps: optimiser steps of the complete fit. (The Trainer's estimated_stepping_batches
+            cannot be used: it creates the training loader before a checkpoint is restored, and the
+            loader would then start at the wrong batch.)
+        gradient_clip: largest norm of all gradients together; 0 disables clipping.
+        seed: the random numbers of a step (dropout, masks) depend on (seed, step, rank, microbatch)
+            alone, so that a resumed run draws the same ones.
     """
 
     def __init__(
@@ -80,56 +52,54 @@ class Classifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.class_weights_C: torch.Tensor
-        self.prior_C: (
-            torch.Tensor
-        )  # logits of an utterance that lacks the modality: train's own shares, add-one
         self.register_buffer(
             "class_weights_C", class_weights(train_counts, weighting), persistent=False
         )
+        # logits of an utterance that lacks the modality: train's class counts, add-one smoothed
+        self.prior_C: torch.Tensor
         self.register_buffer(
             "prior_C", torch.log(torch.tensor(train_counts + 1.0)), persistent=False
         )
         self.label_smoothing, self.gradient_clip, self.seed = label_smoothing, gradient_clip, seed
         self.make_optimizer, self.scheduler, self.total_steps = optimizer, scheduler, total_steps
-        self.fit_loss = torch.zeros(
-            2
-        )  # this epoch's weighted loss and weight so far, this rank's share
+        # this epoch's summed loss and summed class weights, of this rank's utterances
+        self.fit_loss = torch.zeros(2)
+        self.val_scores = SplitScores(len(train_counts))
         self.val_metrics: dict[str, float] = {}
-        self._scored: list[Scored] = []
 
     def forward(self, batch: Any) -> torch.Tensor:
         """Logits (N, C) of a batch."""
         raise TypeError(f"{type(self).__name__} defines no forward")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        piece = batch_idx % self.trainer.accumulate_grad_batches
-        own = np.random.SeedSequence(
-            [self.seed, self.global_step, self.global_rank, piece]
+        microbatch = batch_idx % self.trainer.accumulate_grad_batches
+        step_seed = np.random.SeedSequence(
+            [self.seed, self.global_step, self.global_rank, microbatch]
         ).generate_state(1)[0]
-        torch.manual_seed(own)
-        np.random.seed(own)  # transformers draws the masks of SpecAugment from numpy
+        torch.manual_seed(step_seed)
+        np.random.seed(step_seed)  # transformers draws SpecAugment's masks from numpy
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
-        """Weighted cross-entropy over the global batch: DDP averages ranks and Lightning the pieces
-        of a batch, so each scales its share by their count."""
+        """Weighted cross-entropy over the global batch.
+
+        DDP averages gradients over ranks, and Lightning over microbatches: each share is scaled up
+        by their number, so that the average is the loss of the global batch.
+        """
         losses_N = self.losses(batch)
         total = (losses_N * batch.owned_N).sum()
         weights_N = self.class_weights_C[batch.labels_N] * batch.owned_N
         self.fit_loss = self.fit_loss.to(self.device) + torch.stack(
             [total.detach(), weights_N.sum()]
         )
-        return (
-            total
-            * (self.trainer.world_size * self.trainer.accumulate_grad_batches)
-            / self.class_weights_C[batch.labels_G].sum()
-        )
+        shares = self.trainer.world_size * self.trainer.accumulate_grad_batches
+        return total * shares / self.class_weights_C[batch.labels_G].sum()
 
     def losses(self, batch: Any) -> torch.Tensor:
-        """Each utterance's loss (N,), weighted by its class."""
+        """Loss of each utterance (N,), weighted by its class."""
         return self.cross_entropy(self(batch).float(), batch.labels_N)
 
     def cross_entropy(self, logits_NC: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
-        """Weighted and smoothed as configured (N,)."""
+        """Cross-entropy of each utterance (N,), with the class weights and label smoothing."""
         return functional.cross_entropy(
             logits_NC,
             labels_N,
@@ -139,59 +109,66 @@ class Classifier(pl.LightningModule):
         )
 
     def epoch_fit_loss(self) -> float:
-        """Mean training loss of the epoch over all ranks; starts the next epoch's sum."""
+        """Mean training loss of the epoch over all ranks; resets the sum for the next epoch."""
         total, self.fit_loss = self._fit_loss_by_rank().sum(0), torch.zeros(2)
         return float(total[0] / total[1])
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        # here rather than by the Trainer: Lightning refuses to clip for a fused optimiser under
-        # mixed precision
+        # not by the Trainer, which refuses to clip for a fused optimiser under mixed precision
         if self.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.parameters(), self.gradient_clip)
 
-    def predict_step(self, batch: Any, batch_idx: int) -> Scored:
-        """Logits in fp32 on the CPU, with their rows."""
+    def predict_step(self, batch: Any, batch_idx: int) -> ScoredBatch:
+        """Logits in float32 on the CPU, with their rows."""
         logits_NC = self(batch).float()
-        return Scored(batch.rows_N.cpu(), batch.labels_N.cpu(), logits_NC.cpu())
+        return ScoredBatch(batch.rows_N.cpu(), batch.labels_N.cpu(), logits_NC.cpu())
 
     def on_validation_epoch_start(self) -> None:
-        self._scored = []
+        self.val_scores.reset()
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self._scored.append(self.predict_step(batch, batch_idx))
+        scored = self.predict_step(batch, batch_idx)
+        self.val_scores.update(scored.labels_N, scored.logits_NC)
 
     def on_validation_epoch_end(self) -> None:
-        """Metrics of the whole split, the same on every rank, each utterance counted once."""
-        _, labels, logits = self.completed(
-            self._scored, "val", getattr(self.trainer, "datamodule", None)
-        )
-        self._scored = []
-        if not np.isfinite(logits).all():
+        """Metrics of val, the same on every rank, each utterance counted once."""
+        datamodule: Any = getattr(self.trainer, "datamodule", None)
+        if self.global_rank == 0:
+            labels_N = torch.from_numpy(datamodule.labels_N[datamodule.absent("val")])
+            self.val_scores.update(labels_N, self._prior_logits(len(labels_N)))
+        found = self.val_scores.compute()
+        if not np.isfinite(found["loss"]):
             raise UserError(
-                f"epoch {self.current_epoch + 1}: the model's outputs are not finite any more;"
+                f"epoch {self.current_epoch + 1}: the model's outputs are no longer finite;"
                 " lower optimizer.lr or raise scheduler.warmup"
             )
-        self.val_metrics = metrics.scores(labels, logits)
+        self.val_metrics = found
 
     def completed(
-        self, scored: list[Scored], split: str, datamodule: Any
+        self, scored: list[ScoredBatch], split: str, datamodule: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows (N,), labels (N,) and logits (N, C) of a split, ordered by row: all ranks' batches,
-        and for rows that lack the modality the prior of train, so that they stay in the
-        denominator."""
-        rows, labels, logits = gathered(scored, self.trainer.world_size, len(self.prior_C))
+        """Rows (N,), labels (N,) and logits (N, C) of all utterances of a split, ordered by row.
+
+        scored: this rank's batches; those of the other ranks are gathered. Utterances that lack the
+        modality get the log of train's class shares, so that they stay in the denominator.
+        """
+        rows_N, labels_N, logits_NC = gathered(scored, self.trainer.world_size, len(self.prior_C))
         absent = datamodule.absent(split)
-        rows, order = (
-            np.sort(np.concatenate([rows, absent])),
-            np.argsort(np.concatenate([rows, absent])),
-        )
-        labels = np.concatenate([labels, datamodule.labels_N[absent]])[order]
-        prior_C = torch.log_softmax(self.prior_C.cpu(), 0).numpy()
-        return rows, labels, np.concatenate([logits, np.tile(prior_C, (len(absent), 1))])[order]
+        rows_N = np.concatenate([rows_N, absent])
+        labels_N = np.concatenate([labels_N, datamodule.labels_N[absent]])
+        logits_NC = np.concatenate([logits_NC, self._prior_logits(len(absent)).numpy()])
+        order = np.argsort(rows_N)
+        return rows_N[order], labels_N[order], logits_NC[order]
+
+    def _prior_logits(self, count: int) -> torch.Tensor:
+        """Logits (count, C) of utterances that lack the modality."""
+        return torch.log_softmax(self.prior_C.cpu(), 0).repeat(count, 1)
 
     def configure_optimizers(self) -> Any:
-        """Weight decay for matrices only (biases and norms are left alone, as in the original BERT
-        recipe)."""
+        """The optimiser and its schedule, advanced at every step.
+
+        Weight decay applies to matrices only; biases and norms have none, as in BERT's recipe.
+        """
         from transformers import get_scheduler
 
         parameters = [p for p in self.parameters() if p.requires_grad]
@@ -208,16 +185,15 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["fit_loss"] = self._fit_loss_by_rank().cpu()
-        checkpoint["pieces"] = self.trainer.accumulate_grad_batches
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.fit_loss = checkpoint["fit_loss"][self.global_rank].clone()
-        batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-        recount(batches, checkpoint.get("pieces", 1), self.trainer.accumulate_grad_batches)
 
     def _fit_loss_by_rank(self) -> torch.Tensor:
-        """(ranks, 2): each rank resumes from its own sum, since adding them up earlier would round
-        otherwise."""
+        """`fit_loss` of each rank (ranks, 2).
+
+        Each rank resumes from its own sum: one total of all ranks would round differently.
+        """
         mine = self.fit_loss.to(self.device)
         parts = [torch.empty_like(mine) for _ in range(self.trainer.world_size)]
         if self.trainer.world_size > 1:
@@ -225,80 +201,3 @@ class Classifier(pl.LightningModule):
         else:
             parts = [mine]
         return torch.stack(parts)
-
-
-class AddedUp(torch.autograd.Function):
-    """A tensor's sum over all ranks, and its gradient's (that of torch.distributed.nn is
-    deprecated)."""
-
-    @staticmethod
-    def forward(ctx: Any, part: torch.Tensor) -> torch.Tensor:
-        total = part.clone(memory_format=torch.contiguous_format)
-        torch.distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        return AddedUp.apply(gradients[0])
-
-
-class Standardise(nn.BatchNorm1d):
-    """Features (N, D) at mean 0 and deviation 1 over the batches seen so far, which a batch of one
-    says nothing of.
-
-    Training goes by the mean and deviation of the batch itself: under DDP of all ranks' batches,
-    each row counted once. Where memory has a batch taken in pieces it goes by each piece's own, so
-    that such a run only comes close to one with memory enough.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__(width, affine=False)
-
-    def forward(self, features_ND: torch.Tensor, owned_N: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        if self.training and torch.distributed.is_initialized():
-            return self._over_ranks(features_ND, owned_N)
-        if len(features_ND) > 1:
-            return super().forward(features_ND)
-        return self._as_known(features_ND)
-
-    def _as_known(self, features_ND: torch.Tensor) -> torch.Tensor:
-        return functional.batch_norm(
-            features_ND, self.running_mean, self.running_var, training=False, eps=self.eps
-        )
-
-    def _over_ranks(self, features_ND: torch.Tensor, owned_N: torch.Tensor) -> torch.Tensor:
-        """As torch.nn.SyncBatchNorm, which computes on GPUs alone and counts every row."""
-        features_ND, own_N1 = features_ND.float(), owned_N.unsqueeze(1).float()
-        count_1, sum_D = AddedUp.apply(
-            torch.cat([own_N1, features_ND * own_N1], 1).sum(0)
-        ).tensor_split([1])
-        count = count_1.item()
-        if count < 2:
-            return self._as_known(features_ND)
-        mean_D = sum_D / count
-        spread_D = AddedUp.apply((((features_ND - mean_D) ** 2) * own_N1).sum(0)) / count
-        with torch.no_grad():
-            assert self.num_batches_tracked is not None
-            self.num_batches_tracked.add_(1)
-            for known_D, new_D in (
-                (self.running_mean, mean_D),
-                (self.running_var, spread_D * count / (count - 1)),
-            ):
-                assert known_D is not None
-                known_D.lerp_(new_D, self.momentum or 0.0)
-        return (features_ND - mean_D) * torch.rsqrt(spread_D + self.eps)
-
-
-def gathered(
-    scored: list[Scored], world_size: int, classes: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows (N,), labels (N,) and logits (N, C) of all ranks' batches, ordered by row."""
-    none = Scored(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, classes))
-    mine = tuple(torch.cat(part).numpy() for part in zip(none, *scored, strict=True))
-    parts: list[Any] = [mine]
-    if world_size > 1 and torch.distributed.is_initialized():
-        parts = [None] * world_size
-        torch.distributed.all_gather_object(parts, mine)
-    rows, labels, logits = (np.concatenate([part[field] for part in parts]) for field in range(3))
-    order = np.argsort(rows)
-    return rows[order], labels[order], logits[order]

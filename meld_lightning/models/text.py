@@ -14,7 +14,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from meld_lightning.data.text import TextBatch
 from meld_lightning.errors import UserError
-from meld_lightning.models.classifier import Classifier, ClassWeights
+from meld_lightning.models.class_weights import ClassWeights
+from meld_lightning.models.classifier import Classifier
 
 
 class TextClassifier(Classifier):

@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 from meld_lightning.data.video import VideoBatch
-from meld_lightning.models.classifier import Classifier, ClassWeights, Standardise
+from meld_lightning.models.class_weights import ClassWeights
+from meld_lightning.models.classifier import Classifier
+from meld_lightning.models.layers import Standardise
 from meld_lightning.pretrained.clip import Clip, label_vectors
 
 Aggregation = Literal["mean", "confidence", "max"]

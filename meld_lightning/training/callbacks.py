@@ -19,6 +19,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.storage.atomic import atomic_write, write_csv
 from meld_lightning.tracking.loggers import log_row
+from meld_lightning.training.memory import recount
 from meld_lightning.training.signals import StopRequest
 
 
@@ -76,6 +77,17 @@ class RunCheckpoints(pl.Callback):
         self._wall_before = state_dict["wall_s"]
         for row in self.history:  # a killed run may have saved what its loggers had not written yet
             log_row(self.loggers, row)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["microbatches"] = trainer.accumulate_grad_batches
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        recount(progress, checkpoint["microbatches"], trainer.accumulate_grad_batches)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check_ranks(trainer)

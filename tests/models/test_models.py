@@ -13,7 +13,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from meld_lightning import load_run
-from meld_lightning.models.classifier import class_weights
+from meld_lightning.models.class_weights import class_weights
 from tests.running import Command, folder_over
 
 COUNTS = np.array([4710, 1743, 1205, 1109, 683, 271, 268])  # MELD's train split

@@ -146,6 +146,10 @@ def test_two_processes_score_and_train_on_text_like_one(
         assert list(one["key"]) == list(two["key"])
         labels = runs[1].result["labels"]
         np.testing.assert_allclose(one[labels], two[labels], atol=1e-4)
+    for run in runs.values():  # the epoch's metrics, summed over ranks, count each utterance once
+        scored = run.result["metrics"]["val"]
+        expected = {name: scored[name] for name in run.result["last"]["val"]}
+        assert run.result["last"]["val"] == pytest.approx(expected, abs=1e-6)
     assert runs[2].result["metrics"]["train"]["fit_loss"] == pytest.approx(
         runs[1].result["metrics"]["train"]["fit_loss"], abs=1e-4
     )
