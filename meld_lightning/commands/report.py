@@ -19,24 +19,21 @@ def main(arguments: Sequence[str]) -> None:
 def _report(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
-    from meld_lightning.study.plan import (
-        find_fusions,
-        find_runs,
-        read_cells,
-        read_fusions,
-        render_study,
-    )
+    from meld_lightning.report.render import render_study
+    from meld_lightning.study.evidence import find_fusions, find_runs
+    from meld_lightning.study.plan import plan_fusions, plan_runs
 
     asked = list(HydraConfig.get().overrides.task)
     if OmegaConf.is_missing(cfg.corpus, "root"):  # evidence is enough for a report
         cfg.corpus.root = NO_ROOT
         asked.append(f"corpus.root='{NO_ROOT}'")
-    cells = read_cells(cfg, asked)
-    runs = find_runs(cfg, cells)
-    if cells and not any(runs.values()):
+    planned = plan_runs(cfg, asked)
+    runs = find_runs(cfg, planned)
+    if planned and not any(runs.values()):
         raise UserError(
             f"study {cfg.study.name}: no finished run in {cfg.paths.runs} over what is prepared in"
             f" {cfg.paths.cache}, and no evidence in {cfg.paths.experiments}; run: meld-lightning"
             " prepare, or call it where these lie"
         )
-    render_study(cfg, {**runs, **find_fusions(cfg, read_fusions(cfg, asked, runs))}, cells)
+    fusions = find_fusions(cfg, plan_fusions(cfg, asked, runs))
+    render_study(cfg, {**runs, **fusions}, planned)

@@ -94,7 +94,7 @@ class Study:
     name: str
     title: str
     note: str
-    claims: bool
+    compare_to_paper: bool
     seeds: list
     tables: list
 

@@ -1,8 +1,8 @@
-"""Figures 1 to 3 of the paper, drawn from runs: confusion matrices, a strip of frames, the fusion's
+"""Draws Figures 1 to 3 of the paper from runs: confusion matrices, frames of clips, the fusion's
 diagram.
 
-Writes <out>/<figure>/figure.{png,svg}: legible in print at a column's width, the same bytes from
-the same runs. Used by report/render.py. Axes: K classes, F frames.
+Writes <out>/<figure>/figure.{png,svg}, legible in print at a column's width; the same runs give the
+same bytes. Used by report/render.py. Axes: K classes, F frames, S pixels.
 """
 
 from __future__ import annotations
@@ -15,10 +15,21 @@ from typing import Any
 import numpy as np
 
 from meld_lightning.metrics import confusion
-from meld_lightning.report.extras import fusion_of
-from meld_lightning.report.statistics import Run, scored
+from meld_lightning.report.breakdowns import fusion_details
+from meld_lightning.report.statistics import scored
+from meld_lightning.study.sources import FinishedRun
 
-INK, FRAME, FILL = "#222222", "#4477AA", "#E8EEF5"
+INK, FRAME, FILL, GREY = "#222222", "#4477AA", "#E8EEF5", "#BBBBBB"
+
+
+# columns of results.csv by kind of figure
+COLUMNS = {
+    "confusion": ("panel", "true", "predicted", "count"),
+    "frames": ("clip", "frame", "true", "label", "probability"),
+    "diagram": ("modality", "model", "parameter", "value"),
+}
+
+Lines = list[tuple[Any, ...]]  # the numbers that a figure shows, in the order of its COLUMNS
 
 
 @contextmanager
@@ -49,12 +60,10 @@ def canvas(
         plt.close(figure)
 
 
-def draw_confusions(
-    panels: Mapping[str, Sequence[Run]], path: Path
-) -> list[tuple[str, str, str, int]]:
-    """A panel for each entry: counts summed over its runs, shaded by share of the true class.
-    Returns (panel, true, predicted, count)."""
-    counted = []
+def draw_confusions(panels: Mapping[str, Sequence[FinishedRun]], path: Path) -> Lines:
+    """One confusion matrix per entry: counts on test, summed over the entry's runs and shaded by
+    their share of the true class."""
+    lines: Lines = []
     with canvas(path, (3.5 * len(panels), 3.4), len(panels)) as (_, axes):
         for axis, (name, runs) in zip(axes[0], panels.items(), strict=True):
             tests = [scored(run, "test") for run in runs]
@@ -62,92 +71,90 @@ def draw_confusions(
             counts_KK = np.sum(
                 [confusion(one.true, one.predicted, len(labels)) for one in tests], axis=0
             )
-            share_KK = counts_KK / np.maximum(counts_KK.sum(1, keepdims=True), 1)
-            axis.imshow(share_KK, cmap="Blues", vmin=0, vmax=1)
-            for row, column in np.ndindex(*counts_KK.shape):
-                colour = "white" if share_KK[row, column] > 0.5 else INK
-                axis.text(
-                    column,
-                    row,
-                    counts_KK[row, column],
-                    ha="center",
-                    va="center",
-                    color=colour,
-                    fontsize=7,
-                )
-                counted.append((name, labels[row], labels[column], int(counts_KK[row, column])))
-            axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-            axis.set_yticks(range(len(labels)), labels)
+            _draw_confusion(axis, counts_KK, labels)
             axis.set(title=name, xlabel="predicted", ylabel="true")
-    return counted
+            lines += [
+                (name, labels[true], labels[predicted], int(counts_KK[true, predicted]))
+                for true, predicted in np.ndindex(*counts_KK.shape)
+            ]
+    return lines
 
 
-def draw_frames(
-    clips: Sequence[dict[str, Any]], labels: Sequence[str], path: Path
-) -> list[tuple[str, str, str, float]]:
-    """A row for each clip: its kept frames, each over its probabilities.
+def _draw_confusion(axis: Any, counts_KK: np.ndarray, labels: Sequence[str]) -> None:
+    share_KK = counts_KK / np.maximum(counts_KK.sum(1, keepdims=True), 1)
+    axis.imshow(share_KK, cmap="Blues", vmin=0, vmax=1)
+    for true, predicted in np.ndindex(*counts_KK.shape):
+        axis.text(
+            predicted,
+            true,
+            counts_KK[true, predicted],
+            ha="center",
+            va="center",
+            color="white" if share_KK[true, predicted] > 0.5 else INK,
+            fontsize=7,
+        )
+    axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axis.set_yticks(range(len(labels)), labels)
 
-    clips: [{key, true, predicted, frames (F, S, S, 3), chances (F, K)}]. Returns (clip and frame,
-        true, label,
-    probability).
+
+def draw_frames(clips: Sequence[dict[str, Any]], labels: Sequence[str], path: Path) -> Lines:
+    """One line of frames per clip, with the class probabilities below each frame.
+
+    clips: [{key, true, predicted, frames (F, S, S, 3), probabilities (F, K)}].
     """
     most = max(len(clip["frames"]) for clip in clips)
-    told = []
+    lines: Lines = []
     with canvas(path, (1.25 * most + 0.6, 2.5 * len(clips)), most, 2 * len(clips)) as (_, axes):
-        for row, clip in enumerate(clips):
-            for column in range(most):
-                above, below = axes[2 * row, column], axes[2 * row + 1, column]
-                above.axis("off")
-                if column >= len(clip["frames"]):
-                    below.axis("off")
-                    continue
-                above.imshow(clip["frames"][column])
-                said = f"{clip['key']}: {clip['true']}, told as {clip['predicted']}"
-                above.set_title(said if column == 0 else "", fontsize=8, loc="left")
-                chances_K = clip["chances"][column]
-                colours = [
-                    FRAME if place == chances_K.argmax() else "#BBBBBB"
-                    for place in range(len(labels))
+        for axis in axes.flat:
+            axis.axis("off")
+        for line, clip in enumerate(clips):
+            title = f"{clip['key']}: true {clip['true']}, predicted {clip['predicted']}"
+            axes[2 * line, 0].set_title(title, fontsize=8, loc="left")
+            for column, frame in enumerate(clip["frames"]):
+                axes[2 * line, column].imshow(frame)
+                bars_K, names = clip["probabilities"][column], labels if column == 0 else None
+                _draw_bars(axes[2 * line + 1, column], bars_K, names)
+                lines += [
+                    (clip["key"], column, clip["true"], label, float(probability))
+                    for label, probability in zip(labels, bars_K, strict=True)
                 ]
-                below.barh(range(len(labels)), chances_K, color=colours)
-                below.set(xlim=(0, 1), ylim=(len(labels) - 0.5, -0.5), xticks=[0, 1])
-                below.set_yticks(range(len(labels)), labels if column == 0 else [""] * len(labels))
-                below.tick_params(labelsize=7, length=0)
-                told += [
-                    (f"{clip['key']} frame {column}", clip["true"], label, float(chance))
-                    for label, chance in zip(labels, chances_K, strict=True)
-                ]
-    return told
+    return lines
 
 
-def draw_diagram(
-    run: Run, models: Mapping[str, str], path: Path
-) -> list[tuple[str, str, str, float]]:
-    """The fusion as it was fitted: a lane for each modality, with its model, temperature and
-    weight.
-
-    Returns (modality, model, what, value).
-    """
-    found = fusion_of(run)
-    weights, temperatures = (
-        found["fitted"].get("weights", {}),
-        found["fitted"].get("temperatures", {}),
+def _draw_bars(axis: Any, probabilities_K: np.ndarray, names: Sequence[str] | None) -> None:
+    """One bar per class, the highest highlighted. names: class names, where they are shown."""
+    places = range(len(probabilities_K))
+    highest = probabilities_K.argmax()
+    axis.axis("on")
+    axis.barh(
+        places, probabilities_K, color=[FRAME if place == highest else GREY for place in places]
     )
-    told = []
+    axis.set(xlim=(0, 1), ylim=(len(places) - 0.5, -0.5), xticks=[0, 1])
+    axis.set_yticks(places, names or [""] * len(places))
+    axis.tick_params(labelsize=7, length=0)
+
+
+def draw_diagram(run: FinishedRun, models: Mapping[str, str], path: Path) -> Lines:
+    """The fitted fusion: a lane per modality with its model, temperature and weight.
+
+    models: modality -> name of its model.
+    """
+    found = fusion_details(run)
+    lines: Lines = []
     with canvas(path, (5.6, 0.7 * len(models) + 0.3)) as (_, axes):
         axis = axes[0, 0]
         axis.set(xlim=(0, 8.2), ylim=(-0.6, len(models) - 0.4))
         axis.axis("off")
         middle = (len(models) - 1) / 2
         for lane, (name, model) in enumerate(list(models.items())[::-1]):
-            fitted = {"temperature": temperatures.get(name), "weight": weights.get(name)}
-            told += [
-                (name, model, what, float(value))
-                for what, value in fitted.items()
-                if value is not None
-            ]
-            lines = [f"{what} {value:.2f}" for what, value in fitted.items() if value is not None]
-            for x, text in ((0.6, name), (2.3, model), (4.4, "\n".join(lines) or "probabilities")):
+            fitted = {
+                parameter: found["fitted"][f"{parameter}s"][name]
+                for parameter in ("temperature", "weight")
+                if name in found["fitted"].get(f"{parameter}s", {})
+            }
+            lines += [(name, model, parameter, float(value)) for parameter, value in fitted.items()]
+            shown = "\n".join(f"{what} {value:.2f}" for what, value in fitted.items())
+            for x, text in ((0.6, name), (2.3, model), (4.4, shown or "probabilities")):
                 _box(axis, x, lane, text)
             for start, end in ((1.05, 1.65), (2.95, 3.5)):
                 _arrow(axis, (start, lane), (end, lane))
@@ -155,13 +162,13 @@ def draw_diagram(
         _box(axis, 6.5, middle, f"{found['chosen']}\nfusion")
         _arrow(axis, (7.05, middle), (7.4, middle))
         axis.text(7.45, middle, "emotion", va="center", fontsize=8)
-    return told
+    return lines
 
 
-def fused_models(run: Run, runs: Mapping[Any, Sequence[Run]]) -> dict[str, str]:
+def fused_models(run: FinishedRun, runs: Mapping[Any, Sequence[FinishedRun]]) -> dict[str, str]:
     """modality -> name of the model whose run the fusion builds on."""
-    by_hash = {one.result["hash"]: one for of_cell in runs.values() for one in of_cell}
-    parts = {name: run.result["digests"].get(name) for name in fusion_of(run)["modalities"]}
+    by_hash = {one.result["hash"]: one for of_row in runs.values() for one in of_row}
+    parts = {name: run.result["digests"].get(name) for name in fusion_details(run)["modalities"]}
     return {
         name: by_hash[key].result["model"] if key in by_hash else "?" for name, key in parts.items()
     }

@@ -1,6 +1,6 @@
-"""Runs over the folds of a corpus as one run: every utterance is told by the run that held it out.
+"""Pools the runs of a corpus's folds: each utterance is predicted by the run that held it out.
 
-Reads run objects, writes nothing. Used by report/study.py for tables with `folds`.
+Reads run objects, writes nothing. Used by report/render.py for tables with `folds`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meld_lightning.errors import UserError
-from meld_lightning.report.statistics import Run, scored_frame
+from meld_lightning.report.statistics import scored_frame
 from meld_lightning.storage.fingerprint import digest_of
+from meld_lightning.study.sources import FinishedRun
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ALIKE = ("seed", "labels", "model", "checkpoint")  # of all folds' results
+SHARED = ("seed", "labels", "model", "checkpoint")  # equal in the results of all folds
 
 
 @dataclass(frozen=True)
-class Pooled:
-    """The runs of one seed, one a fold; a run to the report, with metrics computed from all their
-    logits."""
+class PooledRun:
+    """One seed's runs, one per fold, as a single run. Metrics are computed from all folds' logits
+    together."""
 
-    parts: tuple[Run, ...]
+    parts: tuple[FinishedRun, ...]
 
     @property
     def folder(self) -> Path:
@@ -39,56 +40,55 @@ class Pooled:
 
     @cached_property
     def result(self) -> dict[str, Any]:
-        """What their results have in common; UserError where they differ in what one row cannot
-        mix."""
+        """What the parts' results have in common; UserError where they differ in what one row must
+        share."""
         results = [run.result for run in self.parts]
-        for key in ALIKE:
+        for key in SHARED:
             if any(one[key] != results[0][key] for one in results):
                 raise UserError(
-                    f"{self.parts[0].folder} and other folds of its row differ in {key}: not"
-                    " one row"
+                    f"{self.parts[0].folder} and other folds of its row differ in {key}: they are"
+                    " not one row"
                 )
         return {
-            **{key: results[0][key] for key in ALIKE},
+            **{key: results[0][key] for key in SHARED},
             "fold": "all",
             "train_majority": (
                 Counter(one["train_majority"] for one in results).most_common(1)[0][0]
             ),
-            "hash": _joined([one["hash"] for one in results]),
-            "digests": {"corpus": _joined([one["digests"]["corpus"] for one in results])},
+            "hash": digest_of([one["hash"] for one in results]),
+            "digests": {"corpus": digest_of([one["digests"]["corpus"] for one in results])},
             "commit": "+".join(dict.fromkeys(one["commit"] or "" for one in results)),
             "dirty": any(one["dirty"] for one in results),
             "metrics": {split: self._metrics(split) for split in ("val", "test")},
         }
 
     def logits(self, split: str) -> pd.DataFrame:
-        """All folds' rows of `split`, one after another."""
+        """The logits of `split` from all folds, one after another."""
         import pandas as pd
 
         return pd.concat([run.logits(split) for run in self.parts], ignore_index=True)
 
     def _metrics(self, split: str) -> dict[str, Any]:
-        """From the logits of all folds, as those of one run are."""
-        whole = scored_frame(
+        scored = scored_frame(
             self.logits(split), tuple(self.parts[0].result["labels"]), str(self.folder), split
         )
-        return {**whole.metrics(), "n": len(whole.keys)}
+        return {**scored.metrics(), "n": len(scored.keys)}
 
 
-def pooled(runs: Sequence[Run], folds: Sequence[int]) -> list[Run]:
-    """One run a seed of those that have all their folds; `runs` as they are where there are no
-    folds."""
+def pooled(runs: Sequence[FinishedRun], folds: Sequence[int]) -> list[FinishedRun]:
+    """One run per seed that has all its folds; `runs` unchanged for a table without folds."""
     if not folds:
         return list(runs)
-    by_seed: dict[int, dict[int, Run]] = {}
+    by_seed: dict[int, dict[int, FinishedRun]] = {}
     for run in runs:
         by_seed.setdefault(run.result["seed"], {})[run.result["fold"]] = run
     return [
-        Pooled(tuple(one[fold] for fold in folds))
-        for one in by_seed.values()
-        if set(one) >= set(folds)
+        PooledRun(tuple(of_seed[fold] for fold in folds))
+        for of_seed in by_seed.values()
+        if set(of_seed) >= set(folds)
     ]
 
 
-def _joined(texts: Sequence[str]) -> str:
-    return digest_of(list(texts))
+def unpooled(run: FinishedRun) -> tuple[FinishedRun, ...]:
+    """The runs on disk that stand behind `run`."""
+    return run.parts if isinstance(run, PooledRun) else (run,)

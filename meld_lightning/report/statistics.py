@@ -1,24 +1,25 @@
-"""Intervals and paired tests, computed from the logits that runs left behind.
+"""Confidence intervals and paired tests, computed from the logits of finished runs.
 
 Reads a run's logits (through `scored`), writes nothing. Used by report/rows.py and
-report/layout.py. Runs are joined by utterance key, never by order; runs that do not score the same
-utterances with the same labels are an error.
+report/layout.py. Runs are joined by utterance key, never by order; runs that score different
+utterances, or the same ones with different labels, are an error.
 
-Axes: N utterances, U units (what is drawn: dialogues, else speakers, else utterances), S runs, R
-resamples, K labels.
+Axes: N utterances, U units (the resampled items: dialogues, or speakers or utterances in a corpus
+without them), S runs, R resamples, K labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meld_lightning.errors import UserError
 from meld_lightning.metrics import Floats, confusion, from_confusion
+from meld_lightning.study.sources import FinishedRun
 
 RESAMPLES = 5000
 SEED = 20240  # fixed, so that a table rendered twice is the same table
@@ -26,18 +27,6 @@ LEVEL = 0.95
 BLOCK = 500  # resamples held in memory at once
 
 Integers = NDArray[np.int64]
-
-
-class Run(Protocol):
-    """What the report reads of a finished run (meld_lightning.runs.run.Run)."""
-
-    @property
-    def folder(self) -> Any: ...
-    @property
-    def result(self) -> Mapping[str, Any]: ...
-    @property
-    def config(self) -> Any: ...
-    def logits(self, split: str) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -50,15 +39,14 @@ class Scored:
     units: NDArray[np.object_]  # (N,)
     true: Integers  # (N,)
     predicted: Integers  # (N,)
-    present: NDArray[
-        np.bool_
-    ]  # (N,); False where the modality is missing and the prediction is train's prior
+    # (N,); False where the modality is missing and the prediction is train's prior
+    present: NDArray[np.bool_]
 
     def constant(self, label: str) -> Scored:
-        """The same utterances, all predicted to be `label`."""
+        """The same utterances, all predicted as `label`."""
         if label not in self.labels:
             raise UserError(
-                f"{self.name}: train_majority is '{label}', which is none of its labels"
+                f"{self.name}: train_majority is '{label}', expected one of its labels"
                 f" {list(self.labels)}"
             )
         predicted, present = (
@@ -82,15 +70,15 @@ class Difference:
     p: float
 
 
-def scored(run: Run, split: str) -> Scored:
+def scored(run: FinishedRun, split: str) -> Scored:
     """Read a run's logits of one split; UserError for a repeated key, a non-finite logit or an
     unknown label."""
     return scored_frame(run.logits(split), tuple(run.result["labels"]), str(run.folder), split)
 
 
 def scored_frame(frame: Any, labels: tuple[str, ...], name: str, split: str) -> Scored:
-    """As `scored`, of logits at hand. Where all are of one unit (a single speaker), each utterance
-    is a unit."""
+    """Like `scored`, from a frame of logits. If all utterances share one unit (a single speaker),
+    each utterance becomes a unit."""
     absent = {"key", "label", "unit", "present", *labels} - set(frame.columns)
     if absent:
         raise UserError(
@@ -117,8 +105,8 @@ def scored_frame(frame: Any, labels: tuple[str, ...], name: str, split: str) -> 
     true = frame["label"].map(place).to_numpy(dtype=np.int64)
     present = frame["present"].to_numpy(dtype=bool)
     units = frame["unit"].to_numpy(dtype=object)
-    alone = len(set(units)) == 1  # resampling one unit would show no spread at all
-    return Scored(name, labels, keys, keys if alone else units, true, logits.argmax(1), present)
+    single = len(set(units)) == 1  # resampling a single unit would show no spread at all
+    return Scored(name, labels, keys, keys if single else units, true, logits.argmax(1), present)
 
 
 def check_joined(runs: Sequence[Scored]) -> None:
@@ -134,8 +122,8 @@ def check_joined(runs: Sequence[Scored]) -> None:
         if not np.array_equal(other.keys, first.keys):
             odd = sorted(set(first.keys) ^ set(other.keys))
             raise UserError(
-                f"{both} score different utterances ({len(odd)} in one alone, such as {odd[0]}):"
-                " run one again"
+                f"{both} score different utterances ({len(odd)} in only one of them, such as"
+                f" {odd[0]}): run one again"
             )
         for what, one, two in (
             ("true label", first.true, other.true),
@@ -149,7 +137,7 @@ def check_joined(runs: Sequence[Scored]) -> None:
 
 
 def unit_confusions(run: Scored) -> Integers:
-    """Confusion counts of each unit, (U, K, K); the units in sorted order."""
+    """Confusion counts of each unit, (U, K, K), units in sorted order."""
     units, index = np.unique(run.units.astype(str), return_inverse=True)
     counts = np.zeros((len(units), len(run.labels), len(run.labels)), dtype=np.int64)
     np.add.at(counts, (index, run.true, run.predicted), 1)
@@ -157,8 +145,8 @@ def unit_confusions(run: Scored) -> Integers:
 
 
 def resample_counts(units: int) -> Iterator[Integers]:
-    """How often each unit is drawn in each of RESAMPLES resamples: blocks of rows that make up (R,
-    U)."""
+    """How often each unit is drawn in each of RESAMPLES resamples: consecutive blocks of rows of an
+    (R, U) array."""
     generator = np.random.default_rng(SEED)
     for start in range(0, RESAMPLES, BLOCK):
         yield generator.multinomial(
@@ -180,7 +168,7 @@ def resampled_metrics(runs: Sequence[Scored]) -> dict[str, Floats]:
 
 
 def interval(samples: Floats) -> tuple[float, float]:
-    """The percentile 95 % interval of resampled figures (R,).
+    """The percentile 95 % interval of a resampled metric (R,).
 
     Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13.
     """
@@ -189,16 +177,16 @@ def interval(samples: Floats) -> tuple[float, float]:
 
 
 def bootstrap(runs: Sequence[Scored]) -> dict[str, tuple[float, float]]:
-    """95 % interval of each metric's mean over `runs` (the seeds of one row), units drawn with
-    replacement.
+    """95 % interval of each metric's mean over `runs` (the seeds of one row).
 
-    In each resample the same units are drawn for every seed, and their metrics averaged.
+    Units are drawn with replacement, the same ones for every seed of a resample; the metrics of the
+    seeds are then averaged.
     """
     return {name: interval(drawn.mean(1)) for name, drawn in resampled_metrics(runs).items()}
 
 
 def paired_bootstrap(row: Sequence[Scored], other: Sequence[Scored], metric: str) -> Difference:
-    """Difference of a metric's mean over seeds between two rows, over the same resampled units.
+    """The difference between two rows in a metric's mean over seeds, on the same resampled units.
 
     Two-sided p: twice the smaller share of resamples in which the difference is at most, or at
     least, zero; the observed data count as one resample, so that p is never 0 (Davison and Hinkley,
@@ -217,12 +205,13 @@ def paired_bootstrap(row: Sequence[Scored], other: Sequence[Scored], metric: str
 
 
 def mcnemar(run: Scored, other: Scored) -> float:
-    """Exact two-sided p that two runs are equally often right (utterances taken as independent)."""
+    """McNemar's exact two-sided p-value for two runs being correct equally often; treats utterances
+    as independent."""
     from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
 
     check_joined([run, other])
-    right, other_right = run.predicted == run.true, other.predicted == other.true
-    return float(exact_mcnemar(confusion(right, other_right, 2), exact=True).pvalue)
+    correct, other_correct = run.predicted == run.true, other.predicted == other.true
+    return float(exact_mcnemar(confusion(correct, other_correct, 2), exact=True).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -1,1 +1,1 @@
-"""Studies: which tables one report has, and which runs they need."""
+"""Studies: the tables that one report shows, the runs they need, and the evidence kept of these."""

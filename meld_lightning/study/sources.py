@@ -1,39 +1,69 @@
-"""Runs that a table or figure takes from other tables: one named cell, or the best of several by a
+"""Runs that a table or figure takes from other tables: one named row, or the best of several by a
 val/ metric.
 
-Reads run objects, writes nothing. Used by report/study.py, which fuses them, and by the figures.
+Reads run objects, writes nothing. Used by study/plan.py, which fuses these runs, and by the
+figures of report/.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from meld_lightning.report.rows import Runs, stored
-from meld_lightning.report.statistics import Run
-from meld_lightning.study.spec import Source, Table
+from meld_lightning.errors import UserError
+from meld_lightning.study.spec import RowKey, Rule, Source, Table
+
+
+class FinishedRun(Protocol):
+    """What studies and reports read of a finished run (meld_lightning.runs.run.Run)."""
+
+    @property
+    def folder(self) -> Any: ...
+    @property
+    def result(self) -> Mapping[str, Any]: ...
+    @property
+    def config(self) -> Any: ...
+    def logits(self, split: str) -> Any: ...
+
+
+AnyRun = TypeVar("AnyRun", bound=FinishedRun)
 
 
 def source_runs(
-    source: Source, tables: Mapping[str, Table], runs: Runs, seeds: Sequence[int]
-) -> dict[int, Run]:
-    """seed -> the run that `source` stands for; empty while a run that it may be is missing.
-
-    Chosen by the mean over seeds; the first of equals.
-    """
+    source: Source,
+    tables: Mapping[str, Table],
+    runs: Mapping[RowKey, Sequence[AnyRun]],
+    seeds: Sequence[int],
+) -> dict[int, AnyRun]:
+    """seed -> the run that `source` stands for; empty while any candidate lacks a run."""
     candidates = []
-    for table, cell in source.cells(tables):
-        by_seed = {run.result["seed"]: run for run in runs.get((table, cell), ())}
-        if set(by_seed) < set(seeds):
+    for key in source.candidates(tables):
+        by_seed = {run.result["seed"]: run for run in runs.get(key, ())}
+        if not set(by_seed) >= set(seeds):
             return {}
         candidates.append(by_seed)
     if not candidates:
         return {}
     if source.rule is None:
         return candidates[0]
-    sign, metric = (1 if source.rule.best == "max" else -1), source.rule.metric
-    means = [
-        sign * np.mean([stored(run, metric) for run in by_seed.values()]) for by_seed in candidates
-    ]
-    return candidates[int(np.argmax(means))]
+    return candidates[best_place(source.rule, [list(one.values()) for one in candidates])]
+
+
+def best_place(rule: Rule, candidates: Sequence[Sequence[FinishedRun]]) -> int:
+    """The place of the candidate whose runs have the best mean of the rule's metric; the first of
+    equals."""
+    means = [float(np.mean([stored(run, rule.metric) for run in one])) for one in candidates]
+    return int(np.argmax(means) if rule.best == "max" else np.argmin(means))
+
+
+def stored(run: FinishedRun, metric: str) -> float:
+    """A metric such as val/loss from the run's result.json; UserError where it is not there."""
+    split, name = metric.split("/")
+    try:
+        return float(run.result["metrics"][split][name])
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{run.folder}: result.json has no metrics.{split}.{name}; run it again"
+        ) from error

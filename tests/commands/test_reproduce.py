@@ -40,14 +40,14 @@ def reproduced(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-def test_every_cell_and_seed_is_there(reproduced: Path) -> None:
+def test_every_row_and_seed_is_there(reproduced: Path) -> None:
     results = pd.read_csv(reproduced / "experiments" / "mini" / "table_05" / "results.csv")
     rows = (
         results[results["metric"] == "weighted_f1"]
-        .groupby("cell")["seed"]
+        .groupby("row")["seed"]
         .apply(lambda seeds: set(seeds.dropna()))
     )
-    assert {cell: seeds for cell, seeds in rows.items() if cell != "baseline"} == {
+    assert {row: seeds for row, seeds in rows.items() if row != "baseline"} == {
         "batch_8": {1, 2}, "batch_16": {1, 2}, "batch_32": {1, 2},
     }  # fmt: skip
     assert set(results.loc[results["seed"].notna(), "n"]) == {480}
@@ -127,7 +127,7 @@ def test_a_missing_run_shows_as_missing(
     folder = tmp_path / "copy"
     shutil.copytree(reproduced / "experiments", folder / "experiments")
     results = folder / "experiments" / "mini" / "table_05" / "results.csv"
-    lost = pd.read_csv(results).query("cell == 'batch_8' and seed == 2")["run"].iloc[0]
+    lost = pd.read_csv(results).query("row == 'batch_8' and seed == 2")["run"].iloc[0]
     shutil.rmtree(folder / "experiments" / "mini" / "runs" / lost)
     assert meld_lightning("report", *ASKED[1:], cwd=folder).returncode == 0
     rendered = (folder / "experiments" / "mini" / "table_05" / "table.md").read_text()

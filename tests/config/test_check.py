@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from meld_lightning.commands.cli import main
 from meld_lightning.config.check import Dashboards, Fuse, Prepare, Tables, Train, check, plain
 from meld_lightning.runs.run import identify
-from meld_lightning.study.spec import needed_cells, needed_fusions
+from meld_lightning.study.plan import needed_fusions, needed_rows
 from tests.running import CHECKOUT, Command
 
 CONF = CHECKOUT / "conf"
@@ -93,12 +93,12 @@ def test_every_run_of_every_study_composes(study: str) -> None:
     assert set(cfg.tables) <= set(cfg.table)
     digests = {"corpus": "0", "checkpoint": "0"}
     identities = set()
-    for overrides in needed_cells(plain(cfg.table), cfg.tables).values():
+    for overrides in needed_rows(plain(cfg.table), cfg.tables).values():
         run = composed("train", f"study={study}", ROOT, *overrides)
         check(run, Train)
         identities.add(identify(run, digests).hash)
-    assert len(identities) == len(needed_cells(plain(cfg.table), cfg.tables)), (
-        "two cells are the same run"
+    assert len(identities) == len(needed_rows(plain(cfg.table), cfg.tables)), (
+        "two rows are the same run"
     )
     for overrides in needed_fusions(plain(cfg.table), cfg.tables).values():
         check(composed("fuse", f"study={study}", ROOT, *overrides), Fuse)

@@ -12,19 +12,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from sklearn import metrics as sk
 
-from meld_lightning.report import needed_cells, render_tables
 from meld_lightning.report import statistics as st
+from meld_lightning.report.render import Material, render_tables
+from meld_lightning.study.kinds import read_tables
+from meld_lightning.study.plan import needed_rows
+from tests.study.conftest import table_specs
 
 LABELS = ["neutral", "joy", "surprise", "anger", "sadness", "disgust", "fear"]
 SHARES = [0.47, 0.16, 0.11, 0.12, 0.08, 0.03, 0.03]
 REPORT = {
     "table_01": {"paper": None, "official": None, "found": {"train": 400, "val": 120, "test": 300}}
 }
-TABLES = Path(__file__).parents[2] / "conf" / "table"
 
 
 Make = Callable[..., Any]
@@ -137,8 +138,7 @@ def sklearn_metrics() -> Callable[[pd.DataFrame, list[str]], dict[str, float]]:
 
 @pytest.fixture
 def tables() -> dict[str, Any]:
-    """The specs of conf/table/, as the composed `table` node holds them."""
-    return {path.stem: yaml.safe_load(path.read_text()) for path in sorted(TABLES.glob("*.yaml"))}
+    return table_specs()
 
 
 @pytest.fixture
@@ -147,32 +147,33 @@ def study() -> dict[str, Any]:
         "name": "mini",
         "title": "The mini corpus",
         "note": "Says nothing about MELD.",
-        "claims": False,
+        "compare_to_paper": False,
     }
 
 
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enough to see every interval in its place; test_report_statistics.py tests them at full
-    size."""
+    """Enough to see every interval in its place; test_statistics.py tests them at full size."""
     monkeypatch.setattr(st, "RESAMPLES", 200)
 
 
 @pytest.fixture
 def runs(make_run: Make, tables: Spec) -> dict[tuple[str, str], list[Any]]:
-    """One run, seed 1, of every cell; in each table the later row is the better one."""
+    """One run, seed 1, of every text row; in each table the later row is the better one."""
     config = {"data": {"batch_size": 99}, "optimizer": {"lr": 3e-5, "weight_decay": 0.01}}
     skills = [0.40, 0.45, 0.60, 0.5, 0.55, 0.65]
-    cells = needed_cells(tables, ["table_02", "table_04"])
+    rows = needed_rows(tables, ["table_02", "table_04"])
     return {
         key: [make_run("-".join(key), skill, config=config)]
-        for key, skill in zip(cells, skills, strict=True)
+        for key, skill in zip(rows, skills, strict=True)
     }
 
 
 @pytest.fixture
 def render(tables: Spec, runs: Any, study: Spec, tmp_path: Path, few_resamples: None) -> Make:
     """render("table_02", seeds=[1], runs=..., ...) -> the folder written."""
+
+    out = tmp_path / "out"
 
     def rendered(*selected: str, **changed: Any) -> Path:
         given = {
@@ -182,7 +183,8 @@ def render(tables: Spec, runs: Any, study: Spec, tmp_path: Path, few_resamples: 
             "corpus_report": REPORT,
             "study": study,
         }
-        render_tables(selected=selected, out=tmp_path / "out", **{**given, **changed})
-        return tmp_path / "out"
+        given |= changed
+        render_tables(Material(**{**given, "tables": read_tables(given["tables"])}), selected, out)
+        return out
 
     return rendered

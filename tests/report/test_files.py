@@ -47,7 +47,7 @@ def test_latex_is_balanced_and_escaped(
 ) -> None:
     for key in list(runs):
         runs[key] += [make_run("more" + "-".join(key), 0.5, 2)]
-    study = {**study, "note": r"50 % of $x$ & {a_b} #1 ~ ^ \ ±", "claims": True}
+    study = {**study, "note": r"50 % of $x$ & {a_b} #1 ~ ^ \ ±", "compare_to_paper": True}
     out = render(*tables, study=study, seeds=[1, 2])
     for path in sorted(out.glob("*/table.tex")):
         text = path.read_text()
@@ -75,7 +75,7 @@ def test_runs_that_do_not_belong_together_are_refused(
     for changed, message in (
         ({"corpus": "bad"}, "corpus digest"),
         ({"labels": fewer}, "label order"),
-        ({"majority": "joy"}, "majority label of train"),
+        ({"majority": "joy"}, "most common train label"),
         ({"dialogues": 39}, "different utterances"),
     ):
         other = make_run(f"other{message[:5]}", **changed)
@@ -89,9 +89,9 @@ def test_a_seed_that_was_not_asked_for_or_comes_twice_is_refused(
     render: Make, runs: Any, make_run: Make
 ) -> None:
     key = ("table_02", "batch_16")
-    with pytest.raises(UserError, match="seed 1 .* is not among the seeds asked for"):
+    with pytest.raises(UserError, match="seed 1 .* is not among the requested seeds"):
         render("table_03", seeds=[2])
-    with pytest.raises(UserError, match="seed 1 of table_02.batch_16 is also that of"):
+    with pytest.raises(UserError, match="seed 1 of table_02.batch_16 is that of .* too"):
         render("table_03", runs={**runs, key: [*runs[key], make_run("again")]})
     with pytest.raises(UserError, match="study.seeds is empty"):
         render("table_03", seeds=[])

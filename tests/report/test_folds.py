@@ -14,7 +14,7 @@ import pytest
 from meld_lightning.errors import UserError
 from meld_lightning.report.folds import pooled
 from tests.report.conftest import LABELS, reference
-from tests.report.test_tables import cells_of, results
+from tests.report.test_tables import grid_of, results
 
 Make = Callable[..., Any]
 FOLDS = (0, 1)
@@ -53,7 +53,7 @@ def test_the_whole_is_what_scikit_learn_makes_of_all_folds(
         "voices": {
             "title": "t",
             "folds": list(FOLDS),
-            "cells": {"mfcc": ["model=mfcc"]},
+            "rows": {"mfcc": ["model=mfcc"]},
             "metrics": metrics,
         }
     }
@@ -66,18 +66,18 @@ def test_the_whole_is_what_scikit_learn_makes_of_all_folds(
     ]
     expected = sum(reference(frame, LABELS)["weighted_f1"] for frame in whole) / 2
     headers, row = (
-        cells_of(out / "voices" / "table.md")[""],
-        cells_of(out / "voices" / "table.md")["mfcc"],
+        grid_of(out / "voices" / "table.md")[""],
+        grid_of(out / "voices" / "table.md")["mfcc"],
     )
     assert headers == ["row", "weighted F1", "accuracy", "n"]  # the paper has no such table
     assert row[0].startswith(f"{expected:.4f} ± ")
     assert row[-1] == str(len(whole[0]))
-    assert "told by the run of that of 2 folds which holds it out" in text
+    assert "predicted by the run, one of 2 (one per fold), that held it out" in text
     assert "accuracy 0.1429" in text
     rows = [
         row
         for row in results(out / "voices" / "results.csv")
-        if row["cell"] == "mfcc" and row["seed"]
+        if row["row"] == "mfcc" and row["seed"]
     ]
     assert {(row["seed"], row["fold"]) for row in rows} == {("1", "all"), ("2", "all")}
 
@@ -89,7 +89,7 @@ def test_a_seed_without_all_its_folds_is_missing(folded: list[Any]) -> None:
 
 def test_folds_that_do_not_belong_together_are_refused(folded: list[Any]) -> None:
     change(folded[1].folder, model="other")
-    with pytest.raises(UserError, match="differ in model: not one row"):
+    with pytest.raises(UserError, match="differ in model: they are not one row"):
         print(pooled(folded, FOLDS)[0].result)
     change(folded[1].folder, model="mfcc")
     for split in ("val", "test"):

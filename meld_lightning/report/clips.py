@@ -1,6 +1,6 @@
-"""The clips of a frame strip: some of test, their kept frames and what CLIP says of each.
+"""The clips that a figure of frames shows: some test clips, their frames and CLIP's probabilities.
 
-Reads the media cache and a CLIP checkpoint, where `prepare` left them. Used by report/study.py.
+Reads the media cache and a CLIP checkpoint, both written by `prepare`. Used by report/render.py.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from typing import Any
 from omegaconf import DictConfig
 
 from meld_lightning.errors import NotPrepared
-from meld_lightning.report.statistics import Run
 from meld_lightning.runs.run import inputs
+from meld_lightning.study.sources import FinishedRun
 
-RIGHT, WRONG, FRAMES = 3, 1, 4  # clips told rightly, clips told wrongly, most frames of each
+CORRECT, WRONG = 3, 1  # clips shown with a correct and with a wrong prediction
+FRAMES = 4  # most frames shown of each clip
 
 
-def frame_strip(config: DictConfig, run: Run) -> list[dict[str, Any]]:
-    """Clips as figures.draw_frames takes them; none where they are not decoded here.
+def frame_strip(config: DictConfig, run: FinishedRun) -> list[dict[str, Any]]:
+    """Clips as figures.draw_frames takes them; empty if the clips are not decoded here.
 
-    The first of test that `run` (of `config`) tells rightly, each of another emotion, and the first
-    that it does not.
+    Shows the first test clips that `run` (made from `config`) predicts correctly, each of a
+    different emotion, and the first that it predicts wrongly.
     """
     import torch
     from transformers.utils.logging import disable_progress_bar
@@ -42,17 +43,19 @@ def frame_strip(config: DictConfig, run: Run) -> list[dict[str, Any]]:
     for key, true, scores in zip(
         logits["key"], logits["label"], logits[labels].to_numpy(), strict=True
     ):
-        predicted, right = labels[scores.argmax()], labels[scores.argmax()] == true
-        alike = [one for one in shown if (one["true"] == one["predicted"]) == right]
-        full = len(alike) >= (RIGHT if right else WRONG) or true in [one["true"] for one in alike]
-        if not full and found.media.frame_counts[rows[key]] >= FRAMES - 1:
+        predicted = labels[scores.argmax()]
+        correct = predicted == true
+        alike = [one for one in shown if (one["true"] == one["predicted"]) == correct]
+        full = len(alike) >= (CORRECT if correct else WRONG)
+        repeated = true in [one["true"] for one in alike]
+        if not full and not repeated and found.media.frame_counts[rows[key]] >= FRAMES - 1:
             frames = found.media.frames(rows[key])[:FRAMES]
             shown.append({"key": key, "true": true, "predicted": predicted, "frames": frames})
     clip = Clip(found.checkpoint.folder, found.media.settings["size"]).eval()
     vectors_CD = label_vectors(clip, config.model.prompts, labels)
     with torch.inference_mode():
         for one in shown:
-            one["chances"] = torch.softmax(
+            one["probabilities"] = torch.softmax(
                 clip.scale * clip.images(one["frames"]) @ vectors_CD.T, -1
             ).numpy()
     return sorted(shown, key=lambda one: one["true"] != one["predicted"])

@@ -1,0 +1,65 @@
+"""Writes pages, figures and a study's README as Markdown.
+
+Reads pages and the table.md files already rendered; returns text. Used by report/render.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from meld_lightning.report.page import VERDICTS, Grid, Page
+
+
+def page_markdown(page: Page) -> str:
+    """table.md of a table."""
+    parts = [f"# {page.title}", page.study_note]
+    for grid in page.grids:
+        parts += [f"**{grid.caption}**"] if grid.caption else []
+        parts.append(_grid(grid))
+    parts += page.remarks
+    if page.verdicts:
+        parts += [VERDICTS, "\n".join(f"- {line}" for line in page.verdicts)]
+    if page.notes:
+        parts.append("\n".join(f"- {line}" for line in page.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def figure_markdown(title: str, study_note: str, folder: str, missing: str) -> str:
+    """table.md of a figure. folder: its folder's name; missing: why it was not drawn, "" if it
+    was."""
+    if missing:
+        body = f"Not drawn: {missing}."
+    else:
+        body = f"![{title}]({folder}/figure.png)\n\n[SVG]({folder}/figure.svg)"
+    return f"# {title}\n\n{study_note}\n\n{body}\n"
+
+
+def readme_markdown(out: Path, study: Mapping[str, Any]) -> str:
+    """README.md of a study: every table that stands in `out`, including those rendered earlier."""
+    parts = [f"# {study['title']}\n\n{study['note']}\n"]
+    places = {name: place for place, name in enumerate(study.get("tables", ()))}
+    for path in sorted(
+        out.glob("*/table.md"), key=lambda path: (places.get(path.parent.name, len(places)), path)
+    ):
+        # the second paragraph is the study's note, which already stands at the top
+        title, _, *body = path.read_text(encoding="utf-8").split("\n\n")
+        parts.append("\n\n".join([f"#{title}", *body]))
+        links = [
+            f"[{name}]({path.parent.name}/{file})"
+            for name, file in (("LaTeX", "table.tex"), ("CSV", "results.csv"))
+            if (path.parent / file).is_file()
+        ]
+        parts.append(f"Files: {', '.join(links)}\n")
+    return "\n".join(parts)
+
+
+def _grid(grid: Grid) -> str:
+    from tabulate import tabulate
+
+    safe = [[text.replace("|", "\\|") for text in line] for line in [grid.headers, *grid.rows]]
+    align = ["left"] + ["right"] * (len(grid.headers) - 1)
+    return tabulate(
+        safe[1:], headers=safe[0], tablefmt="pipe", disable_numparse=True, colalign=align
+    )

@@ -1,0 +1,114 @@
+"""Remarks below a table: how to read its figures and how they compare with the paper's.
+
+Reads rows, writes nothing. Used by report/layout.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from meld_lightning.report import statistics
+from meld_lightning.report.rows import Row
+from meld_lightning.study.spec import Table, has_interval
+
+NO_WEIGHTS = "no pretrained weights"  # as training writes it into result.json
+
+
+def reading_remark(table: Table, rows: Sequence[Row], seeds: Sequence[int]) -> list[str]:
+    """How to read the table's figures, as one paragraph; none while no row is complete."""
+    complete = next((row for row in rows if row.scored), None)
+    if complete is None:
+        return []
+    labels = len(complete.scored[0].labels)
+    units = len(np.unique(complete.scored[0].units.astype(str)))
+    sentences = [
+        f"Pretrained weights: {_weights(rows)}.",
+        f"n is the number of {table.split} utterances scored.",
+        "Brackets hold 95 % percentile bootstrap intervals:"
+        f" {statistics.RESAMPLES} resamples of {units} units (dialogues, or speakers or single"
+        " utterances in a corpus without them).",
+        f"Guessing uniformly among the {labels} labels has accuracy {1 / labels:.4f};"
+        " the constant row predicts the most common train label.",
+    ]
+    if table.folds:
+        sentences.append(
+            f"Each utterance is predicted by the run, one of {len(table.folds)} (one per fold),"
+            " that held it out. The same utterance serves as val in another fold, so whatever was"
+            " chosen on val makes these figures somewhat optimistic."
+        )
+    absent = {row.label: int((~row.scored[0].present).sum()) for row in rows if row.scored}
+    if any(absent.values()):
+        counts = ", ".join(f"{count} ({label})" for label, count in absent.items() if count)
+        sentences.append(
+            "An utterance that lacks every modality that a row reads is predicted as the most"
+            f" common train label and stays in n: {counts}."
+        )
+    if any(not has_interval(metric) for metric in table.metrics):
+        sentences.append("Losses have no interval.")
+    if table.split == "val":
+        sentences.append(
+            "Each run's epoch was also chosen on val, which makes these figures optimistic."
+        )
+    if len(seeds) > 1:
+        sentences.append(
+            f"Our figures are means ± standard deviations over {len(seeds)} seeds; the interval is"
+            " that of the mean and reflects the sampling of units, not of seeds."
+        )
+    if table.select:
+        best = "highest" if table.select.best == "max" else "lowest"
+        sentences.append(
+            f"Our row is the one with the {best} {table.select.metric}; test played no part in the"
+            " choice. Published results come without predictions, so they allow no paired test."
+        )
+    return [" ".join(sentences)]
+
+
+def tests_remark(table: Table, seeds: int) -> list[str]:
+    """How to read the grid of tests, as one paragraph."""
+    sentences = [
+        "All tests are two-sided: weighted F1 is compared by a bootstrap over the same resampled"
+        " units, accuracy by McNemar's exact test, which treats utterances as independent. The"
+        " Holm columns adjust the p-values over all tests of this table."
+    ]
+    if seeds > 1:
+        sentences.append("The bootstrap compares means over seeds, McNemar's test the first seed.")
+    if table.split == "val" and table.compare:
+        sentences.append(
+            "The row compared with was also chosen on val, which makes these p-values optimistic."
+        )
+    return [" ".join(sentences)]
+
+
+def verdicts(table: Table, rows: Sequence[Row]) -> list[str]:
+    """One line per row: where our figures lie against the printed ones, judged by our intervals
+    alone."""
+    lines = []
+    for row in rows:
+        found = []
+        for metric, printed in table.paper.get(row.key, {}).items():
+            ours = row.mean.get(metric)
+            if ours is None or ours.low is None or ours.high is None:
+                continue
+            paper = float(printed) / (100 if table.percent else 1)
+            where = "above" if ours.low > paper else "below" if ours.high < paper else "within"
+            found.append(f"{table.metrics[metric]} {where}")
+        if found:
+            lines.append(f"{row.label}: {', '.join(found)}")
+    return lines
+
+
+def _weights(rows: Sequence[Row]) -> str:
+    """The checkpoints behind the rows, and which rows have none."""
+    by_row = {
+        row.label: {name for run in row.runs for name in run.result["checkpoint"].split(" + ")}
+        - {NO_WEIGHTS}
+        for row in rows
+        if row.runs
+    }
+    names = sorted(set().union(*by_row.values()))
+    without = [label for label, weights in by_row.items() if not weights]
+    if not names:
+        return "none"
+    return ", ".join(names) + (f" ({', '.join(without)}: none)" if without else "")

@@ -1,0 +1,116 @@
+"""The runs of a study that are at hand: finished ones, else their evidence in experiments/<study>/.
+
+Reads run folders and experiments/<study>/runs; `keep_study` writes the latter. Used by `reproduce`
+and `report`.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from meld_lightning.errors import NotPrepared, UserError
+from meld_lightning.runs.run import Run, find_run, hashed_config, identify, keep_evidence, load_run
+from meld_lightning.storage.atomic import write_json, writing
+from meld_lightning.storage.fingerprint import digest_of
+from meld_lightning.study.plan import PlannedRun
+from meld_lightning.study.spec import RowKey
+
+
+def study_folder(cfg: DictConfig) -> Path:
+    """experiments/<study>/"""
+    return Path(cfg.paths.experiments) / cfg.study.name
+
+
+def find_fusions(
+    cfg: DictConfig, fusions: Mapping[RowKey, Sequence[DictConfig]]
+) -> dict[RowKey, list[Run]]:
+    """The fusion runs at hand: finished ones, else the evidence of the same."""
+    from meld_lightning.fusion.fuse import identify_fusion, named_runs
+
+    evidence = {
+        path.parent.name: path.parent for path in study_folder(cfg).glob("runs/*/result.json")
+    }
+    found: dict[RowKey, list[Run]] = {}
+    for row, configs in fusions.items():
+        for config in configs:
+            identity = identify_fusion(config, named_runs(config))
+            run = find_run(identity) or (
+                load_run(evidence[identity.hash]) if identity.hash in evidence else None
+            )
+            found.setdefault(row, []).extend([run] if run else [])
+    return found
+
+
+def find_runs(
+    cfg: DictConfig, planned: Mapping[RowKey, Sequence[PlannedRun]]
+) -> dict[RowKey, list[Run]]:
+    """The runs at hand: finished ones of the prepared corpus and checkpoints, else the evidence of
+    the same runs.
+
+    Where nothing is prepared (a fresh clone), evidence is known by its config alone. Raises
+    UserError where two pieces of evidence then fit one row, or where what was prepared has changed
+    since.
+    """
+    folder = study_folder(cfg)
+    evidence = [load_run(path.parent) for path in sorted(folder.glob("runs/*/result.json"))]
+    found = {
+        row: [run for one in runs if (run := _find(one.config, evidence))]
+        for row, runs in planned.items()
+    }
+    kept = {run.folder for of_row in found.values() for run in of_row} & {
+        run.folder for run in evidence
+    }
+    if kept:
+        print(f"{len(kept)} runs are read from the evidence in {folder / 'runs'}")
+    return found
+
+
+def _find(config: DictConfig, evidence: Sequence[Run]) -> Run | None:
+    try:
+        identity = identify(config)
+    except NotPrepared:
+        wanted = digest_of(hashed_config(config))
+        fitting = [run for run in evidence if run.result["config_hash"] == wanted]
+        if len(fitting) > 1:
+            raise UserError(
+                f"{fitting[0].folder} and {fitting[1].folder}: the same config over different data;"
+                " prepare the corpus and the checkpoints that are meant"
+            ) from None
+    else:
+        if run := find_run(identity):
+            return run
+        fitting = [run for run in evidence if run.result["hash"] == identity.hash]
+    return fitting[0] if fitting else None
+
+
+def keep_study(
+    cfg: DictConfig,
+    runs: Mapping[RowKey, Sequence[Run]],
+    corpus_report: Mapping[str, Any],
+    complete: bool,
+) -> None:
+    """Copies the runs and the corpus's counts into experiments/<study>/ as evidence.
+
+    complete: `runs` are all that the study's tables rest on, so that any other evidence is stale
+        and is deleted.
+    """
+    folder = study_folder(cfg)
+    folder.mkdir(parents=True, exist_ok=True)
+    by_hash = {run.result["hash"]: run for of_row in runs.values() for run in of_row}
+    with writing(folder):
+        for run in by_hash.values():
+            keep_evidence(run, folder / "runs")
+    for path in folder.glob("runs/*") if complete else ():
+        if path.name not in by_hash:
+            shutil.rmtree(path)
+    write_json(
+        folder / "corpus.json",
+        {
+            key: corpus_report[key]
+            for key in ("table_01", "emotions", "optimum")
+            if corpus_report.get(key)
+        },
+    )

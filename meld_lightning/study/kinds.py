@@ -1,0 +1,120 @@
+"""Kinds of tables (runs, corpus, figures) and the checks that a complete spec must pass.
+
+Reads and writes nothing. `read_tables` is the entry point: study/plan.py and report/ call it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from meld_lightning.errors import UserError, near_miss
+from meld_lightning.study.spec import (
+    CHOSEN,
+    Table,
+    has_interval,
+    parse_table,
+    plain_spec,
+    spec_error,
+)
+
+FIGURES = ("confusion", "frames", "diagram")
+FOUND = "found"  # the one row of a table of kind corpus: the utterances of each split
+SPLITS = ("train", "val", "test")
+
+
+def read_tables(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Table]:
+    """Parses and checks every spec of the `table` node; UserError names the table and key at
+    fault."""
+    plain = {name: plain_spec(name, spec) for name, spec in tables.items()}
+    read = {}
+    for name in plain:
+        read[name] = parse_table(name, plain)
+        _check(read[name])
+    for table in read.values():
+        _check_sources(table, read)
+    return read
+
+
+def named_table(tables: Mapping[str, Table], name: str) -> Table:
+    """The table of that name; UserError with the nearest name if there is none."""
+    if name not in tables:
+        raise UserError(
+            f"tables: there is no table '{name}'{near_miss(name, tables)}; each file of conf/table/"
+            " declares one"
+        )
+    return tables[name]
+
+
+def _check(table: Table) -> None:
+    if table.kind not in ("runs", "corpus", *FIGURES):
+        raise spec_error(
+            table.name,
+            "kind",
+            f"is {table.kind!r}, expected runs, corpus or one of {', '.join(FIGURES)}",
+        )
+    if table.against is not None and table.against not in table.rows:
+        raise spec_error(
+            table.name,
+            "against",
+            f"is {table.against!r}, which is no row{near_miss(table.against, table.rows)}",
+        )
+    if table.kind == "runs":
+        _check_runs(table)
+    elif table.kind == "corpus":
+        _check_corpus(table)
+    elif not table.sources:
+        raise spec_error(table.name, "sources", "is missing: it says whose runs the figure shows")
+
+
+def _check_runs(table: Table) -> None:
+    splits = {metric.split("/")[0] for metric in table.metrics if has_interval(metric)}
+    if len(splits) != 1 or any(metric.count("/") != 1 for metric in table.metrics):
+        raise spec_error(
+            table.name,
+            "metrics",
+            f"score {sorted(splits)}, expected <split>/<name> of either val or test",
+        )
+    _check_paper(table, {CHOSEN} if table.select else set(table.rows), table.metrics)
+
+
+def _check_corpus(table: Table) -> None:
+    _check_paper(table, {FOUND}, SPLITS)
+    if FOUND not in table.paper:
+        raise spec_error(
+            table.name, "paper", f"has no '{FOUND}', expected the paper's counts by split under it"
+        )
+
+
+def _check_paper(table: Table, rows: Collection[str], metrics: Collection[str]) -> None:
+    for row, numbers in table.paper.items():
+        if row not in rows:
+            raise spec_error(
+                table.name, f"paper.{row}", f"is no row of this table{near_miss(row, rows)}"
+            )
+        for metric, printed in numbers.items():
+            key = f"paper.{row}.{metric}"
+            if metric not in metrics:
+                raise spec_error(table.name, key, "is no metric of this table")
+            if not isinstance(printed, str):
+                raise spec_error(table.name, key, f"is {printed!r}: quote it, to keep its digits")
+
+
+def _check_sources(table: Table, tables: Mapping[str, Table]) -> None:
+    for key, source in table.sources.items():
+        at = f"sources.{key}"
+        for name in source.tables:
+            if name not in tables:
+                raise spec_error(
+                    table.name, at, f"names {name!r}, which is no table{near_miss(name, tables)}"
+                )
+            if tables[name].folds:
+                raise spec_error(
+                    table.name, at, f"names {name}, whose rows are several runs each (folds)"
+                )
+        first = tables[source.tables[0]]
+        if source.row is not None and source.row not in first.rows:
+            nearest = near_miss(source.row, first.rows)
+            raise spec_error(
+                table.name, at, f"names {source.row!r}, which is no row of {first.name}{nearest}"
+            )
