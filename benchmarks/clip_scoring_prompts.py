@@ -78,7 +78,8 @@ def _loader(path: str, starts: np.ndarray) -> Any:
     import pandas as pd
     import torch
 
-    from meld_lightning.data.datamodule import CorpusDataModule, Sources
+    from meld_lightning.data.datamodule import CorpusDataModule
+    from meld_lightning.data.sources import Sources
     from meld_lightning.data.video import VideoDataModule
 
     class Cached(VideoDataModule):
@@ -86,7 +87,16 @@ def _loader(path: str, starts: np.ndarray) -> Any:
             self.embeds, self.starts, counts = np.load(path, mmap_mode="r"), starts, np.diff(starts)
             table = pd.DataFrame({"split": "test", "label": 0}, index=range(len(counts)))
             sources = Sources(
-                table, LABELS, "", None, None, "", Path(path).parent, torch.device("cpu"), "32-true"
+                table=table,
+                labels=LABELS,
+                corpus_digest="",
+                media=None,
+                checkpoint=None,
+                checkpoint_digest="",
+                cache=Path(path).parent,
+                device=torch.device("cpu"),
+                precision="32-true",
+                threads=1,
             )
             CorpusDataModule.__init__(
                 self,
@@ -100,6 +110,7 @@ def _loader(path: str, starts: np.ndarray) -> Any:
                 workers=0,
                 rank=0,
                 world_size=1,
+                microbatches=1,
             )
 
     return Cached().scoring_dataloader("test")

@@ -1,1 +1,1 @@
-"""Datamodules: one LightningDataModule per modality, over what a corpus and its caches hold."""
+"""Datamodules: one LightningDataModule per modality, reading the corpus table and the caches."""

@@ -1,7 +1,8 @@
 """Audio: waveforms of the decoded clips, in batches of similar length.
 
-Reads the media cache. Used by training. Axes: N utterances of a batch, T samples, G utterances of
-the global batch.
+Reads the media cache. Used by training.
+
+Axes: N utterances of a batch, T samples, G utterances of the global batch.
 """
 
 from typing import Any, ClassVar, NamedTuple
@@ -9,15 +10,15 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 
-from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared, Sources
+from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared
+from meld_lightning.data.sources import Sources
 from meld_lightning.errors import UserError
 from meld_lightning.media import Media
 from meld_lightning.pretrained.speech import RATE
 
 
 class AudioBatch(NamedTuple):
-    """Waveforms padded with zeros to the batch's longest; a model reads only each one's own
-    samples."""
+    """Waveforms, padded with zeros to the longest; models ignore the padding."""
 
     wave_NT: torch.Tensor
     samples_N: torch.Tensor
@@ -31,7 +32,7 @@ class AudioDataModule(CorpusDataModule):
     """Batches of waveforms.
 
     Args:
-        max_seconds: a longer clip is cut: MELD's longest is 305 s, and 99 of 100 are under 12.
+        max_seconds: longer clips are cut. (MELD's longest lasts 305 s; 99 % are under 12 s.)
         batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
     """
 
@@ -47,11 +48,10 @@ class AudioDataModule(CorpusDataModule):
         sources: Sources,
         **loading: Any,
     ) -> None:
-        self.media = sound(sources)
-        self.longest = int(max_seconds * RATE)
+        self.media = media_with_sound(sources)
         super().__init__(
             sources=sources,
-            lengths_N=np.minimum(self.media.samples, self.longest),
+            lengths_N=np.minimum(self.media.samples, int(max_seconds * RATE)),
             present_N=self.media.samples > 0,
             batch_size=batch_size,
             sampling=sampling,
@@ -66,15 +66,21 @@ class AudioDataModule(CorpusDataModule):
         return AudioBatch(torch.from_numpy(wave), torch.from_numpy(lengths), **shared._asdict())
 
 
-def sound(sources: Sources) -> Media:
-    """The clips of `sources`; UserError where there is no sound in any, or not at the rate that
-    models of it hear."""
+def media_with_sound(sources: Sources) -> Media:
+    """The clips of `sources`.
+
+    Raises UserError if none of them has sound, or if they were decoded at another sampling rate
+    than speech encoders expect.
+    """
     media = sources.media
     assert media is not None
     if not media.samples.any():
-        raise UserError("no utterance has sound that can be read: the corpus report says why")
+        raise UserError(
+            "no utterance has sound that can be read; the corpus report gives the reasons"
+        )
     if media.settings["rate"] != RATE:
         raise UserError(
-            f"media.rate={media.settings['rate']}: the models of sound hear {RATE} samples a second"
+            f"media.rate={media.settings['rate']}: audio models expect {RATE} samples per second;"
+            f" run with media.rate={RATE}"
         )
     return media

@@ -1,9 +1,9 @@
-"""Which utterances make up which batch: a plan drawn from (seed, epoch) alone, and a loader that
-can start inside it.
+"""The batches of an epoch: a plan drawn from (seed, epoch) alone, and a loader that can start at
+any of them.
 
-Because nothing but seed and epoch decides the plan, a run killed in mid-epoch continues with
+Seed and epoch decide the plan and nothing else does. So a run killed in mid-epoch continues with
 exactly the batches it had not seen, whatever the number of workers, and every DDP rank takes its
-share of the same global batches.
+share of the same global batches. Used by data/datamodule.py.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,26 +12,29 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-# batches whose utterances are sorted by length together; transformers' group_by_length uses 50 too
+# Rows are sorted by length within this many batches, as in transformers' group_by_length.
 MEGA_BATCH = 50
 
 
-class Piece(NamedTuple):
-    """What one batch of a loader is made of: a global batch, and which of its pieces."""
+class Microbatch(NamedTuple):
+    """One item of a loader: a global batch (positions within the split) and which of its
+    microbatches is meant, from 0."""
 
     batch: np.ndarray
-    place: int
+    number: int
 
 
 def length_grouped(
     lengths: np.ndarray, batch_size: int, seed: int, epoch: int, draw: np.ndarray | None = None
 ) -> list[np.ndarray]:
-    """One epoch's global batches: row indices grouped by similar length, in shuffled order.
+    """The global batches of one epoch: row indices grouped by similar length, in shuffled order.
 
-    lengths (N,): tokens (or samples) per row. draw (N,): probability of each row, for drawing N
-    rows with replacement; None takes each row once. Rows are shuffled, cut into stretches of
-    MEGA_BATCH batches, sorted within a stretch, and the batches shuffled again, so that length says
-    nothing about when a row is seen.
+    Rows are shuffled, cut into stretches of MEGA_BATCH batches and sorted within a stretch; the
+    batches are then shuffled again, so that a row's length does not decide when it is seen.
+
+    lengths: tokens, samples or frames of each row (N,).
+    draw: probability of each row (N,), for drawing N rows with replacement; None takes each row
+        once.
     """
     rng = np.random.default_rng([seed, epoch])
     count = len(lengths)
@@ -46,8 +49,10 @@ def length_grouped(
 
 
 def by_length(lengths: np.ndarray, batch_size: int, rank: int, world_size: int) -> list[np.ndarray]:
-    """This rank's batches for scoring: every row exactly once over all ranks, longest first,
-    nothing padded out."""
+    """This rank's batches for scoring, longest rows first.
+
+    Over all ranks every row occurs exactly once; no rank gets a repeated row to fill up a batch.
+    """
     mine = np.argsort(-lengths, kind="stable")[rank::world_size]
     return [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
 
@@ -59,7 +64,7 @@ def balanced_draw(labels: np.ndarray) -> np.ndarray:
 
 
 class EpochPlan(Sampler[Any]):
-    """Yields the global batches of one epoch, each `pieces` times, from any piece on."""
+    """Yields every microbatch of one epoch's global batches, starting at microbatch `first`."""
 
     def __init__(
         self,
@@ -67,33 +72,28 @@ class EpochPlan(Sampler[Any]):
         batch_size: int,
         seed: int,
         draw: np.ndarray | None = None,
-        pieces: int = 1,
+        microbatches: int = 1,
     ) -> None:
-        self.lengths, self.batch_size, self.seed, self.draw, self.pieces = (
-            lengths,
-            batch_size,
-            seed,
-            draw,
-            pieces,
-        )
+        self.lengths, self.batch_size, self.seed, self.draw = lengths, batch_size, seed, draw
+        self.microbatches = microbatches
         self.epoch, self.first = 0, 0
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size) * self.pieces
+        return -(-len(self.lengths) // self.batch_size) * self.microbatches
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[Microbatch]:
         plan = length_grouped(self.lengths, self.batch_size, self.seed, self.epoch, self.draw)
-        pieces = [Piece(batch, place) for batch in plan for place in range(self.pieces)]
-        return iter(pieces[self.first :])
+        items = [Microbatch(batch, number) for batch in plan for number in range(self.microbatches)]
+        return iter(items[self.first :])
 
 
 class ResumableLoader(DataLoader):
-    """A DataLoader over an EpochPlan that continues after the last piece it handed out, epochs
-    included.
+    """A DataLoader over an EpochPlan that continues after the last microbatch it handed out, even
+    in a later epoch.
 
-    A resumed run sets `handed_out` to what its steps so far took before the next one
-    (RunCheckpoints does). Lightning's own way, `state_dict` of the loader, is not used: a
-    checkpoint saved at an epoch's end does not give it back.
+    A resumed run sets `handed_out` to the microbatches of all its earlier steps; the callback
+    RunCheckpoints does so. Lightning's own mechanism, the loader's `state_dict`, is not used: a
+    checkpoint saved at the end of an epoch does not restore it.
     """
 
     def __init__(self, dataset: Dataset, plan: EpochPlan, **options: Any) -> None:
@@ -110,8 +110,11 @@ class ResumableLoader(DataLoader):
         return len(self.plan)
 
 
-def share(batch: Sequence[int] | np.ndarray, rank: int, world_size: int) -> np.ndarray:
-    """A rank's rows of a global batch. Every rank gets at least one; one that repeats another's is
-    told by `owned`."""
+def rank_share(batch: Sequence[int] | np.ndarray, rank: int, world_size: int) -> np.ndarray:
+    """A rank's rows of a global batch.
+
+    Every rank gets at least one row, as DDP needs: a rank beyond the batch's length repeats the
+    first, which `owned_N` then marks as counted elsewhere.
+    """
     mine = np.asarray(batch)[rank::world_size]
     return mine if len(mine) else np.asarray(batch)[:1]

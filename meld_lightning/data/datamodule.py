@@ -1,68 +1,41 @@
-"""What the datamodules of all modalities share: rows of a split in length-grouped batches, shared
-out over DDP ranks.
+"""Base of the datamodules: the rows of a split in length-grouped batches, divided among DDP ranks.
 
-Reads the corpus table. A modality's datamodule adds `batch(rows, shared)`; rows that lack the
-modality are `absent` from every batch, and training says so in the logits.
+Reads the corpus table. A modality's datamodule adds `batch(rows, shared)`. Utterances that lack the
+modality are in no batch; `absent` lists them, and training gives them the prior of train. Used by
+training.
 
 Axes: N utterances of a batch (of the table, in the constructor), G utterances of the global batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from meld_lightning.data.batches import (
     EpochPlan,
-    Piece,
+    Microbatch,
     ResumableLoader,
     balanced_draw,
     by_length,
-    share,
+    rank_share,
 )
+from meld_lightning.data.sources import Sources
 from meld_lightning.errors import UserError
-
-if TYPE_CHECKING:
-    from meld_lightning.media import Media
 
 Sampling = Literal["shuffled", "oversampled"]
 
 
 class Shared(NamedTuple):
-    """What every batch carries beside its modality's inputs."""
+    """What every batch carries besides its modality's inputs."""
 
     labels_N: torch.Tensor
     rows_N: torch.Tensor  # row in the corpus table
-    owned_N: torch.Tensor  # False for a row that another rank counts
-    labels_G: torch.Tensor  # of the whole global batch: what the loss is normalised by
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What datamodules read: the corpus table plus an integer column `label`, the decoded clips,
-    the checkpoint.
-
-    device and precision: where and how a datamodule that caches a frozen encoder's output computes
-    it.
-    """
-
-    table: pd.DataFrame
-    labels: tuple[str, ...]
-    corpus_digest: str
-    media: Media | None  # None for a modality that reads no clips
-    checkpoint: Path | None  # the folder; None for a model without one
-    checkpoint_digest: str
-    cache: Path
-    device: torch.device
-    precision: str
+    owned_N: torch.Tensor  # False for a repeated utterance, which another rank counts
+    labels_G: torch.Tensor  # of the whole global batch, whose class weights normalise the loss
 
 
 class CorpusDataModule(pl.LightningDataModule):
@@ -74,13 +47,17 @@ class CorpusDataModule(pl.LightningDataModule):
         decoded: the kind of decoded media it needs: "frames", "audio", or None for none.
 
     Args:
-        sources: its table says which rows there are.
+        sources: the corpus table, media and checkpoint.
         lengths_N: tokens, samples or frames of each row; batches hold rows of similar length.
         present_N: whether a row has the modality at all.
         batch_size: utterances per optimiser step, over all ranks.
-        sampling: `shuffled`, or `oversampled` to draw every class equally often.
-        pieces: in how many parts a rank takes its share of a training batch, one after another,
-            where memory does not hold it whole; batches for scoring are as much smaller.
+        eval_batch_size: utterances per batch and rank when scoring.
+        sampling: `shuffled`, or `oversampled`, which draws every class equally often.
+        seed: decides the order of the training batches, together with the epoch.
+        workers: data-loading processes.
+        rank, world_size: this DDP process and their number.
+        microbatches: the number of parts, one after another, in which a rank processes its share of
+            a training batch (gradient accumulation). Batches for scoring shrink by the same factor.
     """
 
     modality: ClassVar[str]
@@ -99,12 +76,13 @@ class CorpusDataModule(pl.LightningDataModule):
         workers: int,
         rank: int,
         world_size: int,
-        pieces: int = 1,
+        microbatches: int,
     ) -> None:
         super().__init__()
         self.batch_size, self.sampling, self.seed = batch_size, sampling, seed
-        self.eval_batch_size = max(1, eval_batch_size // pieces)
-        self.pieces = min(pieces, -(-batch_size // world_size))  # none without an utterance
+        self.eval_batch_size = max(1, eval_batch_size // microbatches)
+        # at most one utterance each: a microbatch is never empty
+        self.microbatches = min(microbatches, -(-batch_size // world_size))
         self.table = sources.table
         self.workers, self.rank, self.world_size = workers, rank, world_size
         self.lengths_N, self.present_N = np.asarray(lengths_N), np.asarray(present_N)
@@ -112,7 +90,8 @@ class CorpusDataModule(pl.LightningDataModule):
         self.labels_N = sources.table["label"].to_numpy(np.int64)
         if not self.present_N.any():
             raise UserError(
-                f"no utterance has what {type(self).__name__} reads: the corpus report says why"
+                f"no utterance has what {type(self).__name__} reads; the corpus report gives the"
+                " reasons"
             )
 
     def batch(self, rows: np.ndarray, shared: Shared) -> Any:
@@ -129,16 +108,18 @@ class CorpusDataModule(pl.LightningDataModule):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps: the last batch may be smaller."""
+        """Optimiser steps per epoch; the last batch may be smaller."""
         return -(-len(self.rows("train")) // self.batch_size)
 
     def train_dataloader(self) -> DataLoader:
-        """Length-grouped global batches of train; resumes where a checkpoint left it."""
+        """Length-grouped batches of train; after a resume it starts at the next unseen batch."""
         rows = self.rows("train")
         draw = balanced_draw(self.labels_N[rows]) if self.sampling == "oversampled" else None
-        plan = EpochPlan(self.lengths_N[rows], self.batch_size, self.seed, draw, self.pieces)
-        batches = _Batches(self.batch, self.labels_N, rows, self.rank, self.world_size, self.pieces)
-        return ResumableLoader(batches, plan, **self._how)
+        plan = EpochPlan(self.lengths_N[rows], self.batch_size, self.seed, draw, self.microbatches)
+        batches = _Batches(
+            self.batch, self.labels_N, rows, self.rank, self.world_size, self.microbatches
+        )
+        return ResumableLoader(batches, plan, **self._loader_options)
 
     def val_dataloader(self) -> DataLoader:
         """Val, each utterance once over all ranks."""
@@ -148,14 +129,13 @@ class CorpusDataModule(pl.LightningDataModule):
         """Any split, each utterance once over all ranks, longest first."""
         rows = self.rows(split)
         mine = by_length(self.lengths_N[rows], self.eval_batch_size, self.rank, self.world_size)
-        batches: Any = [Piece(batch, 0) for batch in mine]
-        alone = _Batches(
-            self.batch, self.labels_N, rows, 0, 1
-        )  # the batches are this rank's own already
-        return DataLoader(alone, sampler=batches, batch_size=None, **self._how)
+        sampler: Any = [Microbatch(batch, 0) for batch in mine]
+        # by_length has divided the rows among ranks already
+        batches = _Batches(self.batch, self.labels_N, rows, rank=0, world_size=1)
+        return DataLoader(batches, sampler=sampler, batch_size=None, **self._loader_options)
 
     @property
-    def _how(self) -> dict[str, Any]:
+    def _loader_options(self) -> dict[str, Any]:
         return {
             "num_workers": self.workers,
             "persistent_workers": self.workers > 0,
@@ -164,8 +144,8 @@ class CorpusDataModule(pl.LightningDataModule):
 
 
 class _Batches(Dataset):
-    """Makes whole batches: indexed by pieces of global batches of positions within a split, gives
-    this rank's share."""
+    """Makes batches: a Microbatch, which holds positions within a split, gives this rank's share of
+    it."""
 
     def __init__(
         self,
@@ -174,19 +154,20 @@ class _Batches(Dataset):
         rows: np.ndarray,
         rank: int,
         world_size: int,
-        pieces: int = 1,
+        microbatches: int = 1,
     ) -> None:
         self.make, self.labels_N, self.rows = make, labels_N, rows
-        self.rank, self.world_size, self.pieces = rank, world_size, pieces
+        self.rank, self.world_size, self.microbatches = rank, world_size, microbatches
 
-    def __getitem__(self, piece: Piece) -> Any:
-        whole = self.rows[piece.batch]
-        place = piece.place * self.world_size + self.rank  # as a rank among more of them would
-        mine = share(whole, place, self.world_size * self.pieces)
+    def __getitem__(self, microbatch: Microbatch) -> Any:
+        global_batch = self.rows[microbatch.batch]
+        # a microbatch is divided like a batch among world_size * microbatches ranks
+        place = microbatch.number * self.world_size + self.rank
+        mine = rank_share(global_batch, place, self.world_size * self.microbatches)
         shared = Shared(
             labels_N=torch.from_numpy(self.labels_N[mine]),
             rows_N=torch.from_numpy(mine),
-            owned_N=torch.full((len(mine),), place < len(whole)),
-            labels_G=torch.from_numpy(self.labels_N[whole]),
+            owned_N=torch.full((len(mine),), place < len(global_batch)),
+            labels_G=torch.from_numpy(self.labels_N[global_batch]),
         )
         return self.make(mine, shared)

@@ -1,40 +1,41 @@
-"""Text: utterances (with their dialogue, if asked) as token ids, tokenised once and cached, in
-length-grouped batches.
+"""Text: utterances as token ids, optionally with the dialogue around them, in batches of similar
+length.
 
-Reads the corpus table and a checkpoint's tokenizer; writes cache/tokens/<key>/. Used by training.
+Reads the corpus table and a checkpoint's tokenizer; writes cache/tokens/ (see data/tokens.py). Used
+by training.
 
 Axes: N utterances of a batch, T tokens, G utterances of the global batch.
 """
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
-from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared, Sources
-from meld_lightning.data.tokens import cached_tokens
+from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared
+from meld_lightning.data.sources import Sources
+from meld_lightning.data.tokens import Context, cached_tokens
+from meld_lightning.errors import UserError
 
 
 class TextBatch(NamedTuple):
-    """Token ids padded to the batch's own longest row."""
+    """Token ids, padded to the batch's longest row."""
 
     input_ids_NT: torch.Tensor
     attention_mask_NT: torch.Tensor
-    own_mask_NT: (
-        torch.Tensor
-    )  # the utterance itself and the markers around it, without its dialogue
+    own_mask_NT: torch.Tensor  # the utterance and the markers around it, without its dialogue
     labels_N: torch.Tensor
-    rows_N: torch.Tensor  # row in the corpus table
-    owned_N: torch.Tensor  # False for a row that another rank counts
-    labels_G: torch.Tensor  # of the whole global batch: what the loss is normalised by
+    rows_N: torch.Tensor
+    owned_N: torch.Tensor
+    labels_G: torch.Tensor
 
 
 class TextDataModule(CorpusDataModule):
-    """Batches of a corpus's text for one checkpoint's tokenizer.
+    """Batches of token ids, made by the tokenizer of the model's checkpoint.
 
     Args:
-        max_tokens: longest input, special tokens included; longer ones lose context first, then
-            their end.
+        max_tokens: longest input, special tokens included. A longer one loses context first, then
+            the end of the utterance.
         context: `none`; `past`: earlier turns of the dialogue with speaker names; `both`: later
             turns as well.
         batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
@@ -47,13 +48,17 @@ class TextDataModule(CorpusDataModule):
         self,
         batch_size: int,
         max_tokens: int,
-        context: Literal["none", "past", "both"],
+        context: Context,
         sampling: Sampling,
         *,
         sources: Sources,
         **loading: Any,
     ) -> None:
-        assert sources.checkpoint is not None
+        if sources.checkpoint is None:
+            raise UserError(
+                "data=text needs a tokenizer, and this model names no checkpoint: add checkpoint to"
+                " its config"
+            )
         self.context = context
         self.tokens = cached_tokens(
             sources.table,
@@ -78,10 +83,9 @@ class TextDataModule(CorpusDataModule):
         ids = np.full(shape, self.tokens.pad, dtype=np.int64)
         own = np.zeros(shape, dtype=bool)
         for line, row in enumerate(rows):
-            ids[line, : lengths[line]] = self.tokens.ids[
-                self.tokens.offsets[row] : self.tokens.offsets[row + 1]
-            ]
-            own[line, self.tokens.own[row, 0] : self.tokens.own[row, 1]] = True
+            ids[line, : lengths[line]] = self.tokens.of(row)
+            start, end = self.tokens.own[row]
+            own[line, start:end] = True
         return TextBatch(
             input_ids_NT=torch.from_numpy(ids),
             attention_mask_NT=torch.from_numpy(np.arange(shape[1]) < lengths[:, None]).long(),

@@ -1,28 +1,42 @@
-"""Video: CLIP's embedding of every decoded frame, computed once and cached.
+"""Video: a frozen encoder's embedding of every decoded frame, computed once and cached.
 
-Reads the media cache and a CLIP checkpoint; writes cache/video/ (see arrays.py). Used by training.
+Reads the media cache and, if the encoder has one, the model's checkpoint; writes cache/video/ (see
+storage/arrays.py). The encoder is named by `data.encoder`; CLIP is one of many. Used by training.
 
-Axes: N utterances of a batch, F frames, D dimensions, G utterances of the global batch.
+Axes: N utterances of a batch, F frames, S pixels a side, 3 colours (RGB), D dimensions, G
+utterances of the global batch.
 """
 
-from typing import Any, ClassVar, NamedTuple
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
-import transformers
+from torch import nn
 from tqdm import tqdm
 
-from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared, Sources
+from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared
+from meld_lightning.data.sources import Sources, encoder_identity
 from meld_lightning.errors import UserError, is_out_of_memory
-from meld_lightning.pretrained.clip import Clip
 from meld_lightning.storage.arrays import Arrays, cached_arrays
 
-WRITER_VERSION = 1  # raise it when the embeddings that this file writes change
-AT_ONCE = 64  # frames a forward pass, across clips
+WRITER_VERSION = 2  # to be raised if this file computes other embeddings from the same frames
+AT_ONCE = 64  # frames per forward pass, across clips
+
+
+class FrameEncoder(Protocol):
+    """What `data.encoder` names: a class (or function) that makes a torch module.
+
+    The module takes frames, uint8 RGB (F, S, S, 3), and returns their embeddings (F, D).
+    """
+
+    def __call__(self, *, checkpoint: Path | None, size: int) -> nn.Module:
+        """checkpoint: the model's checkpoint folder, if it has one; size: pixels a side (S)."""
 
 
 class VideoBatch(NamedTuple):
-    """Unit vectors of each clip's frames, padded with zeros."""
+    """Embeddings of each clip's frames, padded with zeros."""
 
     embeds_NFD: torch.Tensor
     frames_N: torch.Tensor
@@ -36,6 +50,7 @@ class VideoDataModule(CorpusDataModule):
     """Batches of frame embeddings.
 
     Args:
+        encoder: the frame encoder, a node with `_target_` and `_partial_: true`; see FrameEncoder.
         batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
     """
 
@@ -43,25 +58,29 @@ class VideoDataModule(CorpusDataModule):
     decoded: ClassVar[str | None] = "frames"
 
     def __init__(
-        self, batch_size: int, sampling: Sampling, *, sources: Sources, **loading: Any
+        self,
+        encoder: partial,
+        batch_size: int,
+        sampling: Sampling,
+        *,
+        sources: Sources,
+        **loading: Any,
     ) -> None:
         media = sources.media
         assert media is not None
         if not media.frame_counts.any():
             raise UserError(
-                "no utterance has a picture that can be read: the corpus report says why"
+                "no utterance has frames that can be read; the corpus report gives the reasons"
             )
         settings = {
+            **sources.encoder_settings(),
             "media": media.digest("frames"),
-            "checkpoint": sources.checkpoint_digest,
-            "precision": sources.precision,
-            "device": sources.device.type,
+            "encoder": encoder_identity(encoder),
+            "frames_at_once": AT_ONCE,
             "writer": WRITER_VERSION,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
         }
         self.embeds = cached_arrays(
-            sources.cache / "video", settings, lambda: embed_frames(sources)
+            sources.cache / "video", settings, lambda: embed_frames(sources, encoder)
         )["embeds"]
         self.starts = np.concatenate([[0], np.cumsum(media.frame_counts)])
         super().__init__(
@@ -81,35 +100,34 @@ class VideoDataModule(CorpusDataModule):
         return VideoBatch(torch.from_numpy(embeds), torch.from_numpy(lengths), **shared._asdict())
 
 
-def embed_frames(sources: Sources) -> Arrays:
-    """Every frame of the corpus in the order of its rows (sum of F, D): float32, or float16 where
-    numerics is bf16."""
+def embed_frames(sources: Sources, encoder: FrameEncoder) -> Arrays:
+    """Embeddings of all frames of the corpus, in the order of its rows (sum of F, D): float32, or
+    float16 under bf16."""
     media = sources.media
     assert media is not None
-    assert sources.checkpoint is not None
-    clip = Clip(sources.checkpoint, media.settings["size"]).to(sources.device).eval()
-    bf16 = sources.precision == "bf16-mixed"
+    module = encoder(checkpoint=sources.checkpoint, size=media.settings["size"])
+    module = module.to(sources.device).eval()
     embeds: list[np.ndarray] = []
     waiting: list[np.ndarray] = []
-    with torch.inference_mode(), torch.autocast(sources.device.type, torch.bfloat16, enabled=bf16):
+    with sources.inference():
         for row in tqdm(range(len(media.frame_counts)), unit="clip", disable=None, mininterval=1):
             waiting += list(media.frames(row))
             while len(waiting) >= AT_ONCE:
-                embeds.append(_embedded(clip, np.stack(waiting[:AT_ONCE])))
+                embeds.append(_embedded(module, np.stack(waiting[:AT_ONCE])))
                 waiting = waiting[AT_ONCE:]
         if waiting:
-            embeds.append(_embedded(clip, np.stack(waiting)))
-    return {"embeds": np.concatenate(embeds).astype(np.float16 if bf16 else np.float32)}
+            embeds.append(_embedded(module, np.stack(waiting)))
+    stored = np.float16 if sources.precision == "bf16-mixed" else np.float32
+    return {"embeds": np.concatenate(embeds).astype(stored)}
 
 
-def _embedded(clip: Clip, frames_FHWC: np.ndarray) -> np.ndarray:
-    """Frames' embeddings (F, D), by halves where memory does not hold them together."""
+def _embedded(module: nn.Module, frames_FSS3: np.ndarray) -> np.ndarray:
+    """Embeddings of some frames (F, D); frames that do not fit into memory together are halved."""
     try:
-        return clip.images(frames_FHWC).cpu().numpy()
+        return module(frames_FSS3).float().cpu().numpy()
     except RuntimeError as error:
-        if len(frames_FHWC) == 1 or not is_out_of_memory(error):
+        if len(frames_FSS3) == 1 or not is_out_of_memory(error):
             raise
-    halves = np.array_split(
-        frames_FHWC, 2
-    )  # after the block, with the traceback that holds the tensors gone
-    return np.concatenate([_embedded(clip, half_FHWC) for half_FHWC in halves])
+    # after the block: the traceback, which holds the tensors, is gone
+    halves = np.array_split(frames_FSS3, 2)
+    return np.concatenate([_embedded(module, half) for half in halves])

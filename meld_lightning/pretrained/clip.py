@@ -49,6 +49,10 @@ class Clip(nn.Module):
         """What cosines are multiplied by to become logits."""
         return self.model.logit_scale.exp()
 
+    def forward(self, frames_FSS3: np.ndarray) -> torch.Tensor:
+        """As `images`: what a frame encoder is called for."""
+        return self.images(frames_FSS3)
+
     def images(self, frames_FSS3: np.ndarray) -> torch.Tensor:
         """uint8 RGB frames as media gives them -> unit vectors (F, D)."""
         pixels = torch.tensor(frames_FSS3, device=self.mean_3.device).float() / 255

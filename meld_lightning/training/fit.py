@@ -29,7 +29,8 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from meld_lightning.config import check as config
 from meld_lightning.corpus import SPLITS
-from meld_lightning.data.datamodule import CorpusDataModule, Sources
+from meld_lightning.data.datamodule import CorpusDataModule
+from meld_lightning.data.sources import Sources
 from meld_lightning.errors import OutOfMemory, UserError, is_out_of_memory
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.runs.logits import write_logits
@@ -150,7 +151,7 @@ def _fit_and_score(
     callback = RunCheckpoints(
         identity.folder, cfg.monitor, cfg.machine.checkpoint_every_s, stop, loggers
     )
-    trainer = make_trainer(cfg, callback, datamodule.pieces)
+    trainer = make_trainer(cfg, callback, datamodule.microbatches)
     advise_on_precision(cfg.numerics.precision, trainer)
     resume = callback.last_ckpt if callback.last_ckpt.is_file() else None
     if resume and not zipfile.is_zipfile(resume):
@@ -231,6 +232,7 @@ def build(
         cache=Path(cfg.paths.cache),
         device=_device(cfg.machine.accelerator),
         precision=cfg.numerics.precision,
+        threads=cfg.numerics.threads,
     )
     # made in two steps: what code fills in is no config, and Hydra would take a dataclass for one
     datamodule = instantiate(cfg.data, _partial_=True)(
@@ -240,7 +242,7 @@ def build(
         workers=cfg.machine.workers,
         rank=int(os.environ["RANK"]) if cfg.numerics.world_size > 1 else 0,
         world_size=cfg.numerics.world_size,
-        pieces=pieces,
+        microbatches=pieces,
     )
     table["present"] = datamodule.present_N
     train_labels = table["label"][table["split"] == "train"].to_numpy()

@@ -4,7 +4,13 @@ after a resume."""
 import numpy as np
 import pytest
 
-from meld_lightning.data.batches import EpochPlan, balanced_draw, by_length, length_grouped, share
+from meld_lightning.data.batches import (
+    EpochPlan,
+    balanced_draw,
+    by_length,
+    length_grouped,
+    rank_share,
+)
 
 LENGTHS = np.random.default_rng(0).geometric(1 / 14, 2001)
 
@@ -36,7 +42,7 @@ def test_grouping_leaves_little_padding_and_shuffles_anew() -> None:
 
 def test_ranks_share_a_batch_and_score_each_row_once() -> None:
     for batch in (np.arange(7), np.arange(1)):
-        shares = [share(batch, rank, 2) for rank in (0, 1)]
+        shares = [rank_share(batch, rank, 2) for rank in (0, 1)]
         owned = [rank < len(batch) for rank in (0, 1)]
         assert sorted(
             np.concatenate([s for s, own in zip(shares, owned, strict=True) if own])

@@ -91,7 +91,8 @@ def test_the_loss_is_torchs_own(
     for world_size, pieces in ((2, 1), (1, 2), (2, 3)):
         shares = []
         for rank in range(world_size):
-            datamodule.rank, datamodule.world_size, datamodule.pieces = rank, world_size, pieces
+            datamodule.rank, datamodule.world_size = rank, world_size
+            datamodule.microbatches = pieces
             module._trainer = trainer(world_size, pieces)
             batches = itertools.islice(datamodule.train_dataloader(), pieces)
             shares += [module.training_step(batch, 0).item() for batch in batches]

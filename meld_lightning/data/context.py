@@ -1,0 +1,94 @@
+"""Dialogue context: which turns surround an utterance, and how many of their tokens fit.
+
+Used by data/tokens.py.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import pandas as pd
+
+from meld_lightning.errors import UserError
+
+
+@dataclass(frozen=True)
+class Markers:
+    """Ids of the token that opens an input ([CLS]) and of the one that ends a segment ([SEP])."""
+
+    first: int
+    separator: int
+
+    @staticmethod
+    def of(tokenizer: Any) -> "Markers":
+        """The markers of a tokenizer; UserError if it has none."""
+        first = tokenizer.cls_token_id
+        first = tokenizer.bos_token_id if first is None else first
+        separator = tokenizer.sep_token_id
+        separator = tokenizer.eos_token_id if separator is None else separator
+        if first is None or separator is None:
+            raise UserError(
+                "data.context: this checkpoint's tokenizer has no separator token, which marks"
+                " the utterance; use data.context=none or another checkpoint"
+            )
+        return Markers(first, separator)
+
+
+def neighbours(table: pd.DataFrame) -> Iterator[tuple[int, list[int], list[int]]]:
+    """For each row of `table`, in its order: the row, its earlier and its later turns, the nearest
+    first.
+
+    Turns are those of the same dialogue and the same split, ordered by utterance_id; without ids
+    they keep the order of the table. An utterance without a dialogue has no neighbours.
+    """
+    turns: dict[int, tuple[list[int], list[int]]] = {}
+    keys = [table["split"], table["dialogue_id"].astype("string").fillna("row " + table["key"])]
+    for _, dialogue in table.groupby(keys, sort=False):
+        rows = list(dialogue.sort_values("utterance_id", kind="stable").index)
+        for place, row in enumerate(rows):
+            turns[row] = (rows[:place][::-1], rows[place + 1 :])
+    return ((row, *turns[row]) for row in range(len(table)))
+
+
+def with_context(
+    utterance: list[int],
+    past: Sequence[list[int]],
+    future: Sequence[list[int]],
+    markers: Markers,
+    max_tokens: int,
+) -> tuple[list[int], tuple[int, int]]:
+    """[CLS] past [SEP] utterance [SEP] future [SEP], at most `max_tokens` long.
+
+    Turns are added nearest first, alternating between past and future. The first turn that does not
+    fit ends its side.
+
+    utterance, past, future: token ids of the utterance and of its turns, the nearest first.
+    Returns the ids and the span (start, end) of the utterance, the markers around it included.
+    """
+    own = utterance[: max_tokens - 4]
+    room = max_tokens - 4 - len(own)
+    before: list[int] = []
+    after: list[int] = []
+    open_sides = {"before", "after"}
+    for earlier, later in zip_longest(past, future):
+        for side, turn in (("before", earlier), ("after", later)):
+            if turn is None or side not in open_sides:
+                continue
+            if len(turn) > room:
+                open_sides.discard(side)
+                continue
+            room -= len(turn)
+            if side == "before":
+                before = turn + before
+            else:
+                after = after + turn
+    ids = [markers.first, *before]
+    if before:
+        ids.append(markers.separator)
+    start = len(ids) - 1  # [SEP], or [CLS] if nothing precedes the utterance
+    ids += [*own, markers.separator]
+    end = len(ids)
+    if after:
+        ids += [*after, markers.separator]
+    return ids, (start, end)
