@@ -2,18 +2,23 @@
 
 from pathlib import Path
 
-import pandas as pd
-import torch
-
-from meld_lightning import load_run
+# Random weights, a million parameters, three epochs
+SMALL = ["train", "model=roberta", "optimizer.lr=1e-3", "data.batch_size=16"]
 
 
 def only_run(folder: Path) -> Path:
+    """The one finished run below `folder`."""
     [result] = folder.glob("runs/*/*/result.json")
     return result.parent
 
 
 def assert_same_run(one: Path, other: Path) -> None:
+    """The same weights, histories and logits, bit for bit."""
+    import pandas as pd
+    import torch
+
+    from meld_lightning import load_run
+
     assert one.name == other.name
     for name in ("best", "last"):
         states = [

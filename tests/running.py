@@ -5,8 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests.forked import Forked
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -38,31 +43,65 @@ def folder_over(prepared: Path, target: Path) -> Path:
     return target
 
 
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]
+) -> Path:
+    """A folder that one of pytest's processes fills for all of them."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"shared-{name}"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "done").is_file():
+            folder.mkdir(exist_ok=True)
+            make(folder)
+            (folder / "done").touch()
+    return folder
+
+
+def start(command: Sequence[str], folder: Path, **variables: str) -> Forked:
+    """Starts a command line in `folder`, with these environment variables besides."""
+    return Forked(command, folder, {**environment(), **variables})
+
+
+def run(command: Sequence[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command line in `folder` to its end, whatever that is."""
+    process = start(command, folder, **variables)
+    status = process.wait(HANGS_S)
+    return subprocess.CompletedProcess(command, status, process.stdout, process.stderr)
+
+
+def run_well(command: Sequence[str], folder: Path, **variables: str) -> None:
+    """Runs a command line in `folder`; it has to end well."""
+    done = run(command, folder, **variables)
+    assert done.returncode == 0, done.stderr
+
+
+def until(seen: Callable[[], object], process: Forked, what: str) -> None:
+    """Waits until something is seen while a process runs."""
+    deadline = time.monotonic() + HANGS_S
+    while not seen():
+        assert process.poll() is None, f"ended before {what}: {process.stderr}"
+        assert time.monotonic() < deadline, f"never {what}"
+        time.sleep(0.01)
+
+
 def start_and_kill(
-    arguments: list[str],
+    arguments: Sequence[str],
     folder: Path,
     after_s: float,
     sign: signal.Signals,
     waiting_for: str = "checkpoints/last.ckpt",
 ) -> int:
-    """Starts a run, waits for a file and `after_s` more, kills the run and its workers; gives its
-    status."""
-    process = subprocess.Popen(
-        argv(*arguments),
-        cwd=folder,
-        env=environment(),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + HANGS_S
-    while not list(folder.glob(f"runs/*/*/{waiting_for}")):
-        assert process.poll() is None, "ended before it could be killed"
-        assert time.monotonic() < deadline, f"no {waiting_for}, ever"
-        time.sleep(0.01)
+    """Starts a run, waits for a file and `after_s` more, and kills the run (by SIGKILL its workers
+    too); gives its status."""
+    process = start(argv(*arguments), folder)
+    until(lambda: list(folder.glob(f"runs/*/*/{waiting_for}")), process, f"{waiting_for} is there")
     time.sleep(after_s)
     if sign == signal.SIGKILL:
         os.killpg(process.pid, sign)
     else:
         process.send_signal(sign)
-    return process.wait(HANGS_S)
+    status = process.wait(HANGS_S)
+    assert not list(folder.glob("runs/*/*/result.json")), (
+        "finished before it was killed: the test says nothing"
+    )
+    return status

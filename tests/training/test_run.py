@@ -13,9 +13,8 @@ import torch
 from sklearn import metrics as sklearn_metrics
 
 from meld_lightning import load_run
-from tests.finished import assert_same_run, only_run
+from tests.finished import SMALL, assert_same_run, only_run
 from tests.running import Command, folder_over, start_and_kill
-from tests.training.conftest import SMALL, arguments
 
 
 def test_a_run_leaves_what_others_read(finished: Path) -> None:
@@ -84,7 +83,7 @@ def test_scikit_learn_agrees_with_every_metric(finished: Path, split: str) -> No
 def test_asked_again_a_run_is_read(finished: Path, meld_lightning: Command) -> None:
     before = (finished / "result.json").stat().st_mtime_ns
     folder = finished.parents[2]
-    again = meld_lightning(*arguments("machine.checkpoint_every_s=5"), cwd=folder)
+    again = meld_lightning(*SMALL, "machine.checkpoint_every_s=5", cwd=folder)
     assert again.returncode == 0, again.stderr
     assert (finished / "result.json").stat().st_mtime_ns == before
 
@@ -105,13 +104,13 @@ def test_changed_data_is_refused_and_moved_data_is_the_same(
     ]
     assert meld_lightning("prepare", *asked, "checkpoints.clip=null", cwd=tmp_path).returncode == 0
     shutil.copytree(finished.parents[1], tmp_path / "runs")
-    read = meld_lightning("train", *SMALL, *asked, cwd=tmp_path)
+    read = meld_lightning(*SMALL, *asked, cwd=tmp_path)
     assert read.returncode == 0, read.stderr
     assert only_run(tmp_path).name == finished.name
 
     csv = tmp_path / "cache" / "elsewhere" / "test_sent_emo.csv"
     csv.write_bytes(csv.read_bytes().replace(b",joy,", b",fear,", 1))
-    refused = meld_lightning("train", *SMALL, *asked, cwd=tmp_path)
+    refused = meld_lightning(*SMALL, *asked, cwd=tmp_path)
     assert refused.returncode == 1
     assert "test_sent_emo.csv" in refused.stderr
     assert "meld-lightning prepare" in refused.stderr
@@ -148,12 +147,12 @@ def test_a_damaged_run_is_told_with_its_remedy(
     folder = folder_over(prepared, tmp_path / "damaged")
     shutil.copytree(finished.parents[1], folder / "runs")
     damage(only_run(folder))
-    refused = meld_lightning(*arguments(), cwd=folder)
+    refused = meld_lightning(*SMALL, cwd=folder)
     assert refused.returncode == 1
     assert said in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
     shutil.rmtree(only_run(folder))
-    again = meld_lightning(*arguments(), cwd=folder)
+    again = meld_lightning(*SMALL, cwd=folder)
     assert again.returncode == 0
     assert_same_run(only_run(folder), finished)
 
@@ -163,10 +162,10 @@ def test_a_damaged_checkpoint_or_token_cache_is_told_with_its_remedy(
     prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
     folder = folder_over(prepared, tmp_path / "damaged")
-    start_and_kill(arguments("machine.checkpoint_every_s=0.3"), folder, 0.0, signal.SIGKILL)
+    start_and_kill([*SMALL, "machine.checkpoint_every_s=0.3"], folder, 0.0, signal.SIGKILL)
     [last] = folder.glob("runs/*/*/checkpoints/last.ckpt")
     last.write_bytes(last.read_bytes()[:100_000])
-    refused = meld_lightning(*arguments(), cwd=folder)
+    refused = meld_lightning(*SMALL, cwd=folder)
     assert (refused.returncode, "last.ckpt: damaged; delete it" in refused.stderr) == (
         1,
         True,
@@ -177,7 +176,7 @@ def test_a_damaged_checkpoint_or_token_cache_is_told_with_its_remedy(
     for cache in (folder / "cache" / "tokens").glob("*/ids.npy"):
         cache.write_bytes(cache.read_bytes()[:-1] + b"\x01")
     assert meld_lightning("prepare", "checkpoints.clip=null", cwd=folder).returncode == 0
-    refused = meld_lightning(*arguments(), cwd=folder)
+    refused = meld_lightning(*SMALL, cwd=folder)
     assert refused.returncode == 1
     assert "ids.npy: changed since it was written; delete" in refused.stderr, refused.stderr
 
@@ -187,7 +186,7 @@ def test_a_read_only_folder_gets_one_line(
 ) -> None:
     folder = folder_over(prepared, tmp_path / "full")
     (folder / "runs").write_text("a file where a folder is wanted")
-    refused = meld_lightning(*arguments(), cwd=folder)
+    refused = meld_lightning(*SMALL, cwd=folder)
     assert refused.returncode == 1
     assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr
     assert "runs" in refused.stderr

@@ -4,10 +4,9 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -17,26 +16,20 @@ from meld_lightning.corpus import prepared_corpus
 from meld_lightning.errors import UserError
 from meld_lightning.media import prepared_media
 from meld_lightning.pretrained.checkpoints import prepared_checkpoint
-from tests.finished import only_run
-from tests.running import CHECKOUT, HANGS_S, argv, environment, folder_over
+from tests.finished import SMALL, only_run
+from tests.running import CHECKOUT, argv, folder_over, run_well, shared
 
-TRAIN = ["train", "model=roberta", "optimizer.lr=1e-3", "data.batch_size=16", "epochs=1"]
-
-
-TRAIN = ["train", "model=roberta", "optimizer.lr=1e-3", "data.batch_size=16", "epochs=1"]
+TRAIN = [*SMALL, "epochs=1"]
 FEW_CLIPS = """
-
-
+import sys
+from meld_lightning.commands.cli import main
+from meld_lightning.mini import clips as mini_clips
+from meld_lightning.mini.checkpoints import clip
 write, clip.STEPS = mini_clips.write_clips, 10
 mini_clips.write_clips = lambda root, plans, stubs: write(root, plans[::32], stubs)
-sys.exit(commands.main(sys.argv[1:]))
+sys.exit(main(sys.argv[1:]))
 """
-PREPARE = [
-    sys.executable,
-    "-c",
-    FEW_CLIPS,
-    "prepare",
-]  # the mini corpus with every 32nd of its clips: in seconds
+PREPARE = [sys.executable, "-c", FEW_CLIPS, "prepare"]  # every 32nd clip of the mini corpus
 
 
 class Disk:
@@ -78,18 +71,6 @@ def disk(tmp_path: Path) -> Iterator[Callable[[Path, str], Disk]]:
     yield mount
     for folder in mounted:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def run(command: Sequence[str], folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    env = {**environment(), **more}
-    return subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, timeout=HANGS_S, check=False
-    )
-
-
-def start(command: Sequence[str], folder: Path, **popen: Any) -> "subprocess.Popen[str]":
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **popen}
-    return subprocess.Popen(command, cwd=folder, env=environment(), **pipes)
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], *said: str) -> None:
@@ -134,20 +115,22 @@ def read_back(folder: Path) -> dict[str, str]:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared with few clips, undisturbed."""
-    folder = tmp_path_factory.mktemp("calm")
-    done = run(PREPARE, folder)
-    assert done.returncode == 0, done.stderr
-    assert len(read_back(folder)) == 8
-    return folder
+
+    def make(folder: Path) -> None:
+        run_well(PREPARE, folder)
+        assert len(read_back(folder)) == 8
+
+    return shared(tmp_path_factory, "few-clips", make)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One finished run, undisturbed."""
-    folder = folder_over(prepared, tmp_path_factory.mktemp("finished"))
-    done = run(argv(*TRAIN), folder)
-    assert done.returncode == 0, done.stderr
-    return only_run(folder)
+    """One finished run of one epoch, undisturbed."""
+
+    def make(folder: Path) -> None:
+        run_well(argv(*TRAIN), folder_over(prepared, folder))
+
+    return only_run(shared(tmp_path_factory, "finished-epoch", make))

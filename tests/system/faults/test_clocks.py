@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -10,13 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.finished import assert_same_run, only_run
-from tests.running import argv, environment, folder_over
+from tests.running import argv, environment, folder_over, run, start_and_kill
 from tests.system.faults.conftest import (
     PREPARE,
     TRAIN,
-    run,
     stamps,
-    start,
 )
 
 
@@ -50,16 +49,18 @@ def test_a_run_resumed_under_a_clock_that_runs_backwards(
     finished: Path, prepared: Path, tmp_path: Path
 ) -> None:
     folder, began = folder_over(prepared, tmp_path), time.monotonic()
-    first = start(argv(*TRAIN, "machine.checkpoint_every_s=0.1"), folder, stdout=subprocess.DEVNULL)
-    while not list(folder.glob("runs/*/*/checkpoints/last.ckpt")):
-        assert first.poll() is None, "ended before it could be killed"
-        time.sleep(0.01)
-    first.kill()
-    first.wait()
+    asked = [*TRAIN, "machine.checkpoint_every_s=0.1"]
+    start_and_kill(asked, folder, 0.0, signal.SIGKILL)
     (tmp_path / "clock").mkdir()
     (tmp_path / "clock" / "sitecustomize.py").write_text(BACKWARDS)
-    asked = argv(*TRAIN, "machine.checkpoint_every_s=0.1")
-    done = run(asked, folder, PYTHONPATH=f"{tmp_path / 'clock'}:{environment()['PYTHONPATH']}")
+    done = subprocess.run(  # whose clock is wrong from its first moment on
+        argv(*asked),
+        cwd=folder,
+        env={**environment(), "PYTHONPATH": f"{tmp_path / 'clock'}:{environment()['PYTHONPATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "going on from its last checkpoint" in done.stdout
     assert (

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.finished import assert_same_run, only_run
-from tests.running import argv, folder_over
+from tests.running import argv, folder_over, run
 from tests.system.faults.conftest import (
     PREPARE,
     TRAIN,
     Disk,
     assert_one_line,
     read_back,
-    run,
     temporaries,
 )
 

@@ -2,7 +2,6 @@
 
 import random
 import signal
-import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -10,24 +9,19 @@ from pathlib import Path
 import pytest
 
 from tests.finished import assert_same_run, only_run
-from tests.running import HANGS_S, argv, folder_over
+from tests.running import HANGS_S, argv, folder_over, run, start, until
 from tests.system.faults.conftest import (
     PREPARE,
     TRAIN,
     read_back,
-    run,
     stamps,
-    start,
     temporaries,
 )
 
 
 @pytest.mark.slow
 def test_eight_that_prepare_at_once_make_everything_once(calm: Path, tmp_path: Path) -> None:
-    eight = [
-        start(PREPARE, tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        for _ in range(8)
-    ]
+    eight = [start(PREPARE, tmp_path) for _ in range(8)]
     seen: dict[Path, set[int]] = {}
     while any(process.poll() is None for process in eight):
         for pattern in (
@@ -43,7 +37,7 @@ def test_eight_that_prepare_at_once_make_everything_once(calm: Path, tmp_path: P
                 with suppress(FileNotFoundError):
                     seen.setdefault(path, set()).add(path.stat().st_ino)
         time.sleep(0.01)
-    assert [(process.returncode, process.communicate()[1]) for process in eight] == [(0, "")] * 8
+    assert [(process.wait(HANGS_S), process.stderr) for process in eight] == [(0, "")] * 8
     assert len(seen) == 1 + 1 + 20 + 5 + 4
     assert [path for path, files in seen.items() if len(files) > 1] == []
     assert temporaries(tmp_path) == []
@@ -55,26 +49,22 @@ def test_of_eight_that_ask_for_the_run_of_a_killed_process_one_goes_on(
     finished: Path, prepared: Path, tmp_path: Path
 ) -> None:
     folder = folder_over(prepared, tmp_path)
-    first = start(argv(*TRAIN, "machine.checkpoint_every_s=0.1"), folder, stdout=subprocess.DEVNULL)
-    while not list(folder.glob("runs/*/*/checkpoints/last.ckpt")):
-        assert first.poll() is None, "ended before it could be held"
-        time.sleep(0.01)
+    first = start(argv(*TRAIN, "machine.checkpoint_every_s=0.1"), folder)
+    until(lambda: list(folder.glob("runs/*/*/checkpoints/last.ckpt")), first, "it is saved")
     first.send_signal(signal.SIGSTOP)
     [run_folder] = [path for path in folder.glob("runs/*/*") if path.is_dir()]
     left = run_folder / "checkpoints" / ".last.ckpt.0123abcd.tmp"
     left.write_bytes(b"half")
-    logs = [tmp_path / f"{n}.log" for n in range(8)]
-    eight = [start(argv(*TRAIN), folder, stdout=log.open("w")) for log in logs]
-    deadline = time.monotonic() + HANGS_S
-    while not all("another process is running it; waiting" in log.read_text() for log in logs):
-        assert time.monotonic() < deadline, [log.read_text() for log in logs]
-        time.sleep(0.05)
+    eight = [start(argv(*TRAIN), folder) for _ in range(8)]
+
+    def all_wait() -> bool:
+        return all("another process is running it; waiting" in one.stdout for one in eight)
+
+    until(all_wait, eight[-1], "all wait")
     first.kill()
-    while left.exists():  # the next one begins with what the dead one left
-        assert time.monotonic() < deadline, "nobody took over"
-        time.sleep(0.01)
     assert [process.wait(HANGS_S) for process in eight] == [0] * 8
-    said = [log.read_text() for log in logs]
+    assert not left.exists(), "the next one begins with what the dead one left"
+    said = [process.stdout for process in eight]
     assert sum("going on from its last checkpoint" in text for text in said) == 1
     assert len({text.splitlines()[-1] for text in said}) == 1
     assert_same_run(only_run(folder), finished)
@@ -87,12 +77,12 @@ def test_a_prepare_that_is_killed_again_and_again_ends_as_a_calm_one(
     whole, least = read_back(calm), 0
     for _ in range(5):
         done = len(stamps(tmp_path))
-        process = start(PREPARE, tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = start(PREPARE, tmp_path)
         while len(stamps(tmp_path)) <= done + 20 and process.poll() is None:
             time.sleep(0.01)
         time.sleep(random.uniform(0, 2))
         process.kill()
-        least += process.wait() == -signal.SIGKILL
+        least += process.wait(HANGS_S) == -signal.SIGKILL
         assert read_back(tmp_path).items() <= whole.items(), (
             "something half-written is taken for whole"
         )
