@@ -149,7 +149,7 @@ def _tests_grid(
         difference = f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
         p_values = (one.p, adjusted[place], exact[place], adjusted[len(others) + place])
         body.append([row.label, difference, *map(_p_text, p_values)])
-    caption = f"Compared with {reference.label}"
+    caption = f"Differences from {reference.label}"
     if table.compare:
         best = "highest" if table.compare.best == "max" else "lowest"
         caption += f", the row with the {best} {table.compare.metric}"

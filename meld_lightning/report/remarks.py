@@ -27,16 +27,16 @@ def reading_remark(table: Table, rows: Sequence[Row], seeds: Sequence[int]) -> l
         f"Pretrained weights: {_weights(rows)}.",
         f"n is the number of {table.split} utterances scored.",
         "Brackets hold 95 % percentile bootstrap intervals:"
-        f" {statistics.RESAMPLES} resamples of {units} units (dialogues, or speakers or single"
-        " utterances in a corpus without them).",
+        f" {statistics.RESAMPLES} resamples of {units} units (dialogues; speakers or single"
+        " utterances where a corpus has no dialogues).",
         f"Guessing uniformly among the {labels} labels has accuracy {1 / labels:.4f};"
         " the constant row predicts the most common train label.",
     ]
     if table.folds:
         sentences.append(
-            f"Each utterance is predicted by the run, one of {len(table.folds)} (one per fold),"
-            " that held it out. The same utterance serves as val in another fold, so whatever was"
-            " chosen on val makes these figures somewhat optimistic."
+            f"There is one run for each of {len(table.folds)} folds, and each utterance is"
+            " predicted by the run that held it out. Every utterance is in val for another fold, so"
+            " choices made on val make these figures somewhat optimistic."
         )
     absent = {row.label: int((~row.scored[0].present).sum()) for row in rows if row.scored}
     if any(absent.values()):
@@ -76,7 +76,7 @@ def tests_remark(table: Table, seeds: int) -> list[str]:
         sentences.append("The bootstrap compares means over seeds, McNemar's test the first seed.")
     if table.split == "val" and table.compare:
         sentences.append(
-            "The row compared with was also chosen on val, which makes these p-values optimistic."
+            "The reference row was also chosen on val, which makes these p-values optimistic."
         )
     return [" ".join(sentences)]
 

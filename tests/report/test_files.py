@@ -108,3 +108,12 @@ def test_logits_and_result_must_agree(render: Make, runs: Any) -> None:
     (run.folder / "result.json").write_text(json.dumps(result))
     with pytest.raises(UserError, match=r"has no metrics.test.accuracy"):
         render("table_03")
+
+
+def test_runs_of_different_folds_never_share_a_table(
+    render: Make, runs: Any, make_run: Make
+) -> None:
+    other = make_run("folded")
+    (other.folder / "result.json").write_text(json.dumps({**other.result, "fold": 1}))
+    with pytest.raises(UserError, match=r"differ in fold \(None, 1\)"):
+        render("table_03", runs={**runs, ("table_02", "batch_16"): [other]})

@@ -1,4 +1,4 @@
-"""Rendered tables, figure by figure, against scikit-learn on the same fake runs."""
+"""Rendered tables: every figure is scikit-learn's on the same fake runs."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ def test_every_row_is_tested_against_the_one_that_val_chose(render: Make, runs: 
     out = render("table_03", "table_02")
     for table, split in (("table_02", "val"), ("table_03", "test")):
         text = (out / table / "table.md").read_text()
-        assert "**Compared with batch_32, the row with the highest val/weighted_f1**" in text
-        assert ("The row compared with was also chosen on val" in text) == (split == "val")
+        assert "**Differences from batch_32, the row with the highest val/weighted_f1**" in text
+        assert ("The reference row was also chosen on val" in text) == (split == "val")
         found = grid_of(out / table / "table.md", grid=1)
         assert list(found) == ["", "batch_8", "batch_16", "constant (neutral)"]
         chosen = st.scored(runs["table_02", "batch_32"][0], split)
@@ -218,7 +218,7 @@ def test_a_missing_seed_is_never_a_shorter_mean(render: Make, runs: Any, make_ru
     tests = grid_of(out / "table_03" / "table.md", grid=1)
     assert list(tests) == ["", "constant (neutral)"]
     assert (
-        "Compared with batch_16, the row with the highest val/weighted_f1 (2 of 4 rows are not"
+        "Differences from batch_16, the row with the highest val/weighted_f1 (2 of 4 rows are not"
         " available)" in (out / "table_03" / "table.md").read_text()
     )
 

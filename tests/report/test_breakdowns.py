@@ -1,0 +1,84 @@
+"""The grids below a table: scores by class, and what a fusion found out about its modalities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import classification_report
+
+from tests.report.test_tables import grid_of
+
+Make = Callable[..., Any]
+Spec = dict[str, Any]
+
+FUSION = {
+    "modalities": ["text", "audio"],
+    "chosen": "learned",
+    "cross_validated": {"learned": 0.61, "text alone": 0.6},
+    "fitted": {"weights": {"text": 0.75, "audio": 0.25}},
+    "fixes": {"text": {"wrong": 40, "audio": 7}, "audio": {"wrong": 90, "text": 57}},
+    "oracle": 0.875,
+    "n": 264,
+    "calibration": {
+        "text": {"before": 0.2, "after": 0.1},
+        "audio": {"before": 0.3, "after": 0.05},
+        "fused": {"after": 0.04},
+    },
+}
+
+
+def test_scores_by_class_are_scikit_learns(render: Make, make_run: Make) -> None:
+    run = make_run("wav2vec2", 0.4)
+    out = render("table_08", runs={("table_08", "wav2vec2"): [run]})
+    frame, labels = run.logits("test"), run.result["labels"]
+    predicted = np.array(labels)[frame[labels].to_numpy().argmax(1)]
+    expected = classification_report(
+        frame["label"], predicted, labels=labels, output_dict=True, zero_division=0
+    )
+    text = (out / "table_08" / "table.md").read_text()
+    assert "**wav2vec2, by class**" in text
+    found = grid_of(out / "table_08" / "table.md", grid=2)
+    assert found[""] == ["class", "precision", "recall", "F1", "n"]
+    for label in labels:
+        scores = [expected[label][name] for name in ("precision", "recall", "f1-score")]
+        assert found[label][:3] == [f"{score:.4f}" for score in scores]
+        assert found[label][3] == f"{expected[label]['support']:.0f}"
+
+
+def test_a_fusion_says_what_it_chose_what_others_would_fix_and_how_it_is_calibrated(
+    render: Make, make_run: Make
+) -> None:
+    run = make_run("fusion", 0.7)
+    result = {**run.result, "best": {"monitor": "val/weighted_f1"}}
+    (run.folder / "result.json").write_text(json.dumps(result))
+    (run.folder / "fusion.json").write_text(json.dumps(FUSION))
+    optimum = {"test": {"fused": {"expected": 0.9, "realised": 0.91}}}
+    out = render(
+        "table_10", runs={("table_10", "T+A+V"): [run]}, corpus_report={"optimum": optimum}
+    )
+    path = out / "table_10" / "table.md"
+    text = path.read_text()
+    assert (
+        "**Candidates for T+A+V on val (seed 1). Chosen: learned, with weights text 0.75, audio"
+        " 0.25**" in text
+    )
+    assert grid_of(path, grid=2) == {
+        "": ["candidate", "cross-validated val/weighted_f1"],
+        "learned": ["0.6100"],
+        "text alone": ["0.6000"],
+    }
+    assert (
+        "**Errors another modality would fix on test (seed 1). At least one modality is correct"
+        " for 87.5% of 264 utterances**" in text
+    )
+    assert grid_of(path, grid=3) == {
+        "": ["modality", "errors", "fixed by text", "fixed by audio"],
+        "text": ["40", "", "7"],
+        "audio": ["90", "57", ""],
+    }
+    assert grid_of(path, grid=4)["fused"] == ["", "0.0400"]
+    accuracy = run.result["metrics"]["test"]["accuracy"]
+    assert f"T+A+V lies {0.9 - accuracy:.4f} [" in text

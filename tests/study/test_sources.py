@@ -1,0 +1,91 @@
+"""Which run a source stands for: chosen on val, the first of equals, none while one is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from meld_lightning.errors import UserError
+from meld_lightning.study.kinds import read_tables
+from meld_lightning.study.sources import best_place, source_runs, stored
+from meld_lightning.study.spec import Rule, Table
+
+SPEC: dict[str, Any] = {
+    "scored": {
+        "title": "t",
+        "rows": {"a": ["x=1"], "b": ["x=2"], "c": ["x=3"], "left_out": None},
+        "metrics": {"val/accuracy": "accuracy"},
+    },
+    "fused": {
+        "title": "t",
+        "rows": {"all": ["y=1"]},
+        "sources": {"text": "max val/accuracy of scored", "audio": "scored.b"},
+        "metrics": {"val/accuracy": "accuracy"},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A run of which the accuracy is known."""
+
+    val: float
+    seed: int = 1
+    test: float = 0.5
+    folder: str = "runs/one"
+    config: Any = None
+    other: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        metrics = {"val": {"accuracy": self.val}, "test": {"accuracy": self.test}}
+        return {"seed": self.seed, "metrics": metrics}
+
+    def logits(self, split: str) -> Any:
+        raise AssertionError("a source is chosen by what result.json says")
+
+
+@pytest.fixture
+def tables() -> dict[str, Table]:
+    return read_tables(SPEC)
+
+
+def test_the_best_on_val_is_taken_and_the_first_of_equals(tables: dict[str, Table]) -> None:
+    source = tables["fused"].sources["text"]
+    runs = {
+        ("scored", "a"): [Scored(0.5, test=0.9)],
+        ("scored", "b"): [Scored(0.7, test=0.1)],
+        ("scored", "c"): [Scored(0.7, test=0.8)],
+    }
+    assert source_runs(source, tables, runs, [1]) == {1: runs["scored", "b"][0]}
+    del runs["scored", "c"]
+    assert source_runs(source, tables, runs, [1]) == {}
+
+
+def test_the_mean_over_seeds_decides(tables: dict[str, Table]) -> None:
+    runs = {
+        ("scored", "a"): [Scored(0.9, 1), Scored(0.1, 2)],
+        ("scored", "b"): [Scored(0.6, 2), Scored(0.5, 1)],
+        ("scored", "c"): [Scored(0.2, 1), Scored(0.3, 2)],
+    }
+    one, two = runs["scored", "b"]
+    assert source_runs(tables["fused"].sources["text"], tables, runs, [1, 2]) == {1: two, 2: one}
+
+
+def test_a_named_row_needs_no_other(tables: dict[str, Table]) -> None:
+    source, run = tables["fused"].sources["audio"], Scored(0.1)
+    assert source_runs(source, tables, {("scored", "b"): [run]}, [1]) == {1: run}
+    assert source_runs(source, tables, {("scored", "b"): [run]}, [1, 2]) == {}
+
+
+def test_of_equal_rows_the_first_is_best_whichever_way_the_rule_points() -> None:
+    candidates = [[Scored(0.6)], [Scored(0.4)], [Scored(0.6)], [Scored(0.4)]]
+    assert best_place(Rule("max", "val/accuracy"), candidates) == 0
+    assert best_place(Rule("min", "val/accuracy"), candidates) == 1
+
+
+def test_a_metric_that_a_run_does_not_have_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"runs/one: result.json has no metrics.val.loss"):
+        stored(Scored(0.5), "val/loss")
