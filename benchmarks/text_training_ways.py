@@ -80,7 +80,7 @@ def ours(setting: Setting) -> Measured:
     import pytorch_lightning as pl
 
     from meld_lightning.errors import Stopped
-    from meld_lightning.training.callbacks import RunCheckpoints
+    from meld_lightning.training.callbacks import RunCallbacks
     from meld_lightning.training.fit import build, make_trainer
     from meld_lightning.training.process import keep_freed_memory
     from meld_lightning.training.signals import StopRequest
@@ -101,10 +101,10 @@ def ours(setting: Setting) -> Measured:
     )
     warm_up = min(WARM_UP, setting.steps - 1)
     stretch = Stretch(module.encoder, warm_up, setting.steps - warm_up)
-    callback = RunCheckpoints(
+    callbacks = RunCallbacks.of_run(
         Path(setting.folder) / "run", cfg.monitor, cfg.machine.checkpoint_every_s, StopRequest()
     )
-    trainer = make_trainer(cfg, callback)
+    trainer = make_trainer(cfg, callbacks)
     trainer.callbacks.append(Clock())  # type: ignore[attr-defined]
     try:
         trainer.fit(module, datamodule)

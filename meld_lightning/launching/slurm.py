@@ -40,7 +40,7 @@ OURS = (
     "--ntasks-per-node",
     "--wrap",
 )
-LOST_A_PEER = ("Connection closed", "Connection reset", "the first rank failed", "Killed")
+LOST_A_PEER = ("Connection closed", "Connection reset", "rank 0 failed", "Killed")
 ENDED = {  # Slurm's state -> what is told; where nothing stands here, the job's own last words
     "COMPLETED": "it left no result",
     "FAILED": "",

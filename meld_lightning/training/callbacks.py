@@ -1,14 +1,15 @@
-"""What a running fit leaves in its run folder: checkpoints/last.ckpt to go on from,
-checkpoints/best.ckpt, metrics.csv.
+"""What a fit leaves in its run folder, one callback a concern.
 
-Used by training. Checkpoints hold tensors and plain values only and are read with
+Writes metrics.csv, checkpoints/best.ckpt (the epoch chosen on val) and checkpoints/last.ckpt (to
+resume from). Used by training. Checkpoints hold tensors and plain values only and are read with
 weights_only=True.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
@@ -19,127 +20,62 @@ from meld_lightning.errors import UserError
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.storage.atomic import atomic_write, write_csv
 from meld_lightning.tracking.loggers import log_row
-from meld_lightning.training.memory import recount
+from meld_lightning.training.memory import MicrobatchProgress
 from meld_lightning.training.signals import StopRequest
 
 
-class RunCheckpoints(pl.Callback):
-    """Saves at batch boundaries, keeps the epoch that `monitor` prefers, and writes one row of
-    metrics.csv an epoch.
+@dataclass(frozen=True)
+class Choice:
+    """The epoch (from 1; 0 where nothing is fitted) that the monitored val metric prefers."""
+
+    epoch: int
+    step: int
+    value: float
+
+
+class BestEpoch(pl.Callback):
+    """Keeps the weights of the first epoch with the best monitored val metric.
 
     Args:
         folder: the run folder.
         monitor: a val/ metric; higher is better unless it is val/loss.
-        every_s: seconds between checkpoints within an epoch.
-        stop: asks for a checkpoint at the next batch boundary and the end of the fit.
-        loggers: told of each row too; of rank 0 alone.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        monitor: str,
-        every_s: float,
-        stop: StopRequest,
-        loggers: Sequence[Logger] = (),
-    ) -> None:
-        self.loggers = list(loggers)
-        self.folder, self.metric, self.every_s, self.stop = (
-            folder,
-            monitor.removeprefix("val/"),
-            every_s,
-            stop,
-        )
+    def __init__(self, folder: Path, monitor: str) -> None:
+        self.path = folder / "checkpoints" / "best.ckpt"
+        self.metric = monitor.removeprefix("val/")
         self.sign = -1 if self.metric == "loss" else 1
-        self.best: dict[str, Any] = {}
-        self.history: list[dict[str, float]] = []
-        self._saved_at = self._started_at = time.monotonic()
-        self._wall_before = 0.0
-
-    @property
-    def wall_s(self) -> float:
-        """Seconds this run has taken, those before it was stopped and resumed included."""
-        return self._wall_before + time.monotonic() - self._started_at
-
-    @property
-    def last_ckpt(self) -> Path:
-        return self.folder / "checkpoints" / "last.ckpt"
-
-    @property
-    def best_ckpt(self) -> Path:
-        return self.folder / "checkpoints" / "best.ckpt"
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "history": self.history, "wall_s": self.wall_s}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.history = state_dict["best"], state_dict["history"]
-        self._wall_before = state_dict["wall_s"]
-        for row in self.history:  # a killed run may have saved what its loggers had not written yet
-            log_row(self.loggers, row)
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        checkpoint["microbatches"] = trainer.accumulate_grad_batches
-
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-        recount(progress, checkpoint["microbatches"], trainer.accumulate_grad_batches)
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._check_ranks(trainer)
-        # after Lightning has put up its own SIGTERM handler, which would end it without saving
-        self.stop.take_over()
-        self.stop.deferred, self._saved_at = True, time.monotonic()
-        loader: Any = trainer.train_dataloader
-        loader.handed_out = (
-            trainer.global_step * trainer.accumulate_grad_batches
-        )  # a resumed run goes on after these
-
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.stop.take_over()  # as above
-
-    def _check_ranks(self, trainer: pl.Trainer) -> None:
-        """Every rank reads for itself where the run stands; a shared file system may show one of
-        them an older file."""
-        if trainer.world_size == 1:
-            return
-        mine = (trainer.global_step, trainer.accumulate_grad_batches)
-        all_ranks: list[Any] = [None] * trainer.world_size
-        torch.distributed.all_gather_object(all_ranks, mine)
-        if len(set(all_ranks)) > 1:
-            raise UserError(
-                f"{self.folder}: its ranks would go on from different steps {all_ranks}: the file"
-                " system shows them different files; run the same command again"
-            )
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
-    ) -> None:
-        ready = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        if ready == trainer.num_training_batches or ready % trainer.accumulate_grad_batches:
-            # the epoch's last batch is followed by validation and saved after it, a piece by the
-            # batch's others
-            return
-        due, asked = self._agreed(trainer)
-        if due or asked:
-            self._save(trainer)
-        if asked:
-            self._leave(trainer, pl_module)
+        self.choice: Choice | None = None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         value = pl_module.val_metrics[self.metric]
-        if not self.best or self.sign * value > self.sign * self.best["value"]:
-            self.best = {
-                "epoch": trainer.current_epoch + 1,
-                "step": trainer.global_step,
-                "value": value,
-            }
-            self._atomically(trainer, self.best_ckpt, lambda path: _save_weights(pl_module, path))
+        if self.choice is not None and self.sign * value <= self.sign * self.choice.value:
+            return
+        self.choice = Choice(trainer.current_epoch + 1, trainer.global_step, value)
+        if trainer.is_global_zero:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(self.path) as fresh:
+                save_tensors({"state_dict": pl_module.state_dict()}, fresh)
+
+    def state_dict(self) -> dict[str, Any]:
+        return asdict(self.choice) if self.choice else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.choice = Choice(**state_dict) if state_dict else None
+
+
+class EpochHistory(pl.Callback):
+    """Writes one row of metrics.csv per epoch and passes it to the loggers.
+
+    Args:
+        folder: the run folder.
+        loggers: Lightning's; empty on every rank but 0.
+    """
+
+    def __init__(self, folder: Path, loggers: Sequence[Logger] = ()) -> None:
+        self.path, self.loggers = folder / "metrics.csv", list(loggers)
+        self.rows: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
@@ -148,72 +84,194 @@ class RunCheckpoints(pl.Callback):
             "step": trainer.global_step,
             "train/fit_loss": pl_module.epoch_fit_loss(),
         }
-        self.history.append(
-            row | {f"val/{name}": value for name, value in pl_module.val_metrics.items()}
-        )
-        if self.best["epoch"] == row["epoch"]:
-            self.best["fit_loss"] = row["train/fit_loss"]
+        self.rows.append(row | _of_val(pl_module.val_metrics))
         if trainer.is_global_zero:
-            write_csv(self.folder / "metrics.csv", self.history)
-        log_row(
-            self.loggers, self.history[-1]
-        )  # before it is saved: killed in between, a run says it twice
-        self._save(trainer)
-        if self._agreed(trainer)[1]:
-            self._leave(trainer, pl_module)
+            write_csv(self.path, self.rows)
+        # logged before the checkpoint is saved: a run killed in between logs the epoch twice,
+        # rather than never
+        log_row(self.loggers, self.rows[-1])
 
-    def scored_only(self, val: dict[str, Any]) -> None:
-        """Notes the one score of a model that nothing is fitted of, as its epoch 0."""
-        self.best = {"epoch": 0, "step": 0, "value": val[self.metric]}
-        figures = {f"val/{name}": value for name, value in val.items() if isinstance(value, float)}
-        self.history = [{"epoch": 0, "step": 0, **figures}]
-        write_csv(self.folder / "metrics.csv", self.history)
-        log_row(self.loggers, self.history[-1])
+    def record_scores(self, val: Mapping[str, Any]) -> None:
+        """Records the only val scores of a model that is not fitted, as epoch 0."""
+        figures = {name: value for name, value in val.items() if isinstance(value, float)}
+        self.rows = [{"epoch": 0, "step": 0} | _of_val(figures)]
+        write_csv(self.path, self.rows)
+        log_row(self.loggers, self.rows[-1])
+
+    def fit_loss(self, epoch: int) -> float | None:
+        """Mean training loss of an epoch; None if nothing was fitted."""
+        return next((row.get("train/fit_loss") for row in self.rows if row["epoch"] == epoch), None)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = state_dict["rows"]
+        for row in self.rows:  # a killed run may have saved rows that its loggers had not written
+            log_row(self.loggers, row)
+
+
+class LastCheckpoint(pl.Callback):
+    """Saves what a killed run resumes from, at the end of an epoch and in between every `every_s`
+    seconds; measures the run's wall time across restarts.
+
+    Args:
+        folder: the run folder.
+        every_s: seconds between checkpoints within an epoch.
+    """
+
+    def __init__(self, folder: Path, every_s: float) -> None:
+        self.folder, self.path, self.every_s = folder, folder / "checkpoints" / "last.ckpt", every_s
+        self._saved_at = self._started_at = time.monotonic()
+        self._wall_s_before = 0.0
+        self.saved_step: int | None = None  # of the last save by this process
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds this run has taken, including those before it was stopped and resumed."""
+        return self._wall_s_before + time.monotonic() - self._started_at
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._check_ranks(trainer)
+        self._saved_at = time.monotonic()
+        loader: Any = trainer.train_dataloader
+        # a resumed run continues after the batches it has seen
+        loader.handed_out = trainer.global_step * trainer.accumulate_grad_batches
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        due = time.monotonic() - self._saved_at >= self.every_s
+        if between_steps(trainer) and on_any_rank(trainer, due):
+            self.save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.save(trainer)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Saves the state of all ranks, which all have to call this."""
+        if trainer.is_global_zero:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(self.path) as fresh:
+                trainer.save_checkpoint(fresh)
+        else:
+            trainer.save_checkpoint(self.path)  # contributes its state; rank 0 writes the file
+        trainer.strategy.barrier()  # no rank ends before the file is there
+        self._saved_at, self.saved_step = time.monotonic(), trainer.global_step
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"wall_s": self.wall_s}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._wall_s_before = state_dict["wall_s"]
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self.state_key not in checkpoint["callbacks"]:
+            raise UserError(
+                f"{self.path}: saved by another version of meld-lightning; delete it to start the"
+                " run over"
+            )
+
+    def _check_ranks(self, trainer: pl.Trainer) -> None:
+        """Each rank reads the checkpoint itself, and a shared file system may show an older one to
+        some of them."""
+        if trainer.world_size == 1:
+            return
+        own = (trainer.global_step, trainer.accumulate_grad_batches)
+        all_ranks: list[Any] = [None] * trainer.world_size
+        torch.distributed.all_gather_object(all_ranks, own)
+        if len(set(all_ranks)) > 1:
+            raise UserError(
+                f"{self.folder}: the ranks would resume from different steps {all_ranks} because"
+                " the file system shows them different files; run the same command again"
+            )
+
+
+class StopBetweenSteps(pl.Callback):
+    """Defers a stop that is asked for during a fit to the end of a step or an epoch, where all
+    ranks save and raise together.
+
+    Args:
+        request: the process's stop request.
+        last: saves the run; comes before this callback in the Trainer's list.
+    """
+
+    def __init__(self, request: StopRequest, last: LastCheckpoint) -> None:
+        self.request, self.last = request, last
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning has installed its own SIGTERM handler by now, which would not save
+        self.request.take_over()
+        self.request.deferred = True
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.request.take_over()  # as above
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        if between_steps(trainer):
+            self._stop_if_asked(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop_if_asked(trainer, pl_module)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.stop.deferred = False
+        self.request.deferred = False
 
-    def _agreed(self, trainer: pl.Trainer) -> tuple[bool, bool]:
-        """Whether any rank finds a checkpoint due, and whether any was asked to stop: the same
-        answer on all."""
-        flags = [time.monotonic() - self._saved_at >= self.every_s, self.stop.asked]
-        if trainer.world_size > 1:
-            shared = torch.tensor(flags, dtype=torch.int, device=trainer.strategy.root_device)
-            torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
-            flags = [bool(flag) for flag in shared.tolist()]
-        return flags[0], flags[1]
-
-    def _save(self, trainer: pl.Trainer) -> None:
-        self._atomically(trainer, self.last_ckpt, trainer.save_checkpoint, collective=True)
-        self._saved_at = time.monotonic()
-
-    def _leave(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, Classifier)
-        raise self.stop.leaving(
-            f"{self.folder} is saved at step {trainer.global_step} of {module.total_steps}"
+    def _stop_if_asked(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not on_any_rank(trainer, self.request.asked):
+            return
+        assert isinstance(pl_module, Classifier)
+        if self.last.saved_step != trainer.global_step:
+            self.last.save(trainer)
+        raise self.request.leaving(
+            f"{self.last.folder} is saved at step {trainer.global_step} of {pl_module.total_steps}"
         )
 
-    def _atomically(
-        self,
-        trainer: pl.Trainer,
-        path: Path,
-        write: Callable[[Path], Any],
-        collective: bool = False,
-    ) -> None:
-        """A reader finds the old file or the new one, never half of one."""
-        if trainer.is_global_zero:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(path) as fresh:
-                write(fresh)
-        elif collective:
-            write(path)  # which no rank but the first does; it takes part
-        if collective:
-            trainer.strategy.barrier()  # no rank leaves before the file is there
+
+@dataclass(frozen=True)
+class RunCallbacks:
+    """The callbacks of a run. Iterating gives them in the order in which they have to be called:
+    a checkpoint holds what the others have recorded."""
+
+    best: BestEpoch
+    history: EpochHistory
+    last: LastCheckpoint
+    stop: StopBetweenSteps
+
+    @classmethod
+    def of_run(
+        cls,
+        folder: Path,
+        monitor: str,
+        every_s: float,
+        stop: StopRequest,
+        loggers: Sequence[Logger] = (),
+    ) -> Self:
+        """The callbacks of the run in `folder`; the arguments are those of the classes above."""
+        last = LastCheckpoint(folder, every_s)
+        return cls(
+            BestEpoch(folder, monitor),
+            EpochHistory(folder, loggers),
+            last,
+            StopBetweenSteps(stop, last),
+        )
+
+    def __iter__(self) -> Iterator[pl.Callback]:
+        yield from (MicrobatchProgress(), self.best, self.history, self.last, self.stop)
+
+    def record_scores(self, val: Mapping[str, Any]) -> None:
+        """Records the only val scores of a model that is not fitted, as epoch 0."""
+        self.best.choice = Choice(0, 0, val[self.best.metric])
+        self.history.record_scores(val)
 
 
-class PlainFile(TorchCheckpointIO):
-    """Writes a checkpoint where it is told to: Lightning's own way wants memory and TMPDIR for one
-    more of it."""
+class CheckpointFile(TorchCheckpointIO):
+    """Writes a checkpoint straight to its path: Lightning's own writer needs memory and room in
+    TMPDIR for a second copy."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -222,11 +280,30 @@ class PlainFile(TorchCheckpointIO):
 
 
 def save_tensors(value: Any, path: Path) -> None:
-    """torch.save into a file of Python's, whose OSError tells why it cannot be written; torch's own
-    says nothing."""
+    """torch.save to a Python file, whose OSError gives the reason of a failure; torch's own does
+    not."""
     with path.open("wb") as file:
         torch.save(value, file)
 
 
-def _save_weights(module: pl.LightningModule, path: Path) -> None:
-    save_tensors({"state_dict": module.state_dict()}, path)
+def between_steps(trainer: pl.Trainer) -> bool:
+    """Whether a batch's end is an optimiser step's end within an epoch.
+
+    False at the end of an epoch, where validation comes first, and between the microbatches of a
+    step.
+    """
+    ready = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    return ready != trainer.num_training_batches and ready % trainer.accumulate_grad_batches == 0
+
+
+def on_any_rank(trainer: pl.Trainer, flag: bool) -> bool:
+    """Whether `flag` is true on any rank: the same answer on all, which all have to ask."""
+    if trainer.world_size == 1:
+        return flag
+    shared = torch.tensor(flag, dtype=torch.int, device=trainer.strategy.root_device)
+    torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
+    return bool(shared.item())
+
+
+def _of_val(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {f"val/{name}": value for name, value in metrics.items()}

@@ -6,12 +6,14 @@ the launchers and, through them, by `reproduce`.
 """
 
 import functools
+import logging
 import os
 import shutil
 import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -45,17 +47,20 @@ from meld_lightning.runs.result import (
 from meld_lightning.runs.run import Identity, Run, claimed, find_run, identify, inputs, load_run
 from meld_lightning.storage.atomic import atomic_write, write_json
 from meld_lightning.tracking.loggers import log_scores, step_log, watched
-from meld_lightning.training.callbacks import PlainFile, RunCheckpoints, save_tensors
+from meld_lightning.training.callbacks import BestEpoch, CheckpointFile, RunCallbacks, save_tensors
 from meld_lightning.training.memory import (
-    Taken,
+    Schedule,
     describe,
-    divide,
-    read_accumulation,
-    until_it_fits,
+    double_microbatches,
+    plain_schedule,
+    read_schedule,
+    retry_out_of_memory,
 )
 from meld_lightning.training.process import advise_on_precision, keep_freed_memory, quieten
-from meld_lightning.training.ranks import READ, RUN, Followers, run_ranks, started_outside
+from meld_lightning.training.ranks import READ, RUN, RankZeroChannel, run_ranks, started_outside
 from meld_lightning.training.signals import StopRequest, stop_request
+
+logger = logging.getLogger(__name__)
 
 
 def train(cfg: DictConfig) -> Run | None:
@@ -69,29 +74,29 @@ def train(cfg: DictConfig) -> Run | None:
     check_monitor(cfg.monitor)
     identity = identify(cfg)
     if not started_outside(cfg.numerics.world_size):
-        return _claim_and_run(cfg, identity, lambda word: None)
-    ranks = Followers(cfg.numerics.world_size)
-    if ranks.first:
-        with ranks.told() as tell:
-            return _claim_and_run(cfg, identity, tell)
-    with ranks.word() as word:
-        if word == RUN:
+        return _claim_and_run(cfg, identity, lambda message: None)
+    channel = RankZeroChannel(cfg.numerics.world_size)
+    if channel.is_rank_zero:
+        with channel.sending() as send:
+            return _claim_and_run(cfg, identity, send)
+    with channel.receiving() as message:
+        if message == RUN:
             _start(cfg, identity.folder)
     return None
 
 
-def _claim_and_run(cfg: DictConfig, identity: Identity, tell: Callable[[str], None]) -> Run:
-    """`tell`: what other ranks, where there are any, learn of it."""
+def _claim_and_run(cfg: DictConfig, identity: Identity, send: Callable[[str], None]) -> Run:
+    """`send` passes RUN or READ on to the other ranks, if there are any."""
     if run := find_run(identity):
-        tell(READ)
+        send(READ)
         return run
     with claimed(identity.folder):
         if run := find_run(identity):
-            tell(READ)
+            send(READ)
             return run
         with atomic_write(identity.folder / "config.yaml") as fresh:
             OmegaConf.save(cfg, fresh, resolve=True)
-        tell(RUN)
+        send(RUN)
         try:
             _start(cfg, identity.folder)
         except UserError:
@@ -106,12 +111,12 @@ def _claim_and_run(cfg: DictConfig, identity: Identity, tell: Callable[[str], No
 def _start(cfg: DictConfig, folder: Path) -> None:
     world_size = cfg.numerics.world_size
     start = functools.partial(run_ranks, run_rank, folder, world_size, cfg.machine.accelerator)
-    until_it_fits(folder, start, here=not started_outside(world_size))
+    retry_out_of_memory(folder, start, starts_ranks=not started_outside(world_size))
 
 
 def run_rank(folder: Path) -> None:
     """One process of a run: everything it needs stands in the folder's config.yaml. Raises
-    OutOfMemory if another try would take smaller pieces."""
+    OutOfMemory if another try would use smaller microbatches."""
     quieten()
     keep_freed_memory()
     # as Lightning's Trainer sets it; cuBLAS looks at it once, and a frozen encoder's features are
@@ -125,39 +130,43 @@ def run_rank(folder: Path) -> None:
             f"{folder}: the corpus or the checkpoint was prepared anew meanwhile; run the command"
             " again"
         )
-    taken = read_accumulation(folder)
+    schedule = read_schedule(folder)
     try:
         with stop_request().listening() as stop, watched(cfg, identity) as loggers:
-            return _fit_and_score(cfg, identity, stop, loggers, taken)
+            return _fit_and_score(cfg, identity, stop, loggers, schedule)
     except InstantiationException as error:
         raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from None
     except (
         RuntimeError
     ) as error:  # that of a rank whose peer ran out, and left it waiting, is another one
-        if not is_out_of_memory(error) and read_accumulation(folder) == taken:
+        if not is_out_of_memory(error) and read_schedule(folder) == schedule:
             raise
     # after the block, with the traceback that holds the tensors gone
     largest = max(cfg.eval_batch_size, -(-cfg.data.batch_size // cfg.numerics.world_size))
-    divide(folder, taken, largest)
+    double_microbatches(folder, schedule, largest)
     raise OutOfMemory(describe(folder))
 
 
 def _fit_and_score(
-    cfg: DictConfig, identity: Identity, stop: StopRequest, loggers: list[Logger], taken: Taken
+    cfg: DictConfig,
+    identity: Identity,
+    stop: StopRequest,
+    loggers: list[Logger],
+    schedule: Schedule,
 ) -> None:
     torch.set_num_threads(cfg.numerics.threads)
     pl.seed_everything(cfg.seed, verbose=False)
-    table, labels, datamodule, module = build(cfg, taken[-1]["pieces"])
-    callback = RunCheckpoints(
+    table, labels, datamodule, module = build(cfg, schedule[-1].microbatches)
+    callbacks = RunCallbacks.of_run(
         identity.folder, cfg.monitor, cfg.machine.checkpoint_every_s, stop, loggers
     )
-    trainer = make_trainer(cfg, callback, datamodule.microbatches)
+    trainer = make_trainer(cfg, callbacks, datamodule.microbatches)
     advise_on_precision(cfg.numerics.precision, trainer)
-    resume = callback.last_ckpt if callback.last_ckpt.is_file() else None
+    resume = callbacks.last.path if callbacks.last.path.is_file() else None
     if resume and not zipfile.is_zipfile(resume):
         raise UserError(f"{resume}: damaged; delete it and the run starts over")
     if resume and trainer.is_global_zero:
-        print(f"{identity.folder}: going on from its last checkpoint", flush=True)
+        logger.info("%s: resuming from its last checkpoint", identity.folder)
     # a model that is not fitted, of a split that has nothing to score, meets it nowhere else
     module.trainer = trainer
     fitted = any(parameter.requires_grad for parameter in module.parameters())
@@ -165,7 +174,7 @@ def _fit_and_score(
     if fitted:
         _check_rows(datamodule)
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
-        best = torch.load(callback.best_ckpt, weights_only=True, map_location="cpu")["state_dict"]
+        best = torch.load(callbacks.best.path, weights_only=True, map_location="cpu")["state_dict"]
         last = {name: value.cpu() for name, value in module.state_dict().items()}
         module.load_state_dict(best)
     by_split, frames = {}, []
@@ -190,18 +199,18 @@ def _fit_and_score(
     if trainer.is_global_zero:
         write_predictions(identity.folder, pd.concat(frames))
         if fitted:
-            _check_chosen(identity.folder, callback, by_split["val"])
+            _check_chosen(identity.folder, callbacks.best, by_split["val"])
         else:
-            callback.scored_only(by_split["val"])
-        log_scores(
-            loggers, callback.history[-1]["step"], callback.best["epoch"], by_split, frames[-1]
-        )
+            callbacks.record_scores(by_split["val"])
+        assert callbacks.best.choice is not None
+        step, epoch = callbacks.history.rows[-1]["step"], callbacks.best.choice.epoch
+        log_scores(loggers, step, epoch, by_split, frames[-1])
         known = provenance(cfg, identity, table, labels, trainer.strategy.root_device)
-        known["accumulation"] = taken
-        with atomic_write(callback.last_ckpt) if fitted else nullcontext() as slim:
+        known["accumulation"] = plain_schedule(schedule)
+        with atomic_write(callbacks.last.path) if fitted else nullcontext() as slim:
             if slim:  # nothing resumes a finished run: its weights are enough
                 save_tensors({"state_dict": last}, slim)
-            write_json(identity.folder / "result.json", _result(cfg, callback, by_split, known))
+            write_json(identity.folder / "result.json", _result(cfg, callbacks, by_split, known))
 
 
 def _check_rows(datamodule: CorpusDataModule) -> None:
@@ -216,7 +225,7 @@ def _check_rows(datamodule: CorpusDataModule) -> None:
 
 
 def build(
-    cfg: DictConfig, pieces: int = 1
+    cfg: DictConfig, microbatches: int = 1
 ) -> tuple[pd.DataFrame, tuple[str, ...], CorpusDataModule, Classifier]:
     """Table (with `label` and `present`), label names, datamodule and module of `cfg`, on this
     process's rank."""
@@ -242,7 +251,7 @@ def build(
         workers=cfg.machine.workers,
         rank=int(os.environ["RANK"]) if cfg.numerics.world_size > 1 else 0,
         world_size=cfg.numerics.world_size,
-        microbatches=pieces,
+        microbatches=microbatches,
     )
     table["present"] = datamodule.present_N
     train_labels = table["label"][table["split"] == "train"].to_numpy()
@@ -283,21 +292,21 @@ def _device(accelerator: str) -> torch.device:
     )
 
 
-def make_trainer(cfg: DictConfig, callback: RunCheckpoints, pieces: int = 1) -> pl.Trainer:
-    """The Trainer of a run; `callback` alone saves. It steps once for every `pieces` that the
+def make_trainer(cfg: DictConfig, callbacks: RunCallbacks, microbatches: int = 1) -> pl.Trainer:
+    """The Trainer of a run; `callbacks` alone save. It steps once for every `microbatches` that the
     datamodule hands it."""
     # deterministic algorithms would have torch fill every fresh tensor with NaN, 4 % of a step:
     # nothing here reads one
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
-        return _trainer(cfg, callback, pieces)
+        return _trainer(cfg, callbacks, microbatches)
     except MisconfigurationException as error:
         raise UserError(
             f"machine.accelerator={cfg.machine.accelerator}: {str(error).splitlines()[0]}"
         ) from error
 
 
-def _trainer(cfg: DictConfig, callback: RunCheckpoints, pieces: int) -> pl.Trainer:
+def _trainer(cfg: DictConfig, callbacks: RunCallbacks, microbatches: int) -> pl.Trainer:
     here = (
         int(os.environ["LOCAL_WORLD_SIZE"]) if cfg.numerics.world_size > 1 else 1
     )  # ranks on this machine
@@ -309,14 +318,14 @@ def _trainer(cfg: DictConfig, callback: RunCheckpoints, pieces: int) -> pl.Train
         # said, not detected: Lightning would take any process in a Slurm job for a rank of its own
         plugins=[
             TorchElasticEnvironment() if cfg.numerics.world_size > 1 else LightningEnvironment(),
-            PlainFile(),
+            CheckpointFile(),
         ],
         precision=cfg.numerics.precision,
         deterministic=cfg.numerics.deterministic,
         max_epochs=cfg.epochs,
-        accumulate_grad_batches=pieces,
-        callbacks=[step_log(callback.loggers), callback],
-        logger=callback.loggers,
+        accumulate_grad_batches=microbatches,
+        callbacks=[step_log(callbacks.history.loggers), *callbacks],
+        logger=callbacks.history.loggers,
         # nothing is logged through the Trainer; this keeps it from advising on short epochs
         log_every_n_steps=1,
         enable_checkpointing=False,
@@ -334,34 +343,36 @@ def _ddp() -> DDPStrategy:
     return DDPStrategy(find_unused_parameters=True)
 
 
-def _check_chosen(folder: Path, callback: RunCheckpoints, val: dict[str, Any]) -> None:
+def _check_chosen(folder: Path, best: BestEpoch, val: dict[str, Any]) -> None:
     """best.ckpt must score what its epoch scored: a run resumed on another device could have left
     another epoch's."""
-    scored, chosen = val[callback.metric], callback.best["value"]
+    assert best.choice is not None
+    scored, chosen = val[best.metric], best.choice.value
     if abs(scored - chosen) > 1e-3:
         raise UserError(
-            f"{folder}: best.ckpt scores val/{callback.metric} {scored:.4f}, the chosen epoch"
-            f" {chosen:.4f}: they are not of one epoch; delete the folder and run it again"
+            f"{folder}: best.ckpt scores val/{best.metric} {scored:.4f}, but the chosen epoch"
+            f" scored {chosen:.4f}: they are two epochs; delete the folder and run it again"
         )
 
 
 def _result(
-    cfg: DictConfig, callback: RunCheckpoints, by_split: dict[str, Any], provenance: dict[str, Any]
+    cfg: DictConfig, callbacks: RunCallbacks, by_split: dict[str, Any], provenance: dict[str, Any]
 ) -> dict[str, Any]:
-    best, last = dict(callback.best), callback.history[-1]
-    if "fit_loss" in best:
-        by_split["train"]["fit_loss"] = best.pop("fit_loss")
+    best, last = callbacks.best.choice, callbacks.history.rows[-1]
+    assert best is not None
+    if (fit_loss := callbacks.history.fit_loss(best.epoch)) is not None:
+        by_split["train"]["fit_loss"] = fit_loss
     return {
         **provenance,
         "model": cfg.model.name,
         "checkpoint": _origin(cfg.model.get("checkpoint")),
         "metrics": by_split,
-        "best": {"monitor": cfg.monitor, **best},
+        "best": {"monitor": cfg.monitor, **asdict(best)},
         "last": {
             "epoch": int(last["epoch"]),
             "val": {k.removeprefix("val/"): v for k, v in last.items() if "val/" in k},
         },
-        "wall_s": round(callback.wall_s, 1),
+        "wall_s": round(callbacks.last.wall_s, 1),
     }
 
 

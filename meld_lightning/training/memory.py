@@ -1,34 +1,48 @@
-"""What becomes of a run that runs out of memory: each global batch is taken in twice as many
-pieces, one after another.
+"""Gradient accumulation for runs that run out of memory: each global batch is split into twice as
+many microbatches, and the run resumes.
 
-Reads and writes <run folder>/accumulation.json, which says from which optimiser step on a batch was
-taken in how many pieces. Used by training; the datamodules share the batches out, Lightning adds
-the pieces' gradients up.
+Reads and writes <run folder>/accumulation.json, the run's accumulation schedule: the number of
+microbatches from which optimiser step on. Used by training; the datamodules split the batches and
+Lightning adds up the microbatches' gradients.
 """
 
 import gc
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 
 from meld_lightning.errors import Preempted, UserError
 from meld_lightning.storage.atomic import write_json
 
-Taken = list[dict[str, int]]  # [{"from_step": 0, "pieces": 1}, ...], in the order of the steps
+logger = logging.getLogger(__name__)
 
 
-def read_accumulation(folder: Path) -> Taken:
-    """How the run in `folder` has taken its batches, and goes on to: whole, unless it ran out of
+@dataclass(frozen=True)
+class Accumulation:
+    """The number of microbatches per global batch and rank, from an optimiser step on."""
+
+    from_step: int
+    microbatches: int
+
+
+Schedule = list[Accumulation]  # in the order of the steps
+
+
+def read_schedule(folder: Path) -> Schedule:
+    """The accumulation schedule of the run in `folder`; one microbatch if it never ran out of
     memory."""
     file = folder / "accumulation.json"
     if not file.is_file():
-        return [{"from_step": 0, "pieces": 1}]
+        return [Accumulation(0, 1)]
     try:
         return [
-            {name: int(one[name]) for name in ("from_step", "pieces")}
+            Accumulation(int(one["from_step"]), int(one["microbatches"]))
             for one in json.loads(file.read_text())
         ]
     except (ValueError, KeyError, TypeError) as error:
@@ -37,49 +51,53 @@ def read_accumulation(folder: Path) -> Taken:
         ) from error
 
 
-def until_it_fits(folder: Path, start: Callable[[], None], here: bool) -> None:
-    """Calls `start`, which runs what `folder` describes; again, with smaller pieces, whenever it
-    ran out of memory.
+def plain_schedule(schedule: Sequence[Accumulation]) -> list[dict[str, int]]:
+    """As JSON: [{"from_step": 0, "microbatches": 1}, ...]."""
+    return [asdict(one) for one in schedule]
 
-    here: whether this process starts all ranks; a rank that a cluster has started cannot start the
-        others again, and
-    raises Preempted, for which the job is queued again.
+
+def retry_out_of_memory(folder: Path, start: Callable[[], None], starts_ranks: bool) -> None:
+    """Calls `start`, which runs what `folder` describes, until it no longer runs out of memory.
+
+    Each failed try has doubled the microbatches in the folder's schedule. starts_ranks: whether
+    this process starts all ranks. A rank that a cluster has started cannot restart the others: it
+    raises Preempted, so that the job is requeued.
     """
     while True:
-        taken = read_accumulation(folder)
+        schedule = read_schedule(folder)
         try:
             return start()
-        except (
-            UserError
-        ):  # its words do not tell: of two ranks that fail, the one that waited may be heard first
-            if read_accumulation(folder) == taken:
+        except UserError:
+            # not told apart by the message: of two ranks that fail, the one that merely waited may
+            # report first
+            if read_schedule(folder) == schedule:
                 raise
-        if not here:
+        if not starts_ranks:
             raise Preempted(describe(folder))
-        print(describe(folder), flush=True)
-        gc.collect()  # what the try held, a Trainer and its module, holds itself in circles
+        logger.info(describe(folder))
+        gc.collect()  # the failed try's Trainer and module hold each other in cycles
         torch.cuda.empty_cache()
 
 
 def describe(folder: Path) -> str:
-    """How the run in `folder` goes on after it ran out of memory."""
-    last = read_accumulation(folder)[-1]
+    """How the run in `folder` resumes after it ran out of memory."""
+    last = read_schedule(folder)[-1]
     return (
-        f"{folder}: out of memory; going on from step {last['from_step']} with each batch in"
-        f" {last['pieces']} pieces"
+        f"{folder}: out of memory; resuming from step {last.from_step} with"
+        f" {last.microbatches} microbatches per batch"
     )
 
 
-def divide(folder: Path, taken: Taken, batch_size: int) -> None:
-    """Doubles the pieces from the run's last checkpoint on.
+def double_microbatches(folder: Path, schedule: Schedule, largest: int) -> None:
+    """Doubles the microbatches from the run's last checkpoint on.
 
-    taken: what the run that ran out did; not read here, since of two ranks that run out both write
-        the same.
-    batch_size: the most utterances that a process holds at once when batches are whole. UserError
-        where it held one.
+    schedule: that of the failed try. It is not read from the folder here: if two ranks run out of
+        memory, both have to write the same.
+    largest: utterances in the largest batch that a rank holds without accumulation. UserError if
+        a microbatch was a single utterance already.
     """
-    pieces = taken[-1]["pieces"]
-    if batch_size <= pieces:
+    microbatches = schedule[-1].microbatches
+    if largest <= microbatches:
         raise UserError(
             f"{folder}: out of memory with one utterance at a time; lower data.max_tokens or"
             " data.max_seconds (whichever this data has), set numerics=bf16, or choose a smaller"
@@ -88,19 +106,34 @@ def divide(folder: Path, taken: Taken, batch_size: int) -> None:
     last = folder / "checkpoints" / "last.ckpt"
     step = 0
     if last.is_file():
-        step = int(
-            torch.load(last, weights_only=True, mmap=True, map_location="cpu")["global_step"]
-        )
-    now = [one for one in taken if one["from_step"] < step] + [
-        {"from_step": step, "pieces": 2 * pieces}
-    ]
-    write_json(folder / "accumulation.json", now)
+        checkpoint = torch.load(last, weights_only=True, mmap=True, map_location="cpu")
+        step = int(checkpoint["global_step"])
+    kept = [one for one in schedule if one.from_step < step]
+    write_json(
+        folder / "accumulation.json", plain_schedule([*kept, Accumulation(step, 2 * microbatches)])
+    )
 
 
-def recount(batches: dict[str, Any], before: int, now: int) -> None:
-    """Turns Lightning's progress in pieces of a batch, of which there were `before` and are `now`,
-    at a batch's end."""
-    for counts in (batches["total"], batches["current"]):
+class MicrobatchProgress(pl.Callback):
+    """Restores Lightning's progress, which counts microbatches, if their number has changed since
+    the checkpoint was saved."""
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["microbatches"] = trainer.accumulate_grad_batches
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        rescale_progress(progress, checkpoint["microbatches"], trainer.accumulate_grad_batches)
+
+
+def rescale_progress(progress: dict[str, Any], before: int, now: int) -> None:
+    """Converts Lightning's batch counts, saved at a step's end with `before` microbatches per step,
+    to `now` per step. Changes `progress` in place."""
+    for counts in (progress["total"], progress["current"]):
         open_ = counts["processed"] - counts["completed"]  # 1 within a hook of the batch's end
         for name in counts:
             behind = open_ if name == "completed" else 0

@@ -1,9 +1,8 @@
-"""The processes of one run: this one alone, or under DDP one a device, on this machine or on
-several.
+"""The processes of one run: this one alone, or under DDP one per device, on one machine or several.
 
-Used by training. On one machine they are started here; on a cluster Slurm has started them and
-`launching.slurm_task` has told each its rank, in the variables that torchrun uses. A stop asked of
-the parent is asked of every rank; a rank's own words come back as one error.
+Used by training. On one machine they are started here. On a cluster Slurm has started them, and
+`launching.slurm_task` has set the variables that torchrun uses. A stop that the parent is asked for
+is passed on to every rank; what a rank raises is raised here as one error.
 """
 
 import contextlib
@@ -28,12 +27,10 @@ from meld_lightning.errors import UserError
 from meld_lightning.tracking.console import show_messages
 from meld_lightning.training.signals import SIGNALS
 
-LEAVE_S = 60  # how long the other ranks may take when one leaves
-HEAR_S = 10  # how long the first rank waits for the others to have heard that it ended
-PATIENCE = timedelta(
-    days=30
-)  # of the other ranks while the first waits for another process that has the same run
-RUN, READ, FAILED = "run", "read", "failed"  # what the first rank tells the others
+LEAVE_S = 60  # how long the other ranks may take to end after one has ended
+WAIT_FOR_OTHERS_S = 10  # how long rank 0 waits for the others to notice that it has ended
+WAIT_FOR_RANK_ZERO = timedelta(days=30)  # rank 0 may wait for another process with the same run
+RUN, READ, FAILED = "run", "read", "failed"  # messages of rank 0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -47,7 +44,7 @@ def started_outside(world_size: int) -> bool:
 
 
 def run_ranks(run: Callable[[Path], None], folder: Path, world_size: int, accelerator: str) -> None:
-    """Calls `run(folder)` here, or in `world_size` processes on this machine; raises what a rank
+    """Calls `run(folder)` here or in `world_size` processes on this machine; raises what a rank
     raised."""
     if world_size == 1 or started_outside(world_size):
         run(folder)
@@ -71,67 +68,66 @@ def run_ranks(run: Callable[[Path], None], folder: Path, world_size: int, accele
         while not ranks.join(grace_period=LEAVE_S):
             pass
     except (ProcessRaisedException, ProcessExitedException) as error:
-        kind, _, said = str(error).strip().splitlines()[-1].partition(": ")
+        kind, _, message = str(error).strip().splitlines()[-1].partition(": ")
         own = getattr(errors, kind.removeprefix("meld_lightning.errors."), None)
         raise (
-            own(said) if own else UserError(f"{folder}: a rank failed: {kind} {said}")
+            own(message) if own else UserError(f"{folder}: a rank failed: {kind} {message}")
         ) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-class Followers:
-    """The first rank's word to the others, when a cluster has started them: to run, or that there
-    is nothing to run.
+class RankZeroChannel:
+    """Carries one message, RUN, READ or FAILED, from rank 0 to the other ranks of a run that a
+    cluster has started.
 
-    The others leave when the first has ended, and not before: Slurm ends what is left of a job
-    whose tasks leave.
+    The other ranks end after rank 0, not before: Slurm kills what is left of a job when its first
+    task ends.
     """
 
     def __init__(self, world_size: int) -> None:
-        self.first, self.others = int(os.environ["RANK"]) == 0, world_size - 1
+        self.is_rank_zero, self.others = int(os.environ["RANK"]) == 0, world_size - 1
         # one port serves this store and, later, torch's own
         self._store = torch.distributed.TCPStore(
             os.environ["MASTER_ADDR"],
             int(os.environ["MASTER_PORT"]),
             world_size,
-            is_master=self.first,
-            timeout=PATIENCE,
+            is_master=self.is_rank_zero,
+            timeout=WAIT_FOR_RANK_ZERO,
             wait_for_workers=False,
             multi_tenant=True,
         )
 
     @contextmanager
-    def told(self) -> Iterator[Callable[[str], None]]:
-        """Gives the first rank the function that tells the others; a failure in the block is told
-        too."""
-        tell = functools.partial(self._store.set, "word")
+    def sending(self) -> Iterator[Callable[[str], None]]:
+        """On rank 0: gives the function that sends the message; sends FAILED if the block
+        raises."""
+        send = functools.partial(self._store.set, "message")
         try:
-            yield tell
+            yield send
         except BaseException:
-            tell(FAILED)
+            send(FAILED)
             raise
         finally:
             self._store.set("ended", "")
-            deadline = (
-                time.monotonic() + HEAR_S
-            )  # whoever is late would look for a store that is gone
+            # a late rank would otherwise look for a store that is gone
+            deadline = time.monotonic() + WAIT_FOR_OTHERS_S
             while self._store.add("left", 0) < self.others and time.monotonic() < deadline:
                 time.sleep(0.05)
 
     @contextmanager
-    def word(self) -> Iterator[str]:
-        """The first rank's word, for a block that does as it says; UserError where the first
-        failed."""
+    def receiving(self) -> Iterator[str]:
+        """On the other ranks: gives the message to a block that acts on it, and waits for rank 0 to
+        end. UserError if rank 0 failed."""
         try:
-            word = self._store.get("word").decode()
-            if word == FAILED:
-                raise UserError("the first rank failed: its log says why")
-            yield word
+            message = self._store.get("message").decode()
+            if message == FAILED:
+                raise UserError("rank 0 failed: its log says why")
+            yield message
             with contextlib.suppress(
                 torch.distributed.DistNetworkError
-            ):  # it has ended, and the store with it
+            ):  # rank 0 has ended, and the store with it
                 self._store.get("ended")
         finally:
             with contextlib.suppress(torch.distributed.DistNetworkError):
@@ -141,10 +137,10 @@ class Followers:
 def _rank(
     index: int, run: Callable[[Path], None], folder: Path, world_size: int, port: int
 ) -> None:
-    """Runs as rank `index` of `world_size`, told in the variables that torchrun uses."""
+    """Runs as rank `index` of `world_size`, with the variables set that torchrun uses."""
     if sys.platform == "linux":
-        # torch would send SIGINT, which asks to save: meanwhile the same command may have started
-        # the run again
+        # if the parent dies; torch would send SIGINT, and while this rank still saved, the same
+        # command could start the run again
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     show_messages()
     os.environ.update(
@@ -162,8 +158,8 @@ def _rank(
         torch.distributed.destroy_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
-    # its work is done: winding the interpreter down while a thread of torch's still asks for it
-    # aborts now and then
+    # the work is done, and a regular exit aborts now and then because a thread of torch still uses
+    # the interpreter
     os._exit(0)
 
 

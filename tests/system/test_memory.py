@@ -118,16 +118,16 @@ def test_a_run_that_did_not_fit_ends_as_one_that_did(
     roomy, cramped = (folder_over(prepared, tmp_path / name) for name in ("roomy", "cramped"))
     done = meld_lightning(*asked, cwd=roomy)
     assert done.returncode == 0, done.stderr
-    assert load_run(only_run(roomy)).result["accumulation"] == [{"from_step": 0, "pieces": 1}]
+    assert load_run(only_run(roomy)).result["accumulation"] == [{"from_step": 0, "microbatches": 1}]
     cramp(monkeypatch, fits, first)
     done = meld_lightning(*asked, cwd=cramped)
     assert done.returncode == 0, done.stderr
     step, pieces = taken[-1]
     said = [line for line in done.stdout.splitlines() if "out of memory" in line]
     assert len(said) == np.log2(pieces)
-    assert said[-1].endswith(f"going on from step {step} with each batch in {pieces} pieces")
+    assert said[-1].endswith(f"resuming from step {step} with {pieces} microbatches per batch")
     found = load_run(only_run(cramped)).result["accumulation"]
-    assert [(one["from_step"], one["pieces"]) for one in found] == taken
+    assert [(one["from_step"], one["microbatches"]) for one in found] == taken
     assert_equal_to(only_run(cramped), only_run(roomy), 1e-4)
 
 
@@ -144,8 +144,8 @@ def test_a_run_in_pieces_is_exact_after_a_kill(
     again = meld_lightning(*asked, cwd=killed)
     assert again.returncode == 0, again.stderr
     assert "out of memory" not in again.stdout
-    assert "going on from its last checkpoint" in again.stdout
-    assert load_run(only_run(killed)).result["accumulation"][-1]["pieces"] > 1
+    assert "resuming from its last checkpoint" in again.stdout
+    assert load_run(only_run(killed)).result["accumulation"][-1]["microbatches"] > 1
     assert_same_run(only_run(killed), only_run(calm))
 
 
@@ -160,7 +160,9 @@ def test_one_of_two_ranks_that_runs_out_takes_the_other_along(
     monkeypatch.setenv("ONLY", "1")
     done = meld_lightning(*asked, cwd=cramped)
     assert done.returncode == 0, done.stderr
-    assert load_run(only_run(cramped)).result["accumulation"] == [{"from_step": 0, "pieces": 2}]
+    assert load_run(only_run(cramped)).result["accumulation"] == [
+        {"from_step": 0, "microbatches": 2}
+    ]
     assert_equal_to(only_run(cramped), only_run(roomy), 1e-4)
 
 

@@ -36,7 +36,7 @@ def test_a_killed_run_ends_with_the_same_weights(
     assert status == (-9 if sign == signal.SIGKILL else 130)
     again = meld_lightning(*asked, cwd=folder)
     assert again.returncode == 0, again.stderr
-    assert "going on from its last checkpoint" in again.stdout
+    assert "resuming from its last checkpoint" in again.stdout
     assert_same_run(only_run(folder), finished)
 
 

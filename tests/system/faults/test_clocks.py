@@ -62,7 +62,7 @@ def test_a_run_resumed_under_a_clock_that_runs_backwards(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "going on from its last checkpoint" in done.stdout
+    assert "resuming from its last checkpoint" in done.stdout
     assert (
         0
         < json.loads((only_run(folder) / "result.json").read_text())["wall_s"]

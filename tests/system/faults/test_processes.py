@@ -65,7 +65,7 @@ def test_of_eight_that_ask_for_the_run_of_a_killed_process_one_goes_on(
     assert [process.wait(HANGS_S) for process in eight] == [0] * 8
     assert not left.exists(), "the next one begins with what the dead one left"
     said = [process.stdout for process in eight]
-    assert sum("going on from its last checkpoint" in text for text in said) == 1
+    assert sum("resuming from its last checkpoint" in text for text in said) == 1
     assert len({text.splitlines()[-1] for text in said}) == 1
     assert_same_run(only_run(folder), finished)
 
