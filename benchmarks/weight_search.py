@@ -5,7 +5,7 @@
 Two ways of scoring the same points of the simplex on the same logits of three modalities, taken in
 turn, each in a process of its own:
 
-    ours          models/fusion.py's weight_scores
+    ours          fusion/searched.py's weight_scores
     scikit_learn  for every point the weighted sum, its argmax, and f1_score(average="weighted")
 
 Goal, in CPU time: scikit_learn takes 50 times ours, at 231 points (--steps 20) and as many
@@ -40,7 +40,7 @@ class Setting:
 
 def ours(setting: Setting) -> Timing:
     """The project's way, REPEATS times over."""
-    from meld_lightning.fusion.methods import weight_scores
+    from meld_lightning.fusion.searched import weight_scores
 
     prior_C, evidence_MNC, labels_N, grid_WM = drawn(setting)
     weight_scores(prior_C, evidence_MNC, grid_WM, labels_N)
@@ -77,20 +77,20 @@ def _loop(
 def drawn(setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Log prior (C,), evidence (M, N, C) as Searched makes it of calibrated models, labels (N,) and
     grid (W, M)."""
-    from meld_lightning.fusion.joined import LogitsBatch
-    from meld_lightning.fusion.methods import FLOOR, log_prior, normalised, simplex
+    from meld_lightning.fusion.joined import normalised
+    from meld_lightning.fusion.method import FLOOR, log_prior
+    from meld_lightning.fusion.searched import simplex
     from meld_lightning.mini.cues import draw_posteriors
 
     posteriors_MNC, labels_N = draw_posteriors(setting.utterances, seed=1)
     logits_MNC = normalised(np.log(np.maximum(posteriors_MNC, np.exp(FLOOR))))
-    present_MN = np.ones(logits_MNC.shape[:2], dtype=bool)
-    prior_C = log_prior(LogitsBatch(logits_MNC, present_MN, labels_N))
+    prior_C = log_prior(labels_N, logits_MNC.shape[-1])
     return prior_C, logits_MNC - prior_C, labels_N, simplex(len(logits_MNC), setting.steps)
 
 
 def compare(setting: Setting) -> tuple[float, list[list[float]]]:
     """Largest difference of the two ways' F1s, and the best point (M,) of each, ours first."""
-    from meld_lightning.fusion.methods import weight_scores
+    from meld_lightning.fusion.searched import weight_scores
 
     prior_C, evidence_MNC, labels_N, grid_WM = drawn(setting)
     found_W = weight_scores(prior_C, evidence_MNC, grid_WM, labels_N)

@@ -56,7 +56,6 @@ PRIVATE_NAMES = {  # (file, name of another module)
 LONG_FILES = {
     "benchmarks/speech_inference.py",
     "meld_lightning/config/check.py",
-    "meld_lightning/fusion/methods.py",
     "meld_lightning/launching/slurm.py",
     "meld_lightning/pretrained/checkpoints.py",
     "meld_lightning/report/render.py",

@@ -1,9 +1,10 @@
-"""`meld-lightning fuse`: one fusion of finished runs, fitted on val by cross-validation. A finished
-one is read."""
+"""`meld-lightning fuse`: one fusion of finished runs, fitted and chosen on val. A finished one is
+read, not fitted again."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -12,49 +13,68 @@ from meld_lightning.commands.hydra_app import run_hydra
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
-    run_hydra("fuse", run, arguments)
+    run_hydra("fuse", run, [_any_modality(argument) for argument in arguments])
 
 
 def run(cfg: DictConfig) -> None:
-    """One fusion; what it found is printed."""
+    """Fits one fusion, or finds it finished, and prints its scores and findings."""
     from meld_lightning.fusion.fuse import fuse
     from meld_lightning.training.process import quieten
 
     quieten()
-    found = fuse(cfg)
-    test = found.result["metrics"]["test"]
+    run = fuse(cfg)
+    best, test = run.result["best"], run.result["metrics"]["test"]
     print(
-        f"{found.folder}: {found.result['best']['monitor']} {found.result['best']['value']:.4f}"
-        f" (cross-validated), test weighted F1 {test['weighted_f1']:.4f}, accuracy"
-        f" {test['accuracy']:.4f}"
+        f"{run.folder}: {best['monitor']} {best['value']:.4f} (cross-validated), test weighted F1"
+        f" {test['weighted_f1']:.4f}, accuracy {test['accuracy']:.4f}"
     )
-    print("\n".join(summary(found.folder)))
+    print("\n".join(summary(run.folder)))
 
 
 def summary(folder: Path) -> list[str]:
-    """What fusion.json says, in lines for the terminal."""
+    """fusion.json in lines for the terminal."""
     found = json.loads((folder / "fusion.json").read_text())
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in found["cross_validated"].items())
-    lines = [f"chosen: {found['chosen']} (val, cross-validated over dialogues: {scores})"]
-    if weights := found["fitted"].get("weights"):
+    return [*_choice(found), *_complementarity(found), *_calibration(found)]
+
+
+def _choice(found: dict[str, Any]) -> list[str]:
+    fitted = found["fitted"]
+    lines = [f"chosen: {found['chosen']}", "scores on val, cross-validated over units:"]
+    lines += [f"  {name} {value:.4f}" for name, value in found["cross_validated"].items()]
+    if weights := fitted.get("weights"):
+        shown = ", ".join(f"{name} {value:.2f}" for name, value in weights.items())
+        lines.append(f"weights: {shown}")
+    if left_out := fitted.get("left_out"):
         lines.append(
-            "weights: " + ", ".join(f"{name} {value:.2f}" for name, value in weights.items())
+            f"left out because it has no weight: {', '.join(left_out)}; give one as"
+            f" +fusion.weights.{left_out[0]}=0.5"
         )
-    if unseen := found["fitted"].get("never_seen"):
-        lines.append(
-            f"no utterance of val has {' or '.join(unseen)}: what it says of test is left out"
-        )
-    lines.append(
-        f"oracle: some modality is right for {found['oracle']:.1%} of {found['n']} test utterances"
-    )
-    for name, fixed in found["fixes"].items():
-        others = ", ".join(
-            f"{other} is right in {count}" for other, count in fixed.items() if other != "wrong"
-        )
-        if others:
-            lines.append(f"where {name} is wrong ({fixed['wrong']}): {others}")
-    for name in (*found["modalities"], "fused"):
-        error = found["calibration"][name]
-        before = f"{error['before']:.3f} before, " if "before" in error else ""
-        lines.append(f"calibration error, {name}: {before}{error['after']:.3f} after")
+    if never_seen := fitted.get("never_seen"):
+        lines.append(f"left out because no utterance of val has it: {', '.join(never_seen)}")
     return lines
+
+
+def _complementarity(found: dict[str, Any]) -> list[str]:
+    lines = [
+        f"at least one modality is right for {found['oracle']:.1%} of {found['n']} test utterances"
+    ]
+    for name, fixed in found["fixes"].items():
+        others = [
+            f"{other} is right in {count}" for other, count in fixed.items() if other != "wrong"
+        ]
+        if others:
+            lines.append(f"{name} is wrong in {fixed['wrong']}; of these, {', '.join(others)}")
+    return lines
+
+
+def _calibration(found: dict[str, Any]) -> list[str]:
+    lines = ["expected calibration error on test, before and after temperature scaling:"]
+    for name in found["modalities"]:
+        error = found["calibration"][name]
+        lines.append(f"  {name} {error['before']:.3f}, {error['after']:.3f}")
+    return [*lines, f"  fused {found['calibration']['fused']['after']:.3f}"]
+
+
+def _any_modality(argument: str) -> str:
+    """`runs.NAME=FOLDER` so that Hydra takes a NAME that conf/fuse.yaml does not list."""
+    return f"++{argument}" if argument.startswith("runs.") else argument

@@ -1,75 +1,119 @@
-"""Whether probabilities mean what they say: expected calibration error and the reliability diagram.
+"""Calibration: how well confidence matches accuracy, as a number and as a reliability diagram.
 
-Writes reliability.png and .svg; used by fusing. Axes: N utterances, C classes, B bins.
+Writes reliability.png and reliability.svg; used by fit.py. Axes: N utterances, C classes, B bins.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-BINS = 15  # as Guo et al., On calibration of modern neural networks, ICML 2017
+from meld_lightning.fusion.evidence import Single
+from meld_lightning.fusion.joined import Joined
+from meld_lightning.fusion.method import Fusion
+
+BINS = 15  # as in Guo et al., On calibration of modern neural networks, ICML 2017
+BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))  # torchmetrics gives 1 a bin of its own
+
+Curves = dict[str, np.ndarray]  # title of a panel -> log-probabilities (N, C)
 
 
-def binned(
-    log_probs_NC: np.ndarray, labels_N: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Utterances, mean confidence and accuracy of each equal-width bin of confidence, (B,) each;
-    nan where empty."""
-    confidence_N = np.exp(log_probs_NC).max(1)
-    right_N = log_probs_NC.argmax(1) == labels_N
-    bin_N = np.clip(np.ceil(confidence_N * BINS).astype(int) - 1, 0, BINS - 1)
+def calibration(
+    val: Joined, test: Joined, fusion: Fusion, folder: Path
+) -> dict[str, dict[str, float]]:
+    """Calibration errors on test, and the reliability diagram in `folder`.
+
+    Returns modality -> {"before": as the run left it, "after": with the temperature fitted on val},
+    and "fused" -> {"after": of the fusion}.
+    """
+    curves: Curves = {}
+    errors: dict[str, dict[str, float]] = {}
+    for number, name in enumerate(test.modalities):
+        single = Single(name, name)
+        single.fit(val, seed=0)
+        before, after = f"{name}, before", f"{name}, after"
+        curves[before], curves[after] = test.batch.log_probs_MNC[number], single(test.batch)
+        errors[name] = {
+            "before": calibration_error(curves[before], test.labels_N),
+            "after": calibration_error(curves[after], test.labels_N),
+        }
+    curves["fused"] = fusion(test.batch)
+    errors["fused"] = {"after": calibration_error(curves["fused"], test.labels_N)}
+    draw_reliability(curves, test.labels_N, folder / "reliability")
+    return errors
+
+
+def calibration_error(log_probs_NC: np.ndarray, labels_N: np.ndarray) -> float:
+    """Expected calibration error: the mean distance of confidence and accuracy over bins of
+    confidence, weighted by their utterances (Guo et al., equation 3)."""
+    import torch
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    error = multiclass_calibration_error(
+        torch.from_numpy(_probabilities(log_probs_NC)),
+        torch.from_numpy(labels_N),
+        num_classes=log_probs_NC.shape[1],
+        n_bins=BINS,
+    )
+    return float(error)
+
+
+class Bins(NamedTuple):
+    """Utterances and accuracy of each bin of confidence, (B,) each; accuracy is 0 where empty."""
+
+    count_B: np.ndarray
+    accuracy_B: np.ndarray
+
+
+def binned(log_probs_NC: np.ndarray, labels_N: np.ndarray) -> Bins:
+    """The bins that torchmetrics uses: equally wide, the lower edge included."""
+    edges = np.linspace(0, 1, BINS + 1, dtype=np.float32)
+    bin_N = np.digitize(_probabilities(log_probs_NC).max(1), edges) - 1
     count_B = np.bincount(bin_N, minlength=BINS)
-    with np.errstate(invalid="ignore"):
-        mean_B = np.bincount(bin_N, confidence_N, BINS) / count_B
-        right_B = np.bincount(bin_N, right_N, BINS) / count_B
-    return count_B, mean_B, right_B
+    right_B = np.bincount(bin_N, log_probs_NC.argmax(1) == labels_N, minlength=BINS)
+    return Bins(count_B, right_B / np.maximum(count_B, 1))
 
 
-def expected_calibration_error(log_probs_NC: np.ndarray, labels_N: np.ndarray) -> float:
-    """Mean distance of confidence and accuracy over the bins, weighted by their utterances (Guo et
-    al., equation 3)."""
-    count_B, mean_B, right_B = binned(log_probs_NC, labels_N)
-    full_B = count_B > 0
-    return float((count_B[full_B] * np.abs(mean_B - right_B)[full_B]).sum() / count_B.sum())
-
-
-def draw_reliability(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, path: Path
-) -> None:
-    """A panel for each of `curves` (name -> log-probabilities (N, C), labels (N,)): `path` with
-    .png and .svg."""
+def draw_reliability(curves: Mapping[str, np.ndarray], labels_N: np.ndarray, path: Path) -> None:
+    """Draws a panel for each of `curves` on test into `path` with .png and .svg."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
+    centres = (np.arange(BINS) + 0.5) / BINS
     with mpl.rc_context({"svg.hashsalt": "reliability", "font.size": 8}):
-        figure, axes = plt.subplots(
-            1, len(curves), figsize=(2.1 * len(curves), 2.5), sharey=True, layout="constrained"
+        figure, grid = plt.subplots(
+            1,
+            len(curves),
+            figsize=(2.1 * len(curves), 2.7),
+            sharey=True,
+            layout="constrained",
+            squeeze=False,
         )
-        for axis, (name, (log_probs_NC, labels_N)) in zip(
-            np.atleast_1d(axes), curves.items(), strict=True
-        ):
-            count_B, _, right_B = binned(log_probs_NC, labels_N)
-            centres = (np.arange(BINS) + 0.5) / BINS
-            axis.bar(
-                centres,
-                np.nan_to_num(right_B),
-                1 / BINS,
-                color="#4477AA",
-                edgecolor="white",
-                linewidth=0.4,
-            )
+        for axis, (name, log_probs_NC) in zip(grid[0], curves.items(), strict=True):
+            bins = binned(log_probs_NC, labels_N)
+            share_B = bins.count_B / bins.count_B.sum()
+            axis.bar(centres, bins.accuracy_B, 1 / BINS, color="#4477AA", edgecolor="white", lw=0.4)
+            axis.bar(centres, share_B, 0.4 / BINS, color="#CCBB44")
             axis.plot([0, 1], [0, 1], color="#222222", linewidth=0.8, linestyle="--")
-            axis.bar(centres, count_B / count_B.sum() * 0.25, 0.5 / BINS, color="#CCBB44")
-            error = expected_calibration_error(log_probs_NC, labels_N)
+            error = calibration_error(log_probs_NC, labels_N)
             axis.set(
                 title=f"{name}\nECE {error:.3f}", xlabel="confidence", xlim=(0, 1), ylim=(0, 1)
             )
-        np.atleast_1d(axes)[0].set_ylabel("accuracy")
-        figure.suptitle(f"{title} (yellow: share of utterances, a quarter high)", fontsize=8)
+        grid[0][0].set_ylabel("accuracy")
+        figure.suptitle(
+            "Calibration on test before and after temperature scaling. Blue: accuracy; yellow:"
+            " share of utterances; dashed: perfect calibration",
+            fontsize=8,
+        )
         for suffix in (".png", ".svg"):
             metadata = {"Date": None} if suffix == ".svg" else None
             figure.savefig(path.with_suffix(suffix), dpi=200, metadata=metadata)
         plt.close(figure)
+
+
+def _probabilities(log_probs_NC: np.ndarray) -> np.ndarray:
+    """float32 (N, C), as torchmetrics computes; certainty is put into the last bin."""
+    return np.minimum(np.exp(log_probs_NC).astype(np.float32), BELOW_ONE)

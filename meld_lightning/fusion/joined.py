@@ -1,100 +1,110 @@
-"""Logits of several runs joined by utterance key: what a fusion is fitted on and scores.
+"""Logits of several runs, joined by utterance key.
 
-Reads run folders; used by fusing. Axes: M modalities, N utterances, C classes.
+Reads run folders and writes nothing. Used by fit.py; every fusion is fitted on a `Joined` and
+scores a `LogitsBatch`. Axes: M modalities, N utterances, C classes.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
-from torch.utils.data import DataLoader
 
 from meld_lightning.errors import UserError
 from meld_lightning.runs.run import Run
 
 
 class LogitsBatch(NamedTuple):
-    """All utterances of a split, or of some folds of it."""
+    """Log-probabilities of utterances by modality: all that a fusion sees when it scores them."""
 
     log_probs_MNC: np.ndarray
-    present_MN: np.ndarray
-    labels_N: np.ndarray
+    present_MN: np.ndarray  # False where the utterance lacks the modality
 
     def where(self, chosen_N: np.ndarray) -> "LogitsBatch":
-        """Those of `chosen_N` (indices or a mask) alone."""
-        return LogitsBatch(
-            self.log_probs_MNC[:, chosen_N], self.present_MN[:, chosen_N], self.labels_N[chosen_N]
-        )
+        """The utterances that `chosen_N` (indices or a mask) selects."""
+        return LogitsBatch(self.log_probs_MNC[:, chosen_N], self.present_MN[:, chosen_N])
 
 
-class Joined(NamedTuple):
-    """A split's batch and whose rows they are."""
+@dataclass(frozen=True)
+class Joined:
+    """The utterances of a split with their true labels: what a fusion is fitted on.
 
+    modalities and labels name the axes M and C of `batch`; labels_N holds indices into `labels`.
+    units_N names the dialogue, speaker or row that folds must not divide.
+    """
+
+    modalities: tuple[str, ...]
+    labels: tuple[str, ...]
     batch: LogitsBatch
+    labels_N: np.ndarray
     keys_N: np.ndarray
     units_N: np.ndarray
 
+    def where(self, chosen_N: np.ndarray) -> "Joined":
+        """The utterances that `chosen_N` (indices or a mask) selects."""
+        return replace(
+            self,
+            batch=self.batch.where(chosen_N),
+            labels_N=self.labels_N[chosen_N],
+            keys_N=self.keys_N[chosen_N],
+            units_N=self.units_N[chosen_N],
+        )
 
-class LogitsDataModule(pl.LightningDataModule):
-    """The logits of one run a modality, joined by key; UserError for runs that do not belong
-    together.
+
+class JoinedRuns:
+    """One run per modality, joined by utterance key.
 
     Args:
-        runs: modality -> finished run, in the order of M.
+        runs: modality -> finished run, in the order of the axis M.
+
+    Raises UserError for runs whose corpus or labels differ.
     """
 
     def __init__(self, runs: Mapping[str, Run]) -> None:
-        super().__init__()
         self.modalities, self.runs = tuple(runs), runs
         first = next(iter(runs.values()))
         self.labels: tuple[str, ...] = tuple(first.result["labels"])
         for run in runs.values():
             for what, one, other in (
-                ("not the same labels", self.labels, tuple(run.result["labels"])),
-                (
-                    "not the same corpus",
-                    first.result["digests"]["corpus"],
-                    run.result["digests"]["corpus"],
-                ),
+                ("labels", self.labels, tuple(run.result["labels"])),
+                ("corpus", first.result["digests"]["corpus"], run.result["digests"]["corpus"]),
             ):
                 if one != other:
                     raise UserError(
-                        f"{first.folder} and {run.folder}: {what}; fuse runs of one corpus and"
-                        " target"
+                        f"{first.folder} and {run.folder}: not the same {what}; fuse runs of one"
+                        " corpus and one target"
                     )
 
-    def joined(self, split: str) -> Joined:
-        """The split's utterances in the order of the first run."""
-        frames = [run.logits(split).set_index("key") for run in self.runs.values()]
+    def split(self, name: str) -> Joined:
+        """The utterances of a split, in the order of the first run.
+
+        Raises UserError where the runs do not score the same utterances.
+        """
+        frames = [run.logits(name).set_index("key") for run in self.runs.values()]
         keys = frames[0].index
         for run, frame in zip(self.runs.values(), frames, strict=True):
             if set(frame.index) != set(keys):
                 odd = sorted(set(frame.index) ^ set(keys))[0]
                 raise UserError(
-                    f"{run.folder}: scores other utterances of {split} than the others (such as"
-                    f" {odd})"
+                    f"{run.folder}: its utterances of {name} are not those of the other runs (for"
+                    f" example {odd}); fuse runs of one corpus and one split of it"
                 )
         frames = [frame.loc[keys] for frame in frames]
         logits_MNC = np.stack([frame[list(self.labels)].to_numpy(np.float64) for frame in frames])
-        shifted = logits_MNC - logits_MNC.max(-1, keepdims=True)
-        log_probs_MNC = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-        place = {label: index for index, label in enumerate(self.labels)}
-        labels_N = (
-            frames[0]["label"].map(place).to_numpy(np.int64, copy=True)
-        )  # pandas may give a read-only view
         present_MN = np.stack([frame["present"].to_numpy(bool) for frame in frames])
+        index = {label: number for number, label in enumerate(self.labels)}
         return Joined(
-            LogitsBatch(log_probs_MNC, present_MN, labels_N),
-            keys.to_numpy(object),
-            frames[0]["unit"].to_numpy(object),
+            modalities=self.modalities,
+            labels=self.labels,
+            batch=LogitsBatch(normalised(logits_MNC), present_MN),
+            # a copy: pandas may give a read-only view
+            labels_N=frames[0]["label"].map(index).to_numpy(np.int64, copy=True),
+            keys_N=keys.to_numpy(object),
+            units_N=frames[0]["unit"].to_numpy(object),
         )
 
 
-def in_one_batch(batch: LogitsBatch, steps: int) -> DataLoader:
-    """The whole batch as tensors, `steps` times: a fit over a few thousand rows of logits needs no
-    smaller ones."""
-    import torch
-
-    tensors = LogitsBatch(*(torch.tensor(part) for part in batch))  # type: ignore[arg-type]
-    return DataLoader([tensors] * steps, batch_size=None)  # type: ignore[arg-type]
+def normalised(scores: np.ndarray) -> np.ndarray:
+    """Log-scores (..., C), shifted so that their exponentials sum to 1."""
+    shifted = scores - scores.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))

@@ -1,0 +1,130 @@
+"""One fusion run: chosen and fitted on val, scored on test, and written into its folder.
+
+Reads the logits of the runs and the prepared corpus. Writes logits/, predictions.*, metrics.csv,
+fusion.json, the fitted fusion, the reliability diagram and, last, result.json. Used by fuse.py.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from meld_lightning.corpus import prepared_corpus
+from meld_lightning.errors import UserError
+from meld_lightning.fusion.calibration import calibration
+from meld_lightning.fusion.complementarity import complementarity
+from meld_lightning.fusion.joined import Joined, JoinedRuns, LogitsBatch
+from meld_lightning.fusion.method import Fusion
+from meld_lightning.fusion.selection import select
+from meld_lightning.fusion.state import load_fusion, save_fusion
+from meld_lightning.runs.logits import write_logits
+from meld_lightning.runs.result import (
+    labelled,
+    predictions,
+    provenance,
+    split_metrics,
+    write_predictions,
+)
+from meld_lightning.runs.run import Identity, Run
+from meld_lightning.storage.atomic import write_json
+
+# Not train: the models have seen it, so a fusion is neither fitted nor judged on its logits.
+SPLITS = ("val", "test")
+
+
+def fit_fusion(cfg: DictConfig, identity: Identity, runs: Mapping[str, Run]) -> None:
+    """Fits the fusion that `cfg` describes and writes its run into `identity.folder`."""
+    torch.set_num_threads(cfg.numerics.threads)
+    joined_runs, folder = JoinedRuns(runs), identity.folder
+    table = _corpus_table(cfg, identity, joined_runs)
+    val, test = joined_runs.split("val"), joined_runs.split("test")
+    candidates = instantiate(cfg.fusion).candidates(val.modalities)
+    metric = cfg.monitor.removeprefix("val/")
+    selection = select(candidates, val, metric=metric, folds=cfg.folds, seed=cfg.seed)
+    fusion: Fusion = candidates[selection.name]
+    fusion.fit(val, cfg.seed)
+    _save(fusion, folder, test.batch)
+
+    data = {"val": val, "test": test}
+    logits = {"val": selection.held_out_NC, "test": fusion(test.batch)}
+    _write_scores(folder, table, data, logits)
+    metrics = {
+        split: split_metrics(data[split].labels_N, logits[split], val.labels) for split in SPLITS
+    }
+    _write_metrics(folder, metrics["val"])
+    found = {
+        "modalities": list(val.modalities),
+        "chosen": selection.name,
+        "cross_validated": selection.cross_validated,
+        "fitted": fusion.describe(),
+        "calibration": calibration(val, test, fusion, folder),
+        **complementarity(test),
+    }
+    write_json(folder / "fusion.json", found)
+    checkpoints = dict.fromkeys(str(run.result["checkpoint"]) for run in runs.values())
+    result = {
+        **provenance(cfg, identity, table, val.labels, torch.device("cpu")),
+        "model": cfg.fusion.name,
+        "checkpoint": " + ".join(checkpoints),
+        "metrics": metrics,
+        "best": {"monitor": cfg.monitor, "epoch": 0, "value": float(metrics["val"][metric])},
+    }
+    write_json(folder / "result.json", result)
+
+
+def _corpus_table(cfg: DictConfig, identity: Identity, runs: JoinedRuns) -> pd.DataFrame:
+    """The prepared corpus with true labels; UserError unless it is the one that the runs saw."""
+    corpus = prepared_corpus(cfg.corpus, Path(cfg.paths.cache))
+    table, labels = labelled(corpus, cfg.target)
+    if corpus.digest != identity.digests["corpus"]:
+        raise UserError(
+            f"the runs were made with another corpus than {corpus.name} as it is prepared now; give"
+            " the corpus= and corpus.* keys that the runs were made with"
+        )
+    if labels != runs.labels:
+        raise UserError(
+            f"target={cfg.target}: the runs predict {', '.join(runs.labels)}; give the target= that"
+            " they were made with"
+        )
+    return table
+
+
+def _save(fusion: Fusion, folder: Path, batch: LogitsBatch) -> None:
+    """Saves the fusion and makes sure that, loaded again, it gives the same scores."""
+    save_fusion(fusion, folder)
+    if not np.array_equal(load_fusion(folder)(batch), fusion(batch)):
+        raise UserError(
+            f"{type(fusion).__name__} gives other scores once it is saved and loaded: list every"
+            f" array that it fits in {type(fusion).__name__}.fitted"
+        )
+
+
+def _write_scores(
+    folder: Path,
+    table: pd.DataFrame,
+    data: Mapping[str, Joined],
+    logits: Mapping[str, np.ndarray],
+) -> None:
+    """Logits of each split, and the predictions of the fusion beside those of each modality."""
+    by_key, frames = table.set_index("key", drop=False), []
+    for split, joined in data.items():
+        rows = by_key.loc[joined.keys_N].reset_index(drop=True)
+        rows["present"] = joined.batch.present_MN.any(0)
+        write_logits(folder / "logits" / f"{split}.parquet", rows, logits[split], joined.labels)
+        frame = predictions(rows, logits[split], joined.labels)
+        for name, log_probs_NC in zip(joined.modalities, joined.batch.log_probs_MNC, strict=True):
+            frame[f"{name}_label"] = [joined.labels[index] for index in log_probs_NC.argmax(1)]
+            frame[f"{name}_confidence"] = np.exp(log_probs_NC.max(1))
+        frames.append(frame)
+    write_predictions(folder, pd.concat(frames))
+
+
+def _write_metrics(folder: Path, of_val: Mapping[str, Any]) -> None:
+    """metrics.csv as training writes it, with the one line of a fusion."""
+    scalars = {f"val/{name}": value for name, value in of_val.items() if name not in ("f1", "n")}
+    pd.DataFrame([{"epoch": 0, "step": 0, **scalars}]).to_csv(folder / "metrics.csv", index=False)

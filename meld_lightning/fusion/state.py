@@ -1,0 +1,120 @@
+"""A fitted fusion on disk: saved beside its run, loaded anywhere without the runs it was fitted on.
+
+Writes fitted_fusion.json (method, settings, modalities and labels in their order) and
+fitted_fusion.safetensors (every fitted array) into the run's folder. Used by fit.py, which saves,
+and by whoever scores new logits with a fusion.
+"""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from meld_lightning.errors import UserError
+from meld_lightning.fusion.average import Average
+from meld_lightning.fusion.evidence import Single
+from meld_lightning.fusion.learned import Learned
+from meld_lightning.fusion.method import Fusion
+from meld_lightning.fusion.searched import Searched
+from meld_lightning.fusion.stacked import Stacked
+from meld_lightning.storage.atomic import atomic_write, write_json
+from meld_lightning.storage.fingerprint import file_digest
+
+DESCRIPTION, ARRAYS = "fitted_fusion.json", "fitted_fusion.safetensors"
+FORMAT = 1  # raised when the two files change their meaning
+# Our methods are saved by class name, so that their files may move; others by their import path.
+METHODS = {one.__name__: one for one in (Average, Single, Searched, Learned, Stacked)}
+
+
+def save_fusion(fusion: Fusion, folder: Path) -> None:
+    """Writes a fitted fusion into `folder`."""
+    from safetensors.numpy import save_file
+
+    with atomic_write(folder / ARRAYS) as fresh:
+        save_file({name: array.copy() for name, array in fusion.arrays().items()}, fresh)
+    described = {
+        "format": FORMAT,
+        "method": _name_of(type(fusion)),
+        "settings": _settings(fusion),
+        "modalities": fusion.modalities,
+        "labels": fusion.labels,
+        "sha256": file_digest(folder / ARRAYS),
+    }
+    write_json(folder / DESCRIPTION, described)
+
+
+def load_fusion(folder: str | Path) -> Fusion:
+    """The fitted fusion that `save_fusion` wrote into `folder`.
+
+    It gives the same log-scores, to the last bit, as the one that was saved. Its `modalities` and
+    `labels` name the axes of the batches it is called on.
+
+    Raises UserError where there is none, or where a file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    folder = Path(folder)
+    for name in (DESCRIPTION, ARRAYS):
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder}: no fitted fusion there, {name} is missing; name the folder of a fusion"
+                " run, or delete it and fuse again if the run is older than this file"
+            )
+    try:
+        described = json.loads((folder / DESCRIPTION).read_text())
+        if described["format"] != FORMAT:
+            raise UserError(
+                f"{folder / DESCRIPTION}: format {described['format']}, expected {FORMAT}; fuse"
+                " again with this version"
+            )
+        if file_digest(folder / ARRAYS) != described["sha256"]:
+            raise ValueError(f"{ARRAYS} is not the file that was saved with it")
+        fusion = _method(str(described["method"]))(**described["settings"])
+        fusion.modalities = tuple(described["modalities"])
+        fusion.labels = tuple(described["labels"])
+        fusion.restore(load_file(folder / ARRAYS))
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise UserError(
+            f"{folder / DESCRIPTION}: damaged ({error}); delete the folder and fuse again"
+        ) from error
+    return fusion
+
+
+def _settings(fusion: Fusion) -> dict[str, Any]:
+    """The arguments of the fusion's constructor, each kept under its own name."""
+    names = [name for name in inspect.signature(type(fusion).__init__).parameters if name != "self"]
+    missing = [name for name in names if not hasattr(fusion, name)]
+    if missing:
+        raise UserError(
+            f"{type(fusion).__name__} cannot be saved: its constructor has to keep the argument"
+            f" {missing[0]} as self.{missing[0]}"
+        )
+    values = {name: getattr(fusion, name) for name in names}
+    settings = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
+    assert isinstance(settings, dict)
+    return {str(name): value for name, value in settings.items()}
+
+
+def _name_of(method: type[Fusion]) -> str:
+    ours = METHODS.get(method.__name__) is method
+    return method.__name__ if ours else f"{method.__module__}.{method.__qualname__}"
+
+
+def _method(name: str) -> type[Fusion]:
+    """The class that a description names."""
+    from hydra.utils import get_object
+
+    if name in METHODS:
+        return METHODS[name]
+    try:
+        found = get_object(name)
+    except Exception as error:
+        raise UserError(
+            f"fusion method {name} cannot be imported ({error}); put its folder on PYTHONPATH"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Fusion)):
+        raise UserError(f"fusion method {name}: expected a subclass of {Fusion.__name__}")
+    return found

@@ -1,0 +1,89 @@
+"""Fusions that a LightningModule scores: how they are fitted by gradients, saved and restored.
+
+Used by learned.py and stacked.py, which define the modules. Reads and writes no files. Axes: M
+modalities, N utterances, C classes.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from torch.utils.data import DataLoader
+
+from meld_lightning.fusion.evidence import EvidenceFusion
+from meld_lightning.fusion.joined import Joined, LogitsBatch, normalised
+
+PREFIX = "module."  # of the module's weights among a fusion's arrays
+
+
+class EvidenceBatch(NamedTuple):
+    """What a module is fitted on: evidence, which modalities are present, and true labels."""
+
+    evidence_MNC: torch.Tensor
+    present_MN: torch.Tensor
+    labels_N: torch.Tensor
+
+
+class TrainedFusion(EvidenceFusion):
+    """Base of the fusions whose scores a LightningModule computes from evidence (N, C)."""
+
+    steps: int
+    module: pl.LightningModule
+
+    @abstractmethod
+    def make_module(self) -> pl.LightningModule:
+        """A module to fit or to restore; called with (evidence_MNC, present_MN), gives (N, C)."""
+
+    def fit_to_evidence(self, evidence_MNC: np.ndarray, data: Joined, seed: int) -> None:
+        batch = EvidenceBatch(
+            *map(torch.tensor, (evidence_MNC, data.batch.present_MN, data.labels_N))
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.module = self.make_module()
+            fit_module(self.module, batch, self.steps)
+
+    def __call__(self, batch: LogitsBatch) -> np.ndarray:
+        evidence_MNC, present_MN = self.evidence(batch), self.present(batch)
+        with torch.inference_mode():
+            scores_NC = self.module(torch.tensor(evidence_MNC), torch.tensor(present_MN)).numpy()
+        return normalised(scores_NC)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        weights = self.module.state_dict()
+        return {
+            **super().arrays(),
+            **{f"{PREFIX}{name}": value.numpy() for name, value in weights.items()},
+        }
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        super().restore(arrays)
+        with torch.random.fork_rng(devices=[]):  # making a module draws weights, overwritten here
+            self.module = self.make_module()
+        self.module.load_state_dict(
+            {
+                name.removeprefix(PREFIX): torch.tensor(value)
+                for name, value in arrays.items()
+                if name.startswith(PREFIX)
+            }
+        )
+        self.module.eval()
+
+
+def fit_module(module: pl.LightningModule, batch: EvidenceBatch, steps: int) -> None:
+    """Fits on the same batch `steps` times: a few thousand rows of logits need no smaller ones."""
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        plugins=[LightningEnvironment()],  # one process, also inside a Slurm job
+    )
+    trainer.fit(module, DataLoader([batch] * steps, batch_size=None))  # type: ignore[arg-type]
+    module.eval()

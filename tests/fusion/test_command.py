@@ -1,0 +1,101 @@
+"""`meld-lightning fuse`: fits and chooses on val, scores test, and is read once it is finished."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from meld_lightning.commands.cli import main
+from meld_lightning.corpus import EMOTIONS
+from tests.fusion.conftest import MakeRun
+
+QUICK = ["fusion.among.stacked.steps=5", "fusion.among.searched.steps=4"]
+
+
+def findings(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "fusion.json").read_text()))
+
+
+@pytest.fixture
+def work(tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that make_run's runs lie in, as the working folder."""
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def test_the_command_fits_chooses_and_is_read_again(
+    work: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    skills = {"text": 0.7, "audio": 0.6, "video": 0.4}
+    runs = [f"runs.{name}={make_run(name, skill)}" for name, skill in skills.items()]
+    assert main(["fuse", *runs, *QUICK]) == 0
+    assert "text is wrong in" in capsys.readouterr().out
+    (written,) = work.glob("runs/fusion-chosen/*/result.json")
+    found, result = findings(written.parent), json.loads(written.read_text())
+    scores = found["cross_validated"]
+    singles = {f"{name} alone" for name in skills}
+    assert set(scores) == singles | {"average", "searched", "learned", "stacked"}
+    assert result["best"]["value"] == max(scores.values()) >= scores["text alone"]
+    assert result["metrics"]["val"]["weighted_f1"] == pytest.approx(scores[found["chosen"]])
+    files = {path.name for path in written.parent.iterdir()}
+    assert files >= {"reliability.png", "reliability.svg", "metrics.csv", "predictions.parquet"}
+
+    table = pd.read_csv(written.parent / "predictions.csv")
+    assert len(table) == 640
+    assert {"predicted_label", "text_label", "audio_label", "video_confidence"} <= set(table)
+    logits = [work / f"runs/audio-fake/abc/logits/{split}.parquet" for split in ("val", "test")]
+    joined = table.merge(pd.concat(map(pd.read_parquet, logits)), on="key")
+    assert (joined["true_label"] == joined["label"]).all()
+    assert (joined["audio_label"] == joined[list(EMOTIONS)].idxmax(axis=1)).all()
+
+    before = written.stat().st_mtime_ns
+    assert main(["fuse", *runs, *QUICK]) == 0
+    assert written.stat().st_mtime_ns == before
+
+
+def test_a_fusion_worse_than_its_best_modality_is_never_chosen(
+    work: Path, make_run: MakeRun
+) -> None:
+    runs = [f"runs.text={make_run('text', 1.0)}", f"runs.video={make_run('video', 0.0)}"]
+    assert main(["fuse", *runs, *QUICK]) == 0
+    (folder,) = work.glob("runs/fusion-chosen/*/")
+    assert findings(folder)["chosen"] == "text alone"
+
+
+def test_modalities_may_have_any_name_and_the_average_leaves_out_those_without_a_weight(
+    work: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [f"runs.{name}={make_run(name, 0.5)}" for name in ("text", "gesture", "gaze")]
+    assert main(["fuse", "fusion=average", *runs, "+fusion.weights.gaze=0.5"]) == 0
+    said = capsys.readouterr().out
+    assert "left out because it has no weight: gesture" in said
+    assert "gesture is wrong in" in said
+    (folder,) = work.glob("runs/fusion-average/*/")
+    assert findings(folder)["fitted"] == {
+        "weights": {"text": 0.5, "gesture": 0.0, "gaze": 0.5},
+        "left_out": ["gesture"],
+    }
+    assert main(["fuse", "fusion=average", *runs[1:]]) == 1
+    assert "no weight for gesture or gaze" in capsys.readouterr().err
+
+
+def test_wrong_runs_get_one_line(
+    work: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, other = make_run("text", 0.5), make_run("video", 0.5, digest="another")
+    for arguments, expected in (
+        ([], "no run to fuse"),
+        ([f"runs.text={text}", f"runs.video={other}"], "not the same corpus"),
+        ([f"runs.text={text}", "modalities=[audio]"], "give it as runs.audio=FOLDER"),
+        ([f"runs.text={work}"], "no finished run there"),
+        ([f"runs.audio={text}"], "a run of text, expected one of audio"),
+        ([f"runs.text={text}", "fusion=serched"], "did you mean 'searched'?"),
+        ([f"runs.text={text}", "folds=1"], "folds=1: expected at least 2"),
+        ([f"runs.video={other}"], "made with another corpus than mini"),
+    ):
+        assert main(["fuse", *arguments]) == 1
+        said = capsys.readouterr().err.strip()
+        assert expected in said
+        assert len(said.splitlines()) == 1, said
