@@ -40,13 +40,7 @@ FLOOR = {"errors", "metrics"}
 UPWARDS = {  # (module, room it must not import)
     ("corpus.load", "mini"),
     ("corpus.prepared", "mini"),
-    ("launching.job", "commands"),
-    ("launching.jobs", "commands"),
-    ("launching.slurm_task", "commands"),
     ("pretrained.checkpoints", "mini"),
-    ("study.plan", "report"),
-    ("study.sources", "report"),
-    ("study.spec", "report"),
 }
 PRIVATE_NAMES = {  # (file, name of another module)
     ("benchmarks/decoding.py", "_wanted"),
@@ -58,8 +52,6 @@ LONG_FILES = {
     "meld_lightning/config/check.py",
     "meld_lightning/launching/slurm.py",
     "meld_lightning/pretrained/checkpoints.py",
-    "meld_lightning/report/render.py",
-    "meld_lightning/study/spec.py",
     "meld_lightning/tracking/loggers.py",
     "meld_lightning/training/fit.py",
     "tests/corpus/test_manifest.py",

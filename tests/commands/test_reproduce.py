@@ -3,13 +3,12 @@ alone."""
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.running import CHECKOUT, Command, argv, environment, folder_over
+from tests.running import CHECKOUT, Command, argv, folder_over, run_well
 
 ASKED = ["reproduce", "tables=[table_01,table_04,table_05]", "study.seeds=[1,2]"]
 
@@ -33,10 +32,7 @@ def stamps(folder: Path) -> dict[Path, int]:
 def reproduced(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tables 1, 4 and 5 of the mini study, two seeds."""
     folder = folder_over(prepared, tmp_path_factory.mktemp("reproduced"))
-    done = subprocess.run(
-        argv(*ASKED), cwd=folder, env=environment(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_well(argv(*ASKED), folder)
     return folder
 
 

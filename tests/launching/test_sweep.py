@@ -5,15 +5,14 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.running import HANGS_S, Command, argv, environment, folder_over
+from tests.running import HANGS_S, Command, argv, folder_over, start, until
 
-SWEEP = ["train", "--multirun", "model=roberta", "epochs=2", "data.batch_size=32"]
+SWEEP = ["train", "--multirun", "model=roberta", "epochs=1", "data.batch_size=32"]
 
 
 def summary(folder: Path) -> list[dict]:
@@ -44,22 +43,12 @@ def test_a_killed_job_takes_no_other_with_it(
 ) -> None:
     folder = folder_over(prepared, tmp_path / "sweep")
     asked = [*SWEEP, "seed=1,2"]
-    sweep = subprocess.Popen(
-        argv(*asked, "hydra.launcher.jobs=1"),
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not list(folder.glob("runs/*/*/config.yaml")):
-        assert sweep.poll() is None
-        time.sleep(0.02)
+    sweep = start(argv(*asked, "hydra.launcher.jobs=1"), folder)
+    until(lambda: list(folder.glob("runs/*/*/config.yaml")), sweep, "a run begins")
     [job] = children(sweep.pid)
     os.kill(job, signal.SIGKILL)
-    _, said = sweep.communicate(timeout=HANGS_S)
-    assert sweep.returncode == 1
-    assert "killed by SIGKILL (out of memory?)" in said
+    assert sweep.wait(HANGS_S) == 1
+    assert "killed by SIGKILL (out of memory?)" in sweep.stderr
     assert [row["status"] for row in summary(folder)] == ["failed", "finished"]
     assert meld_lightning(*asked, cwd=folder).returncode == 0
     assert [row["status"] for row in summary(folder)] == ["finished", "read"]
@@ -81,13 +70,7 @@ def test_a_sweep_under_random_kills_ends_as_a_calm_one(
     wild, calm = (folder_over(prepared, tmp_path / name) for name in ("wild", "calm"))
     drawn, killed = random.Random(3), 0
     for _ in range(6):
-        sweep = subprocess.Popen(
-            argv("train", "--multirun", *grid, "machine.checkpoint_every_s=0.2"),
-            cwd=wild,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        sweep = start(argv("train", "--multirun", *grid, "machine.checkpoint_every_s=0.2"), wild)
         while sweep.poll() is None and killed < 4:
             time.sleep(drawn.uniform(2, 5))
             saved = [path.parents[1] for path in wild.glob("runs/*/*/checkpoints/last.ckpt")]
@@ -98,7 +81,7 @@ def test_a_sweep_under_random_kills_ends_as_a_calm_one(
                     killed += 1
         if sweep.wait(HANGS_S) == 0:
             break
-    assert sweep.returncode == 0
+    assert sweep.poll() == 0
     assert killed >= 3
     assert meld_lightning("train", "--multirun", *grid, cwd=calm).returncode == 0
     assert figures(wild) == figures(calm)
@@ -114,29 +97,13 @@ def figures(folder: Path) -> list[list[str]]:
 
 def test_ctrl_c_leaves_resumable_runs_and_one_line(prepared: Path, tmp_path: Path) -> None:
     folder = folder_over(prepared, tmp_path / "sweep")
-    sweep = subprocess.Popen(
-        argv(
-            *SWEEP,
-            "seed=1,2",
-            "epochs=30",
-            "hydra.launcher.jobs=1",
-            "machine.checkpoint_every_s=0.2",
-        ),
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    while not list(folder.glob("runs/*/*/checkpoints/last.ckpt")):
-        assert sweep.poll() is None
-        time.sleep(0.05)
+    asked = ["seed=1,2", "epochs=30", "hydra.launcher.jobs=1", "machine.checkpoint_every_s=0.2"]
+    sweep = start(argv(*SWEEP, *asked), folder)
+    until(lambda: list(folder.glob("runs/*/*/checkpoints/last.ckpt")), sweep, "a run is saved")
     os.killpg(sweep.pid, signal.SIGINT)
-    _, said = sweep.communicate(timeout=HANGS_S)
-    assert sweep.returncode == 130
+    assert sweep.wait(HANGS_S) == 130
     assert (
-        said.strip()
+        sweep.stderr.strip()
         == "meld-lightning: stopped; 2 of 2 runs are left, those begun are saved: run the same"
         " command to resume"
     )

@@ -26,7 +26,7 @@ from meld_lightning.pretrained.checkpoints import (
     prepare_checkpoint,
     prepared_checkpoint,
 )
-from tests.running import environment
+from tests.running import HANGS_S, environment, start
 
 MINILM = "bundled:all-MiniLM-L6-v2"
 TEXTS = ["Oh my God!", "I’m so happy for you.", "What? No way, no way!", "Get out of my house."] * 5
@@ -170,13 +170,9 @@ def test_mini_damaged_or_interrupted_is_made_anew(cache: Path, mini: Checkpoint)
 
 def test_two_processes_at_once_make_one_whole_checkpoint(mini: Checkpoint, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PREPARE_MINI, str(tmp_path), json.dumps(TEXTS)]
-    both = [
-        subprocess.Popen(
-            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    assert [process.communicate()[0].split()[-1] for process in both] == [mini.digest] * 2
+    both = [start(command, tmp_path) for _ in range(2)]
+    assert [process.wait(HANGS_S) for process in both] == [0, 0]
+    assert [process.stdout.split()[-1] for process in both] == [mini.digest] * 2
     assert prepared_checkpoint("mini:roberta", tmp_path).digest == mini.digest
 
 

@@ -18,7 +18,7 @@ import pytest
 from meld_lightning.commands.cli import main
 from meld_lightning.tracking.wandb_offline import WatchedRun, read_runs
 from tests.finished import only_run
-from tests.running import HANGS_S, Command, argv, environment, folder_over
+from tests.running import HANGS_S, Command, argv, environment, folder_over, start, until
 
 SMALL = ["train", "model=roberta", "optimizer.lr=1e-3", "data.batch_size=16", "epochs=2"]
 STEP = "trainer/global_step"
@@ -141,21 +141,11 @@ def test_tensorboard_shows_the_same(
 def killed(asked: list[str], folder: Path, sign: signal.Signals) -> None:
     """Starts a run and kills it, with SIGKILL W&B's own process too, in the middle of its second
     epoch."""
-    process = psutil.Popen(
-        argv(*asked),
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + HANGS_S
-    while not list(folder.glob("runs/*/*/metrics.csv")):
-        assert process.poll() is None, "ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    process = start(argv(*asked), folder)
+    until(lambda: list(folder.glob("runs/*/*/metrics.csv")), process, "its first epoch ends")
     time.sleep(random.uniform(0.1, 0.5))
     if sign == signal.SIGKILL:
-        for child in process.children(recursive=True):
+        for child in psutil.Process(process.pid).children(recursive=True):
             child.kill()
     process.send_signal(sign)
     process.wait(HANGS_S)
@@ -188,15 +178,11 @@ def test_a_run_that_went_on_is_one_run_with_its_whole_history(
 def test_what_is_logged_is_on_disk_before_a_kill(prepared: Path, tmp_path: Path) -> None:
     folder = folder_over(prepared, tmp_path / "run")
     asked = [*SMALL, "epochs=30", "logger=wandb"]
-    process = psutil.Popen(argv(*asked), cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
-    while not list(folder.glob("runs/*/*/metrics.csv")):
-        assert process.poll() is None
-        time.sleep(0.01)
+    process = start(argv(*asked), folder)
+    until(lambda: list(folder.glob("runs/*/*/metrics.csv")), process, "its first epoch ends")
     written = pd.read_csv(next(folder.glob("runs/*/*/metrics.csv")))
-    while not set(written["step"]) <= epochs_shown(folder):
-        assert process.poll() is None, "nothing is shown before the run ends"
-        time.sleep(0.1)
-    for one in [*process.children(recursive=True), process]:
+    until(lambda: set(written["step"]) <= epochs_shown(folder), process, "an epoch is shown")
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
         one.kill()
     process.wait(HANGS_S)
     run = watched(folder)
@@ -296,7 +282,7 @@ def test_a_missing_package_gets_one_line(
     (tmp_path / "stub").mkdir()
     (tmp_path / "stub" / f"{package}.py").write_text("raise ImportError('not here')\n")
     path = f"{tmp_path / 'stub'}:{environment()['PYTHONPATH']}"
-    done = subprocess.run(
+    done = subprocess.run(  # for a path of its own
         argv(*SMALL, f"logger={logger}"),
         cwd=folder,
         env={**environment(), "PYTHONPATH": path},
