@@ -76,12 +76,18 @@ class PooledRun:
 
 
 def pooled(runs: Sequence[FinishedRun], folds: Sequence[int]) -> list[FinishedRun]:
-    """One run per seed that has all its folds; `runs` unchanged for a table without folds."""
+    """One run per seed that has all its folds; `runs` unchanged for a table without folds.
+
+    Raises UserError if two runs are of the same seed and fold.
+    """
     if not folds:
         return list(runs)
     by_seed: dict[int, dict[int, FinishedRun]] = {}
     for run in runs:
-        by_seed.setdefault(run.result["seed"], {})[run.result["fold"]] = run
+        seed, fold = run.result["seed"], run.result["fold"]
+        other = by_seed.setdefault(seed, {}).setdefault(fold, run)
+        if other is not run:
+            raise UserError(f"{other.folder} and {run.folder} are both seed {seed}, fold {fold}")
     return [
         PooledRun(tuple(of_seed[fold] for fold in folds))
         for of_seed in by_seed.values()

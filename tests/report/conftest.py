@@ -49,7 +49,7 @@ class FakeRun:
         return config
 
     def logits(self, split: str) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / "logits" / f"{split}.parquet").assign(present=True)
+        return pd.read_parquet(self.folder / "logits" / f"{split}.parquet")
 
 
 def reference(frame: pd.DataFrame, labels: list[str]) -> dict[str, float]:
@@ -84,7 +84,12 @@ def split_frame(
     logits = guess.normal(size=(len(keys), len(labels))).astype(np.float32)
     logits[np.arange(len(keys)), predicted] = 5
     frame = pd.DataFrame(
-        {"key": keys, "label": np.array(labels)[true], "unit": [key.split("_")[0] for key in keys]}
+        {
+            "key": keys,
+            "label": np.array(labels)[true],
+            "unit": [key.split("_")[0] for key in keys],
+            "present": True,
+        }
     )
     frame[labels] = logits
     return frame.iloc[guess.permutation(len(keys))].reset_index(drop=True)

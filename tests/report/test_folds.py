@@ -92,6 +92,12 @@ def test_a_seed_without_all_its_folds_is_missing(folded: list[Any]) -> None:
     assert pooled(folded, ()) == folded
 
 
+def test_two_runs_of_one_fold_are_refused(folded: list[Any]) -> None:
+    change(folded[1].folder, fold=0)
+    with pytest.raises(UserError, match=f"{folded[0].folder} and .* are both seed 1, fold 0"):
+        pooled(folded, FOLDS)
+
+
 def test_folds_that_do_not_belong_together_are_refused(folded: list[Any]) -> None:
     change(folded[1].folder, model="other")
     with pytest.raises(UserError, match="differ in model: they are not one row"):

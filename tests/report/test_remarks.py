@@ -1,0 +1,53 @@
+"""What stands below a table: how to read it, and what its runs differ in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+Make = Callable[..., Any]
+Spec = dict[str, Any]
+
+
+def text_of(out: Path, table: str) -> str:
+    return (out / table / "table.md").read_text()
+
+
+def test_utterances_without_any_modality_are_counted_and_stay_in_n(render: Make, runs: Any) -> None:
+    run = runs["table_02", "batch_16"][0]
+    path = run.folder / "logits" / "test.parquet"
+    frame = pd.read_parquet(path)
+    frame.loc[:2, "present"] = False
+    frame.to_parquet(path)
+    text = text_of(render("table_03"), "table_03")
+    assert (
+        "An utterance that lacks every modality that a row reads is predicted as the most common"
+        " train label and stays in n: 3 (batch_16)." in text
+    )
+    assert f"| {len(frame)} |" in text
+    assert "lacks every modality" not in text_of(render("table_02"), "table_02")
+
+
+def test_weights_are_named_and_rows_without_any_too(render: Make, runs: Any) -> None:
+    folder = runs["table_02", "batch_8"][0].folder
+    result = json.loads((folder / "result.json").read_text())
+    result["checkpoint"] = "no pretrained weights"
+    (folder / "result.json").write_text(json.dumps(result))
+    text = text_of(render("table_03"), "table_03")
+    assert "Pretrained weights: bundled:tiny (batch_8: none). n is the number of test" in text
+
+
+def test_what_makes_figures_optimistic_is_said_where_it_applies(
+    render: Make, runs: Any, tables: Spec
+) -> None:
+    out = render("table_02", "table_03", "table_06")
+    val, test, chosen = (text_of(out, name) for name in ("table_02", "table_03", "table_06"))
+    assert "Each run's epoch was also chosen on val" in val
+    assert "Losses have no interval." in val
+    assert "chosen on val" not in test
+    assert "Our row is the one with the highest val/weighted_f1; test played no part" in chosen
+    assert "over 1 seeds" not in test
