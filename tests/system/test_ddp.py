@@ -12,24 +12,17 @@ import transformers
 
 from meld_lightning import load_run
 from tests.finished import SMALL, assert_same_run, only_run
-from tests.running import Command, folder_over, start_and_kill
+from tests.running import Command, argv, folder_over, run_well, start_and_kill
 
-PLAIN = {  # nothing drawn at random in training; and where a kill is tried, everything that can be
-    "wav2vec2": ["model.dropout=0", "model.spec_augment=false", "optimizer.lr=1e-3"],
-    "speech_probe": ["model.dropout=0", "optimizer.lr=1e-3"],
-    "mfcc": ["model.dropout=0", "optimizer.lr=1e-3"],
-    "speech_emotion": [],
-    "clip": [],
-    "clip_probe": [
-        "model.dropout=0",
-        "model.mixup=0",
-        "model.pooling=attentive",
-        "optimizer.lr=1e-2",
-    ],
+PLAIN = {  # nothing drawn at random in training
+    "wav2vec2": ["model.dropout=0", "model.spec_augment=false"],
+    "speech_probe": ["model.dropout=0"],
+    "mfcc": ["model.dropout=0"],
+    "clip_probe": ["model.dropout=0", "model.mixup=0", "model.pooling=attentive"],
 }
 # Adam moves them by rounding alone: a softmax takes no notice of what is added to all it weighs
 WITHOUT_EFFECT = ("attention.bias", "k_proj.bias")
-DRAWN = {
+DRAWN = {  # everything drawn that can be
     "wav2vec2": ["optimizer.lr=1e-3"],
     "speech_probe": ["data.speeds=[0.9]", "optimizer.lr=1e-3", "epochs=20"],
     "mfcc": ["optimizer.lr=1e-3", "epochs=20"],
@@ -57,24 +50,39 @@ def trained(command: Command, folder: Path, *asked: str) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", PLAIN)
+@pytest.mark.parametrize(
+    ("model", "lr", "within"),
+    [
+        ("wav2vec2", "0", 1e-5),  # scored with the weights that training starts from
+        ("wav2vec2", "1e-3", 1e-4),
+        ("speech_probe", "1e-3", 1e-4),
+        ("mfcc", "1e-3", 1e-4),
+        ("speech_emotion", None, 1e-5),
+        ("clip", None, 1e-5),
+        ("clip_probe", "1e-2", 1e-4),
+    ],
+)
 def test_two_processes_score_and_train_like_one(
-    model: str, calm_wav2vec2: Path, with_clips: Path, tmp_path: Path, meld_lightning: Command
+    model: str,
+    lr: str | None,
+    within: float,
+    calm_wav2vec2: Path,
+    with_clips: Path,
+    tmp_path: Path,
+    meld_lightning: Command,
 ) -> None:
-    """Scoring equal to 1e-5 (with the weights that training starts from, too), training to 1e-4."""
-    asked = [f"model={model}", *PLAIN[model], "epochs=1", "data.batch_size=31"]
+    asked = [f"model={model}", *PLAIN.get(model, []), "epochs=1", "data.batch_size=31"]
+    asked += [f"optimizer.lr={lr}"] if lr else []
     if model == "wav2vec2":
         asked.append(f"checkpoints.wav2vec2={calm_wav2vec2}")
         assert meld_lightning("prepare", *asked[-1:], cwd=with_clips).returncode == 0
-    ways = [("scored", 1e-5, ["optimizer.lr=0"]), ("trained", 1e-4, [])]
-    for way, within, more in ways if PLAIN[model] else ways[:1]:
-        runs = {}
-        for world_size in (1, 2):
-            folder = folder_over(with_clips, tmp_path / f"{way}-{world_size}")
-            runs[world_size] = trained(
-                meld_lightning, folder, *asked, *more, f"numerics.world_size={world_size}"
-            )
-        assert_close(runs[1], runs[2], within)
+    runs = {}
+    for world_size in (1, 2):
+        folder = folder_over(with_clips, tmp_path / str(world_size))
+        runs[world_size] = trained(
+            meld_lightning, folder, *asked, f"numerics.world_size={world_size}"
+        )
+    assert_close(runs[1], runs[2], within)
 
 
 def assert_close(one: Path, two: Path, within: float) -> None:
@@ -150,16 +158,24 @@ def test_two_processes_score_and_train_on_text_like_one(
     )
 
 
+KILLED = [*SMALL, "numerics.world_size=2", "machine.checkpoint_every_s=0.3"]
+
+
+@pytest.fixture(scope="module")
+def calm_text(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on text of two processes, undisturbed."""
+    folder = folder_over(prepared, tmp_path_factory.mktemp("calm"))
+    run_well(argv(*KILLED), folder)
+    return only_run(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_on_text_of_two_processes_ends_with_the_same_weights(
-    sign: signal.Signals, prepared: Path, tmp_path: Path, meld_lightning: Command
+    sign: signal.Signals, calm_text: Path, prepared: Path, tmp_path: Path
 ) -> None:
-    asked = [*SMALL, "numerics.world_size=2", "machine.checkpoint_every_s=0.3"]
-    calm, folder = (folder_over(prepared, tmp_path / name) for name in ("calm", "killed"))
-    assert meld_lightning(*asked, cwd=calm).returncode == 0
-    status = start_and_kill(asked, folder, random.uniform(0.0, 0.6), sign)
+    folder = folder_over(prepared, tmp_path / "killed")
+    status = start_and_kill(KILLED, folder, random.uniform(0.0, 0.6), sign)
     assert status == (-9 if sign == signal.SIGKILL else 130)
-    again = meld_lightning(*asked, cwd=folder)
-    assert again.returncode == 0, again.stderr
-    assert_same_run(only_run(folder), only_run(calm))
+    run_well(argv(*KILLED), folder)
+    assert_same_run(only_run(folder), calm_text)

@@ -23,17 +23,16 @@ from tests.system.cluster.jobs import (
 def test_a_sweep_under_random_kills_ends_as_a_calm_one(
     prepared: Path, tmp_path: Path, client: Callable[..., Client], calm: Callable[..., Path]
 ) -> None:
-    """Twelve jobs; jobs, one slurmd and the client are killed between first and last checkpoint;
-    the same command goes on until it ends well. The results file is the calm one's, byte for
-    byte."""
-    grid = ["seed=1,2,3,4", "data.batch_size=16,32,64", "epochs=3"]
+    """Six jobs; jobs, one slurmd and the client are killed between first and last checkpoint; the
+    same command goes on until it ends well. The results file is the calm one's, byte for byte."""
+    grid = ["seed=1,2,3", "data.batch_size=16,32", "epochs=3"]
     folder = folder_over(prepared, tmp_path / "wild")
     asked = [*TEXT, *SMALL_JOBS, *grid, OFTEN, "hydra.launcher.at_once=3", "logger=wandb"]
     drawn = random.Random(20)
     killed = 0
     for attempt in range(8):
         sweep = client(folder, *asked)
-        while sweep.process.poll() is None and killed < 6 and attempt < 4:
+        while sweep.process.poll() is None and killed < 5 and attempt < 4:
             time.sleep(drawn.uniform(1, 4))
             begun = [
                 run
@@ -43,9 +42,9 @@ def test_a_sweep_under_random_kills_ends_as_a_calm_one(
             if not begun:
                 continue
             victims = [pid for run in begun for pid in tasks_of_run(run.parents[1])]
-            if killed == 2:
+            if killed == 1:
                 lose_daemon("node2")
-            elif killed == 4:
+            elif killed == 3:
                 sweep.kill()
             elif victims:
                 os.kill(drawn.choice(victims), signal.SIGKILL)
@@ -55,13 +54,13 @@ def test_a_sweep_under_random_kills_ends_as_a_calm_one(
         status = sweep.process.wait(2 * HANGS_S)
         if status == 0:
             break
-    assert killed >= 5
+    assert killed >= 4
     assert status == 0
-    assert len(list(folder.glob("runs/*/*/result.json"))) == 12
+    assert len(list(folder.glob("runs/*/*/result.json"))) == 6
     undisturbed = calm(*grid)
     assert results(folder) == results(undisturbed)
     watched = read_runs(folder / "runs")
-    assert len({run.id for run in watched}) == len(watched) == 12
+    assert len({run.id for run in watched}) == len(watched) == 6
     assert len({run.group for run in watched}) == 1
     assert any(len(run.folders) > 1 for run in watched), "no run went on: the test says nothing"
     for run in watched:
