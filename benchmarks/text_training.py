@@ -50,7 +50,7 @@ def prepare(args: argparse.Namespace, model: str, folder: Path) -> Setting:
     """Corpus, checkpoint and precision, as `meld-lightning prepare` leaves them, in `folder`."""
     import torch
 
-    from meld_lightning.runs.run import inputs
+    from meld_lightning.runs.inputs import read_inputs
     from meld_lightning.study.preparation import prepare as prepare_cache
     from meld_lightning.training.process import quieten
 
@@ -82,7 +82,7 @@ def prepare(args: argparse.Namespace, model: str, folder: Path) -> Setting:
     )
     cfg = compose(setting)
     prepare_cache(cfg)
-    table = inputs(cfg)[0].table
+    table = read_inputs(cfg).corpus.table
     return replace(setting, steps=min(args.steps, int((table["split"] == "train").sum()) // BATCH))
 
 

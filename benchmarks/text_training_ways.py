@@ -80,8 +80,9 @@ def ours(setting: Setting) -> Measured:
     import pytorch_lightning as pl
 
     from meld_lightning.errors import Stopped
+    from meld_lightning.runs.inputs import read_inputs
+    from meld_lightning.training.build import build, make_trainer
     from meld_lightning.training.callbacks import RunCallbacks
-    from meld_lightning.training.fit import build, make_trainer
     from meld_lightning.training.process import keep_freed_memory
     from meld_lightning.training.signals import StopRequest
 
@@ -94,7 +95,7 @@ def ours(setting: Setting) -> Measured:
     peak = _peak_flops(setting.precision)
     keep_freed_memory()
     pl.seed_everything(cfg.seed, verbose=False)
-    _, _, datamodule, module = build(cfg)
+    _, _, datamodule, module = build(cfg, read_inputs(cfg))
     rows = np.random.default_rng(setting.seed).permutation(datamodule.rows("train"))
     datamodule.table.loc[rows[setting.steps * BATCH :], "split"] = (
         "unused"  # whole stretches of length grouping
@@ -140,7 +141,8 @@ def _transformers(
     import torch
     import transformers
 
-    from meld_lightning.training.fit import build
+    from meld_lightning.runs.inputs import read_inputs
+    from meld_lightning.training.build import build
 
     class Clock(transformers.TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -148,7 +150,7 @@ def _transformers(
 
     cfg = compose(setting)
     peak = _peak_flops(precision)
-    _, labels, datamodule, _ = build(cfg)
+    _, labels, datamodule, _ = build(cfg, read_inputs(cfg))
     transformers.set_seed(setting.seed)
     model, tokenizer = _their_model(cfg, len(labels))
     texts = datamodule.table["text"].to_numpy()
@@ -197,11 +199,12 @@ def differences(setting: Setting) -> dict[str, float]:
     import torch
     from transformers import DataCollatorWithPadding
 
-    from meld_lightning.training.fit import build
+    from meld_lightning.runs.inputs import read_inputs
+    from meld_lightning.training.build import build
 
     module: Any
     cfg = compose(setting, "numerics=fp32")
-    _, labels, datamodule, module = build(cfg)
+    _, labels, datamodule, module = build(cfg, read_inputs(cfg))
     module.trainer = pl.Trainer(accelerator="cpu", barebones=True)
     model, tokenizer = _their_model(cfg, len(labels))
     model.load_state_dict(module.encoder.state_dict())
@@ -231,9 +234,9 @@ def _their_model(cfg: Any, classes: int) -> tuple[Any, Any]:
     """transformers' own model and tokenizer from the folder that our run's checkpoint lies in."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from meld_lightning.runs.run import inputs
+    from meld_lightning.runs.inputs import read_inputs
 
-    checkpoint = inputs(cfg).checkpoint
+    checkpoint = read_inputs(cfg).checkpoint
     assert checkpoint is not None
     folder = checkpoint.folder
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=classes)

@@ -13,6 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from meld_lightning.errors import UserError, near_miss
+
 METRICS = (
     "accuracy",
     "weighted_f1",
@@ -116,3 +118,10 @@ def scores(labels: NDArray[np.int64], logits: NDArray[np.floating]) -> dict[str,
     )
     values = {name: float(value) for name, value in from_confusion(matrix).items()}
     return {"loss": loss.item(), **values}
+
+
+def check_monitor(monitor: str) -> None:
+    """UserError unless it is a metric of val: nothing is ever chosen on train or test."""
+    known = [f"val/{name}" for name in ("loss", *METRICS)]
+    if monitor not in known:
+        raise UserError(f"monitor={monitor}: expected a val/ metric{near_miss(monitor, known)}")

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _dashboards(cfg: DictConfig) -> None:
     from meld_lightning.config.check import Dashboards, check
-    from meld_lightning.runs.result import check_monitor
+    from meld_lightning.metrics import check_monitor
     from meld_lightning.tracking.loggers import need, wandb_online
 
     check(cfg, Dashboards)

@@ -70,16 +70,21 @@ def fuse_all(
 ) -> "tuple[dict[RowKey, list[Run]], list[str]]":
     """Every fusion, here and one after another (they take seconds), and a line for each that
     failed."""
-    from meld_lightning.fusion.fuse import fuse
+    from meld_lightning.fusion.fuse import Fusing
+    from meld_lightning.runs.lifecycle import mention_differences, obtain
     from meld_lightning.training.process import quieten
 
     quieten()
     found: dict[RowKey, list[Run]] = {}
-    failures = []
+    failures, read = [], []
     for (table, row), configs in fusions.items():
         for config in configs:
+            request = Fusing(config)
             try:
-                found.setdefault((table, row), []).append(fuse(config))
+                if run := request.find():
+                    read.append(run)
+                found.setdefault((table, row), []).append(run or obtain(request))
             except UserError as error:
                 failures.append(f"  {table} {row}, seed {config.seed}: {error}")
+    mention_differences(read)
     return found, failures

@@ -1,7 +1,6 @@
 """`meld-lightning train`: one run, or with --multirun a sweep of them. A finished run is read, not
 run again."""
 
-import os
 from collections.abc import Sequence
 
 from omegaconf import DictConfig
@@ -16,20 +15,12 @@ def main(arguments: Sequence[str]) -> None:
 
 def run(cfg: DictConfig) -> None:
     """One run; its figures are printed."""
-    from meld_lightning.runs.run import find_run, identify
+    from meld_lightning.training.train import train
 
-    found = (
-        None if "RANK" in os.environ else find_run(identify(cfg))
-    )  # ranks of one run have to agree on it
-    if found is not None and "no_loggers" not in str(cfg.logger):
-        print(f"{found.folder}: finished before, and not logged again")
-    if found is None:  # only now the heavy imports
-        from meld_lightning.training.fit import train
-
-        found = train(cfg)
-    if found is None:  # a rank that is not the first
+    found = train(cfg)
+    if found is None:  # a rank other than 0
         return
-    best, test = found.result["best"], found.result["metrics"]["test"]
+    best, test = found.result.best, found.result.metrics["test"]
     print(
         f"{found.folder}: {best['monitor']} {best['value']:.4f} (epoch {best['epoch']}), test"
         f" weighted F1 {test['weighted_f1']:.4f}, accuracy {test['accuracy']:.4f}"

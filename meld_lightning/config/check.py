@@ -112,6 +112,7 @@ class Common:
     study: Study
     table: dict
     target: Literal["emotion", "sentiment"]
+    rerun: bool
 
 
 @dataclass

@@ -8,6 +8,7 @@ import ast
 import functools
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -93,6 +94,18 @@ def locate(target: str) -> tuple[Module, ast.stmt] | None:
     path, _, name = target.rpartition(".")
     found = module(path)
     return found.follow(name) if found else None
+
+
+def source_file(target: str) -> Path | None:
+    """The file that defines the object at a dotted path; None for what is not written in Python.
+
+    A module of an installed package is imported to find it.
+    """
+    path, _, name = target.rpartition(".")
+    if file := _file(path):
+        return file
+    source = inspect.getsourcefile(getattr(importlib.import_module(path), name))
+    return Path(source) if source else None
 
 
 @functools.lru_cache(maxsize=256)

@@ -62,6 +62,42 @@ def parameters(target: str) -> dict[str, Parameter]:
     return _imported(target)
 
 
+def class_attribute(target: str, name: str) -> Any:
+    """The class attribute `name` of the class at the dotted path `target`, its bases included.
+
+    Raises UserError where there is no such class or attribute.
+    """
+    found = locate(target)
+    if found and isinstance(found[1], ast.ClassDef):
+        try:
+            if assigned := _assigned(found[0], found[1], name):
+                return assigned[0].evaluate(assigned[1])
+        except NameError:  # a value that only an import can evaluate
+            pass
+    imported = _import(target)
+    if not hasattr(imported, name):
+        raise UserError(f"_target_={target}: its class states no `{name}`")
+    return getattr(imported, name)
+
+
+def _assigned(module: Module, node: ast.ClassDef, name: str) -> tuple[Module, ast.expr] | None:
+    """Where a parsed class, or the first of its bases that does, assigns `name`."""
+    for one in node.body:
+        targets = one.targets if isinstance(one, ast.Assign) else []
+        if isinstance(one, ast.AnnAssign):
+            targets = [one.target]
+        value = getattr(one, "value", None)
+        if value is not None and any(isinstance(t, ast.Name) and t.id == name for t in targets):
+            return module, value
+    for base in node.bases:
+        found = module.follow(base.id) if isinstance(base, ast.Name) else None
+        if not (found and isinstance(found[1], ast.ClassDef)):
+            continue
+        if assigned := _assigned(found[0], found[1], name):
+            return assigned
+    return None
+
+
 def _read(module: Module, node: ast.stmt) -> dict[str, Parameter]:
     """Parameters of a parsed class or function."""
     if isinstance(node, ast.FunctionDef):
@@ -130,11 +166,7 @@ def _of_fields(module: Module, node: ast.ClassDef, docs: Mapping[str, str]) -> d
 
 def _imported(target: str) -> dict[str, Parameter]:
     """Parameters of something that has to be imported to be known."""
-    module, _, name = target.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # whatever the import of a user's module raises
-        raise UserError(f"_target_={target}: cannot be imported ({error})") from error
+    found = _import(target)
     constructor = found.__init__ if inspect.isclass(found) else found
     try:
         hints = typing.get_type_hints(constructor, include_extras=True)
@@ -152,3 +184,11 @@ def _imported(target: str) -> dict[str, Parameter]:
         if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
         and not (one.kind is one.KEYWORD_ONLY and one.default is one.empty)
     }
+
+
+def _import(target: str) -> Any:
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever the import of a user's module raises
+        raise UserError(f"_target_={target}: cannot be imported ({error})") from error

@@ -18,23 +18,18 @@ from meld_lightning.corpus import prepared_corpus
 from meld_lightning.errors import UserError
 from meld_lightning.fusion.calibration import calibration
 from meld_lightning.fusion.complementarity import complementarity
+from meld_lightning.fusion.fuse import SPLITS
 from meld_lightning.fusion.joined import Joined, JoinedRuns, LogitsBatch
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.fusion.selection import select
 from meld_lightning.fusion.state import load_fusion, save_fusion
+from meld_lightning.runs.identity import Identity
+from meld_lightning.runs.inputs import labelled, majority
 from meld_lightning.runs.logits import write_logits
-from meld_lightning.runs.result import (
-    labelled,
-    predictions,
-    provenance,
-    split_metrics,
-    write_predictions,
-)
-from meld_lightning.runs.run import Identity, Run
+from meld_lightning.runs.predictions import predictions, write_predictions
+from meld_lightning.runs.result import Result, provenance, split_metrics, write_result
+from meld_lightning.runs.run import Run
 from meld_lightning.storage.atomic import write_json
-
-# Not train: the models have seen it, so a fusion is neither fitted nor judged on its logits.
-SPLITS = ("val", "test")
 
 
 def fit_fusion(cfg: DictConfig, identity: Identity, runs: Mapping[str, Run]) -> None:
@@ -66,15 +61,19 @@ def fit_fusion(cfg: DictConfig, identity: Identity, runs: Mapping[str, Run]) -> 
         **complementarity(test),
     }
     write_json(folder / "fusion.json", found)
-    checkpoints = dict.fromkeys(str(run.result["checkpoint"]) for run in runs.values())
-    result = {
-        **provenance(cfg, identity, table, val.labels, torch.device("cpu")),
-        "model": cfg.fusion.name,
-        "checkpoint": " + ".join(checkpoints),
-        "metrics": metrics,
-        "best": {"monitor": cfg.monitor, "epoch": 0, "value": float(metrics["val"][metric])},
-    }
-    write_json(folder / "result.json", result)
+    result = Result(
+        **provenance(identity, torch.device("cpu")),
+        modality="fusion",
+        model=cfg.fusion.name,
+        checkpoint=" + ".join(dict.fromkeys(run.result.checkpoint for run in runs.values())),
+        seed=cfg.seed,
+        fold=cfg.corpus.fold if cfg.corpus.split else None,
+        labels=val.labels,
+        train_majority=majority(table, val.labels),
+        metrics=metrics,
+        best={"monitor": cfg.monitor, "epoch": 0, "value": float(metrics["val"][metric])},
+    )
+    write_result(folder, result)
 
 
 def _corpus_table(cfg: DictConfig, identity: Identity, runs: JoinedRuns) -> pd.DataFrame:

@@ -1,44 +1,62 @@
-"""The fusion run that a config describes: found if it is finished, else fitted by fit.py.
+"""A fusion as a run: what `fuse` asks for, from config to finished run folder.
 
-Writes runs/fusion-<name>/<hash>/. Used by the commands `fuse`, `reproduce` and `report`.
+Reads run folders; writes runs/fusion-<name>/<hash>/ through fit.py. Used by the commands `fuse`,
+`reproduce` and `report`, and by the launchers.
 """
 
-import shutil
-from collections.abc import Mapping
-from pathlib import Path
+from functools import cached_property
 
 from omegaconf import DictConfig, OmegaConf
 
-from meld_lightning.config import check as config
+from meld_lightning.config.check import Fuse, check, conf_dir
 from meld_lightning.errors import UserError, near_miss
-from meld_lightning.runs.result import check_monitor
-from meld_lightning.runs.run import Identity, Run, claimed, find_run, hashed_config, load_run
+from meld_lightning.metrics import check_monitor
+from meld_lightning.runs.identity import Identity, identify
+from meld_lightning.runs.lifecycle import Request, obtain
+from meld_lightning.runs.run import Run, load_run
 from meld_lightning.storage.atomic import writing
 from meld_lightning.storage.fingerprint import digest_of
 
+# A fusion is fitted on val and scored on test. Its runs have seen train, so their logits of train
+# are never read.
+SPLITS = ("val", "test")
+
+
+class Fusing(Request):
+    """One fusion: its config (conf/fuse.yaml, composed) and the finished runs that it names."""
+
+    @cached_property
+    def runs(self) -> dict[str, Run]:
+        """Modality -> the finished run that is fused for it."""
+        return named_runs(self.cfg)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Depends on the settings and on the logits themselves: runs that were made again with
+        other logits make another fusion."""
+        from meld_lightning.runs.logits import logits_digest
+
+        digests = {
+            name: digest_of([logits_digest(run.logits(split)) for split in SPLITS])
+            for name, run in self.runs.items()
+        }
+        digests["corpus"] = next(iter(self.runs.values())).result.digests["corpus"]
+        return identify(self.cfg, "fusion", self.cfg.fusion.name, digests)
+
+    def check(self) -> None:
+        check(self.cfg, Fuse)
+        check_monitor(self.cfg.monitor)
+
+    def execute(self) -> None:
+        from meld_lightning.fusion.fit import fit_fusion
+
+        with writing(self.identity.folder):
+            fit_fusion(self.cfg, self.identity, self.runs)
+
 
 def fuse(cfg: DictConfig) -> Run:
-    """The fusion run that `cfg` (conf/fuse.yaml, composed) describes: read if it is finished, else
-    fitted."""
-    config.check(cfg, config.Fuse)
-    check_monitor(cfg.monitor)
-    runs = named_runs(cfg)
-    identity = identify_fusion(cfg, runs)
-    if run := find_run(identity):
-        return run
-    with claimed(identity.folder):
-        if run := find_run(identity):
-            return run
-        try:
-            with writing(identity.folder):
-                from meld_lightning.fusion.fit import fit_fusion
-
-                OmegaConf.save(cfg, identity.folder / "config.yaml", resolve=True)
-                fit_fusion(cfg, identity, runs)
-        except UserError:
-            shutil.rmtree(identity.folder)
-            raise
-    return load_run(identity.folder)
+    """The fusion run that `cfg` describes: read if it is finished, else fitted."""
+    return obtain(Fusing(cfg))
 
 
 def named_runs(cfg: DictConfig) -> dict[str, Run]:
@@ -57,28 +75,12 @@ def named_runs(cfg: DictConfig) -> dict[str, Run]:
             "no run to fuse: give some as runs.text=FOLDER runs.audio=FOLDER runs.video=FOLDER"
         )
     runs = {name: load_run(str(given[name])) for name in wanted}
-    listed = OmegaConf.load(config.conf_dir() / "fuse.yaml").runs
-    of_runs = {run.result.get("modality") for run in runs.values()}
+    listed = OmegaConf.load(conf_dir() / "fuse.yaml").runs
+    of_runs = {run.result.modality for run in runs.values()}
     for name, run in runs.items():
-        modality = run.result.get("modality", name)
+        modality = run.result.modality
         if modality != name and name in {*listed, *of_runs}:
             raise UserError(
                 f"runs.{name}={run.folder}: a run of {modality}, expected one of {name}"
             )
     return runs
-
-
-def identify_fusion(cfg: DictConfig, runs: Mapping[str, Run]) -> Identity:
-    """What the fusion is: its settings, and the hashes of the runs it builds on."""
-    digests = {name: run.result["hash"] for name, run in runs.items()}
-    digests["corpus"] = next(iter(runs.values())).result["digests"]["corpus"]
-    kept = hashed_config(cfg)
-    config_hash = digest_of(kept)
-    whole = digest_of({"config": config_hash, "digests": digests})
-    return Identity(
-        whole,
-        config_hash,
-        Path(cfg.paths.runs) / f"fusion-{cfg.fusion.name}" / whole,
-        digests,
-        kept,
-    )

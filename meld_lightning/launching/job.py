@@ -34,7 +34,7 @@ def _run(command: str, cfg: DictConfig) -> None:
         prepare_study(cfg)
         return
     if command == "train":
-        from meld_lightning.training.fit import train
+        from meld_lightning.training.train import train
 
         run = train(cfg)
     else:
@@ -44,7 +44,7 @@ def _run(command: str, cfg: DictConfig) -> None:
         quieten()
         run = fuse(cfg)
     if run is not None:  # None on every rank but 0
-        best = run.result["best"]
+        best = run.result.best
         logger.info("%s: %s %.4f", run.folder, best["monitor"], best["value"])
 
 

@@ -17,9 +17,11 @@ from typing import Any, Self
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from meld_lightning.config.check import Prepare, Train, check, plain
+from meld_lightning.config.check import Prepare, check, plain
 from meld_lightning.errors import UserError
-from meld_lightning.runs.run import Identity, Run, find_run, identify
+from meld_lightning.runs.identity import Identity
+from meld_lightning.runs.lifecycle import Request, mention_differences
+from meld_lightning.runs.run import Run, find_run
 from meld_lightning.storage.atomic import write_csv, write_json
 from meld_lightning.storage.fingerprint import digest_of
 
@@ -36,6 +38,7 @@ class Job:
     config: DictConfig
     identity: Identity | None  # None for `prepare`, which leaves no run
     name: str  # the run's hash
+    rerun: bool = False  # a finished run is made again
     status: str = "waiting"  # then running, and finished, read, failed or stopped
     reason: str = ""
     wall_s: float = 0.0
@@ -52,18 +55,22 @@ def job_of(command: str, cfg: DictConfig, overrides: Sequence[str]) -> Job:
     if command == "prepare":
         check(cfg, Prepare)
         return Job(command, list(overrides), cfg, None, digest_of(plain(cfg)))
-    if command == "fuse":
-        from meld_lightning.fusion.fuse import identify_fusion, named_runs
+    request = request_of(command, cfg)
+    if request.find() is None:  # a finished run need not cost the imports of a check
+        request.check()
+    identity = request.identity
+    return Job(command, list(overrides), cfg, identity, identity.hash, cfg.rerun)
 
-        identity = identify_fusion(cfg, named_runs(cfg))
-        return Job(command, list(overrides), cfg, identity, identity.hash)
-    identity = identify(cfg)
-    job = Job(command, list(overrides), cfg, identity, identity.hash)
-    if (
-        job.run is None
-    ):  # checking imports what the config names: seconds that a finished run need not cost
-        check(cfg, Train)
-    return job
+
+def request_of(command: str, cfg: DictConfig) -> Request:
+    """The run that `train` or `fuse` is asked for."""
+    if command == "train":
+        from meld_lightning.training.train import Training
+
+        return Training(cfg)
+    from meld_lightning.fusion.fuse import Fusing
+
+    return Fusing(cfg)
 
 
 class Sweep:
@@ -79,7 +86,7 @@ class Sweep:
         self.jobs, self.logs = jobs, logs
         self._twins: dict[str, Job] = {}
         for job in jobs:
-            if job.run is not None:
+            if job.run is not None and not job.rerun:
                 job.status = "read"
             else:
                 self._twins.setdefault(job.name, job)
@@ -109,6 +116,7 @@ class Sweep:
     def announce(self, how: str) -> None:
         """Says what there is to do, and `how` it is done."""
         done = len(self.jobs) - len(self.to_do)
+        mention_differences([job.run for job in self.jobs if job.status == "read" and job.run])
         self.say(f"{len(self.jobs)} runs: {done} finished before, {len(self.to_do)} to do, {how}")
         if done and "no_loggers" not in str(self.jobs[0].config.get("logger", "no_loggers")):
             self.say("what finished before is read, and not logged again")
@@ -125,6 +133,8 @@ class Sweep:
         """Notes how a job ended: with its run, or failed for `reason` (empty: it ended well)."""
         job.wall_s += time.monotonic()
         well = job.run is not None if job.identity else not reason
+        if job.rerun and reason:  # the run that is there may be the old one
+            well = False
         job.status, job.reason = (
             ("finished", "") if well else ("failed", reason or "it left no result")
         )

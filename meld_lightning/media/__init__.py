@@ -4,10 +4,11 @@ Used by `prepare`, the datamodules and the report. Knows nothing of models.
 """
 
 from meld_lightning.media.frames import read_frames
-from meld_lightning.media.store import Media, media_report, prepare_media, prepared_media
+from meld_lightning.media.store import SETTINGS, Media, media_report, prepare_media, prepared_media
 from meld_lightning.media.waveform import read_waveform
 
 __all__ = [
+    "SETTINGS",
     "Media",
     "media_report",
     "prepare_media",

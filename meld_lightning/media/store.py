@@ -37,14 +37,9 @@ WRITER_VERSION = 1  # raise it when the same clip and settings would now give ot
 CHUNK = (
     64  # rows: enough that a corpus is a few hundred files, few enough that little is decoded twice
 )
-DECIDING = (
-    "keep",
-    "every",
-    "size",
-    "rate",
-    "channels",
-    "decoder",
-)  # the settings that change what is decoded
+# which settings change what is decoded, by kind
+SETTINGS = {"frames": ("every", "size", "decoder"), "audio": ("rate", "channels")}
+DECIDING = ("keep", *SETTINGS["frames"], *SETTINGS["audio"])
 
 
 class Media:
@@ -100,7 +95,7 @@ class Media:
             ]
             for entry in chosen
         ]
-        settings = {key: self.settings[key] for key in DECIDING if key != "keep"}
+        settings = {key: self.settings[key] for one in kinds for key in SETTINGS[one]}
         return digest_of([WRITER_VERSION, settings, content], 64)
 
     def _read(self, row: int, kind: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from meld_lightning.errors import NotPrepared
-from meld_lightning.runs.run import inputs
+from meld_lightning.runs.inputs import read_inputs
 from meld_lightning.study.sources import FinishedRun
 
 CORRECT, WRONG = 3, 1  # clips shown with a correct and with a wrong prediction
@@ -31,7 +31,7 @@ def frame_strip(config: DictConfig, run: FinishedRun) -> list[dict[str, Any]]:
     disable_progress_bar()
 
     try:
-        found = inputs(config)
+        found = read_inputs(config)
     except NotPrepared:
         return []
     assert found.media is not None

@@ -6,6 +6,8 @@ the prior of train), then one float32 column per label. Written by training, rea
 report.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +20,9 @@ from meld_lightning.storage.atomic import atomic_write
 FIXED = ["key", "label", "unit", "present"]
 
 
-def write_logits(path: Path, table: pd.DataFrame, logits: np.ndarray, labels: Sequence[str]) -> None:
+def write_logits(
+    path: Path, table: pd.DataFrame, logits: np.ndarray, labels: Sequence[str]
+) -> None:
     """Writes `logits` (N, C) beside key, label (an index into `labels`), unit and present of
     `table`, atomically."""
     frame = table[FIXED].reset_index(drop=True)
@@ -38,11 +42,24 @@ def read_logits(path: Path, labels: Sequence[str]) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing; delete the run's folder and run it again") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); delete the run's folder and run it again") from error
+        raise UserError(
+            f"{path}: cannot be read ({error}); delete the run's folder and run it again"
+        ) from error
     if "present" not in frame.columns:  # a run of text from before there was any other modality
         frame.insert(FIXED.index("present"), "present", True)
     if list(frame.columns) != [*FIXED, *labels]:
         raise UserError(f"{path}: columns {list(frame.columns)}, expected {[*FIXED, *labels]}")
     if frame["key"].duplicated().any():
-        raise UserError(f"{path}: utterance {frame['key'][frame['key'].duplicated()].iloc[0]} stands twice")
+        raise UserError(
+            f"{path}: utterance {frame['key'][frame['key'].duplicated()].iloc[0]} stands twice"
+        )
     return frame
+
+
+def logits_digest(frame: pd.DataFrame) -> str:
+    """Sixteen hex digits over every row and column of what `read_logits` gives."""
+    labels = [name for name in frame.columns if name not in FIXED]
+    rows = frame[FIXED].astype(object).to_numpy().tolist()
+    content = hashlib.sha256(json.dumps([labels, rows]).encode())
+    content.update(np.ascontiguousarray(frame[labels].to_numpy(np.float32)).tobytes())
+    return content.hexdigest()[:16]

@@ -1,117 +1,132 @@
-"""What a finished run records: result.json, predictions, and what it was computed with.
+"""result.json: what a finished run says of itself. It is written last, so that its presence means
+that the run is complete.
 
-Writes into run folders. Used by training and fusing.
+Writes into run folders and reads them. Used by training, fusion, launchers and reports.
 """
 
-import platform
-import sys
+import dataclasses
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import torch
-from omegaconf import DictConfig
 
 from meld_lightning import metrics
-from meld_lightning.corpus import SPLITS, Corpus
-from meld_lightning.errors import UserError, near_miss
-from meld_lightning.metrics import scores
-from meld_lightning.runs.run import Identity, git_commit
-from meld_lightning.storage.atomic import atomic_write
+from meld_lightning.errors import UserError
+from meld_lightning.runs.identity import RESULT_VERSION, Identity
+from meld_lightning.runs.provenance import git_commit, installed_versions, source_digest
+from meld_lightning.storage.atomic import write_json
+
+if TYPE_CHECKING:
+    import torch
 
 
-def check_monitor(monitor: str) -> None:
-    """UserError unless it is a metric of val: nothing is ever chosen on train or test."""
-    known = [f"val/{name}" for name in ("loss", *metrics.METRICS)]
-    if monitor not in known:
-        raise UserError(f"monitor={monitor}: expected a val/ metric{near_miss(monitor, known)}")
+@dataclass(frozen=True)
+class Result:
+    """A finished run's figures and provenance.
 
-
-def split_metrics(true: np.ndarray, logits: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:
-    """Loss and metrics of logits (N, C) against label indices (N,), n, and each label's F1."""
-    per_class = metrics.by_class(metrics.confusion(true, logits.argmax(1), len(labels)))["f1"]
-    f1 = {label: float(value) for label, value in zip(labels, per_class, strict=True)}
-    return {**scores(true, logits), "n": len(true), "f1": f1}
-
-
-def predictions(table: pd.DataFrame, logits: np.ndarray, labels: tuple[str, ...]) -> pd.DataFrame:
-    """The paper's data frame (Section B): who said what, its true and predicted label, and how sure
-    the model is.
-
-    `table` has `present`: False where the prediction is the commonest label because the modality is
-    missing.
+    metrics: split -> name -> value; of each split also `n` (utterances) and `f1` by label.
+    best: the chosen epoch: monitor, value, epoch, and for a training step.
+    last: the last epoch's val metrics; None for a fusion.
+    fold: the test fold of a corpus split into folds, else None.
+    train_majority: the commonest label of train.
+    digests: as in Identity.
+    accumulation: from which optimiser step on a batch was split into how many microbatches.
+    source: digest of the package's source; None in results from before it was recorded.
     """
-    probabilities = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
-    frame = table[["key", "split", "speaker", "text"]].copy()
-    frame["true_label"] = [labels[index] for index in table["label"]]
-    frame["predicted_label"] = [labels[index] for index in logits.argmax(1)]
-    frame["confidence"] = probabilities.max(1)
-    frame["present"] = table["present"].to_numpy()
-    return frame
+
+    hash: str
+    config_hash: str
+    result_version: int
+    modality: str
+    model: str
+    checkpoint: str
+    seed: int
+    fold: int | str | None
+    labels: tuple[str, ...]
+    train_majority: str
+    digests: dict[str, str]
+    metrics: dict[str, dict[str, Any]]
+    best: dict[str, Any]
+    commit: str | None
+    dirty: bool
+    versions: dict[str, str]
+    device: str
+    peak_memory_mb: int | None = None
+    source: str | None = None
+    accumulation: list[dict[str, int]] = field(default_factory=list)
+    last: dict[str, Any] | None = None
+    wall_s: float | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field `name`, or `default`."""
+        return getattr(self, name, default)
 
 
-def write_predictions(folder: Path, frame: pd.DataFrame) -> None:
-    """predictions.parquet and predictions.csv."""
-    with atomic_write(folder / "predictions.parquet") as fresh:
-        frame.to_parquet(fresh, index=False)
-    with atomic_write(folder / "predictions.csv") as fresh:
-        frame.to_csv(fresh, index=False)
+def read_result(folder: Path) -> Result:
+    """The result of the finished run in `folder`; UserError where it is damaged."""
+    try:
+        fields = json.loads((folder / "result.json").read_text())
+        return Result(**{**fields, "labels": tuple(fields["labels"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        said = str(error).splitlines()[0]
+        raise UserError(
+            f"{folder}: damaged result.json ({said}); delete that folder and ask for the run again"
+        ) from error
 
 
-def labelled(corpus: Corpus, target: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The corpus table with `label`, an index into the label names that come with it; UserError for
-    a row without."""
-    labels = corpus.labels(target)
-    table = corpus.table.reset_index(drop=True)
-    table["label"] = pd.Categorical(table[target], categories=list(labels)).codes.astype(np.int64)
-    for split in SPLITS:
-        if not (table["split"] == split).any():
-            raise UserError(
-                f"corpus {corpus.name}: no utterance in split {split}; all of {', '.join(SPLITS)} are needed"
-            )
-    if (table["label"] < 0).any():
-        row = table[table["label"] < 0].iloc[0]
-        raise UserError(f"corpus {corpus.name}: {row['key']} has no {target}; choose target=emotion or label it")
-    return table, labels
+def write_result(folder: Path, result: Result) -> None:
+    """Writes result.json atomically: the run is finished from here on."""
+    write_json(folder / "result.json", dataclasses.asdict(result))
 
 
-def provenance(
-    cfg: DictConfig, identity: Identity, table: pd.DataFrame, labels: tuple[str, ...], device: torch.device
-) -> dict[str, Any]:
-    """The part of result.json that says what the run is and what it was computed with."""
+def provenance(identity: Identity, device: "torch.device") -> dict[str, Any]:
+    """The fields of a Result that say what the run is and what it was computed with."""
     commit, dirty = git_commit()
     return {
         "hash": identity.hash,
         "config_hash": identity.config_hash,
-        "result_version": identity.config["result_version"],
-        "modality": identity.folder.parent.name.split("-")[0],
-        "seed": cfg.seed,
-        "fold": cfg.corpus.fold if cfg.corpus.split else None,
-        "labels": list(labels),
-        "train_majority": labels[np.bincount(table.loc[table["split"] == "train", "label"]).argmax()],
+        "result_version": RESULT_VERSION,
         "digests": identity.digests,
         "commit": commit,
         "dirty": dirty,
-        "device": torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{device.type} {platform.machine()}",
-        "versions": _versions(),
+        "source": source_digest(),
+        "versions": installed_versions(),
+        "device": _device_name(device),
         "peak_memory_mb": _peak_memory_mb(device),
     }
 
 
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
+def split_metrics(true: np.ndarray, logits: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:
+    """Loss and metrics of logits (N, C) against label indices (N,), n, and each label's F1."""
+    matrix = metrics.confusion(true, logits.argmax(1), len(labels))
+    per_class = metrics.by_class(matrix)["f1"]
+    f1 = {label: float(value) for label, value in zip(labels, per_class, strict=True)}
+    return {**metrics.scores(true, logits), "n": len(true), "f1": f1}
 
-    names = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "av")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+def _device_name(device: "torch.device") -> str:
+    import platform
+
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} {platform.machine()}"
 
 
-def _peak_memory_mb(device: torch.device) -> int:
-    """Of the device where that is CUDA, else of this process (resident set)."""
+def _peak_memory_mb(device: "torch.device") -> int:
+    """Peak memory of the CUDA device, else this process's peak resident set."""
+    import resource
+    import sys
+
+    import torch
+
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated() / 2**20)
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 2**20)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1024 if sys.platform != "darwin" else 2**20)

@@ -12,11 +12,14 @@ from typing import Any
 from omegaconf import DictConfig
 
 from meld_lightning.errors import NotPrepared, UserError
-from meld_lightning.runs.run import Run, find_run, hashed_config, identify, keep_evidence, load_run
+from meld_lightning.runs.evidence import keep_evidence
+from meld_lightning.runs.identity import canonical_config
+from meld_lightning.runs.run import Run, find_run, load_run
 from meld_lightning.storage.atomic import write_json, writing
 from meld_lightning.storage.fingerprint import digest_of
 from meld_lightning.study.plan import PlannedRun
 from meld_lightning.study.spec import RowKey
+from meld_lightning.training.train import Training
 
 
 def study_folder(cfg: DictConfig) -> Path:
@@ -28,7 +31,7 @@ def find_fusions(
     cfg: DictConfig, fusions: Mapping[RowKey, Sequence[DictConfig]]
 ) -> dict[RowKey, list[Run]]:
     """The fusion runs at hand: finished ones, else the evidence of the same."""
-    from meld_lightning.fusion.fuse import identify_fusion, named_runs
+    from meld_lightning.fusion.fuse import Fusing
 
     evidence = {
         path.parent.name: path.parent for path in study_folder(cfg).glob("runs/*/result.json")
@@ -36,7 +39,7 @@ def find_fusions(
     found: dict[RowKey, list[Run]] = {}
     for row, configs in fusions.items():
         for config in configs:
-            identity = identify_fusion(config, named_runs(config))
+            identity = Fusing(config).identity
             run = find_run(identity) or (
                 load_run(evidence[identity.hash]) if identity.hash in evidence else None
             )
@@ -70,10 +73,10 @@ def find_runs(
 
 def _find(config: DictConfig, evidence: Sequence[Run]) -> Run | None:
     try:
-        identity = identify(config)
+        identity = Training(config).identity
     except NotPrepared:
-        wanted = digest_of(hashed_config(config))
-        fitting = [run for run in evidence if run.result["config_hash"] == wanted]
+        wanted = digest_of(canonical_config(config))
+        fitting = [run for run in evidence if run.result.config_hash == wanted]
         if len(fitting) > 1:
             raise UserError(
                 f"{fitting[0].folder} and {fitting[1].folder}: the same config over different data;"
@@ -82,7 +85,7 @@ def _find(config: DictConfig, evidence: Sequence[Run]) -> Run | None:
     else:
         if run := find_run(identity):
             return run
-        fitting = [run for run in evidence if run.result["hash"] == identity.hash]
+        fitting = [run for run in evidence if run.result.hash == identity.hash]
     return fitting[0] if fitting else None
 
 
@@ -99,7 +102,7 @@ def keep_study(
     """
     folder = study_folder(cfg)
     folder.mkdir(parents=True, exist_ok=True)
-    by_hash = {run.result["hash"]: run for of_row in runs.values() for run in of_row}
+    by_hash = {run.result.hash: run for of_row in runs.values() for run in of_row}
     with writing(folder):
         for run in by_hash.values():
             keep_evidence(run, folder / "runs")

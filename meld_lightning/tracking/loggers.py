@@ -19,7 +19,8 @@ from omegaconf import DictConfig
 
 from meld_lightning.config.check import plain
 from meld_lightning.errors import Stopped, UserError
-from meld_lightning.runs.run import Identity, git_commit, modality_of
+from meld_lightning.runs.identity import Identity
+from meld_lightning.runs.provenance import git_commit
 from meld_lightning.storage.fingerprint import digest_of
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def wandb_loggers(
         resume="allow",
         dir=identity.folder,
         job_type=identity.folder.parent.name,
-        tags=[cfg.study.name, modality_of(cfg), cfg.model.name],
+        tags=[cfg.study.name, identity.folder.parent.name.split("-")[0], cfg.model.name],
         config=_flat_config(cfg, identity),
         mode="online" if online else "offline",
         settings=settings,

@@ -19,9 +19,11 @@ def test_transformers_own_model_gives_the_same_logits(
 ) -> None:
     """Some of the test utterances, padded to 512, through AutoModelForSequenceClassification, fp32,
     to 1e-5."""
-    from meld_lightning.training.fit import build
+    from meld_lightning.runs.inputs import read_inputs
+    from meld_lightning.training.build import build
 
-    table, _, datamodule, module = build(compose_train([f"model={model}"]))
+    cfg = compose_train([f"model={model}"])
+    table, _, datamodule, module = build(cfg, read_inputs(cfg))
     module.eval()
     encoder: Any = module.encoder
     ours: dict[int, np.ndarray] = {}
@@ -92,11 +94,11 @@ def test_context_follows_the_turns_of_the_dialogue_not_the_lines_of_the_file(
 
 def test_mean_pooling_sees_the_utterance_alone(compose_train: Callable[..., Any]) -> None:
     """With dialogue around it, the pooled tokens are the utterance between its two separators."""
-    from meld_lightning.training.fit import build
+    from meld_lightning.runs.inputs import read_inputs
+    from meld_lightning.training.build import build
 
-    table, _, datamodule, module = build(
-        compose_train(["data.context=both", "model.pooling=mean", "data.max_tokens=64"])
-    )
+    cfg = compose_train(["data.context=both", "model.pooling=mean", "data.max_tokens=64"])
+    table, _, datamodule, module = build(cfg, read_inputs(cfg))
     encoder: Any = module.encoder
     tokenizer = AutoTokenizer.from_pretrained(Path(encoder.config._name_or_path))
     seen = 0

@@ -74,14 +74,16 @@ def test_the_loss_is_torchs_own(
 ) -> None:
     """training_step against torch.nn.CrossEntropyLoss with class weights, of one process, of ranks,
     of pieces."""
-    from meld_lightning.training.fit import build
+    from meld_lightning.runs.inputs import read_inputs
+    from meld_lightning.training.build import build
 
     asked = [
         "model=roberta",
         f"model.class_weights={weighting}",
         f"model.label_smoothing={smoothing}",
     ]
-    _, _, datamodule, module = build(compose_train(asked))
+    cfg = compose_train(asked)
+    _, _, datamodule, module = build(cfg, read_inputs(cfg))
     module.eval()
     batch = next(iter(datamodule.train_dataloader()))
     loss = torch.nn.CrossEntropyLoss(weight=module.class_weights_C, label_smoothing=smoothing)

@@ -1,0 +1,66 @@
+"""Evidence: a small copy of a finished run that can be committed.
+
+Reads run folders; writes <study>/runs/<hash>/ with result, metrics, config without paths, and the
+logits of val and test. Used by studies.
+"""
+
+import csv
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from meld_lightning.runs.identity import NOT_IDENTIFYING
+from meld_lightning.runs.run import Run
+
+
+def keep_evidence(run: Run, folder: Path) -> None:
+    """Copies `run` to folder/<hash>; of a fusion also its description and each modality's
+    predictions."""
+    target = folder / run.result.hash
+    temporary = folder / f".{run.result.hash}.{os.getpid()}"
+    (temporary / "logits").mkdir(parents=True, exist_ok=True)
+    config = {**settings(run.config), "checkpoint": run.result.checkpoint}
+    OmegaConf.save(OmegaConf.create(config), temporary / "config.yaml")
+    if (run.folder / "fusion.json").is_file():
+        shutil.copyfile(run.folder / "fusion.json", temporary / "fusion.json")
+        _without_text(run.folder / "predictions.csv", temporary / "predictions.csv")
+    for split in ("val", "test"):
+        name = f"{split}.parquet"
+        shutil.copyfile(run.folder / "logits" / name, temporary / "logits" / name)
+    shutil.copyfile(run.folder / "metrics.csv", temporary / "metrics.csv")
+    shutil.copyfile(run.folder / "result.json", temporary / "result.json")
+    if target.exists():
+        shutil.rmtree(target)
+    temporary.replace(target)
+
+
+def settings(config: DictConfig) -> dict[str, Any]:
+    """A run's config, defaults included, without paths and without what changes no result."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    kept = {str(key): value for key, value in plain.items() if key not in NOT_IDENTIFYING}
+    corpus = {key: value for key, value in kept["corpus"].items() if key not in ("root", "layout")}
+    if corpus.get("test") is None:
+        corpus.pop("test", None)
+    else:
+        corpus["test"] = Path(corpus["test"]).name
+    kept["corpus"] = corpus
+    if "model" in kept:
+        kept["model"] = {key: value for key, value in kept["model"].items() if key != "checkpoint"}
+    return kept
+
+
+def _without_text(source: Path, target: Path) -> None:
+    """Copies predictions.csv without the columns that a corpus's licence may forbid to pass on."""
+    with (
+        source.open(newline="", encoding="utf-8") as read,
+        target.open("w", newline="", encoding="utf-8") as written,
+    ):
+        rows = csv.DictReader(read)
+        columns = [name for name in rows.fieldnames or () if name not in ("text", "speaker")]
+        writer = csv.DictWriter(written, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

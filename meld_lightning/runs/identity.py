@@ -1,0 +1,135 @@
+"""A run's identity: the hash of everything that determines its result, and of nothing else.
+
+Reads composed configs and the digests of what `prepare` made; writes nothing. Used by training and
+fusion to name run folders, by the launchers to tell finished runs, and by studies to find them.
+
+A config enters in a canonical form. Our own classes enter by their class name, so that a file may
+move. Keys that equal the default in the code are left out, so that an option may be added. A class
+of a library whose version every result records enters by its full name; any other class is the
+user's own and enters with the digest of its source file, so that editing it makes another run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from meld_lightning.config.modules import source_file
+from meld_lightning.config.signatures import class_attribute, parameters
+from meld_lightning.errors import UserError
+from meld_lightning.runs.provenance import LIBRARIES
+from meld_lightning.storage.fingerprint import digest_of, file_digest
+
+# Raise it when the same config and data now give another result, or when a default changes.
+RESULT_VERSION = 1
+
+# What never changes a result: where things lie, what they run on, who watches, which report asks.
+NOT_IDENTIFYING = (
+    "hydra",
+    "machine",
+    "logger",
+    "paths",
+    "study",
+    "table",
+    "checkpoints",
+    "media",
+    "runs",
+    "rerun",
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a run is before it exists.
+
+    hash: names its folder; of the canonical config and the digests of what it reads.
+    config_hash: of the canonical config alone; finds evidence where no data is prepared.
+    digests: of the corpus, and of the decoded media and checkpoint or the logits that it reads.
+    """
+
+    hash: str
+    config_hash: str
+    folder: Path
+    digests: dict[str, str]
+
+
+def identify(cfg: DictConfig, modality: str, name: str, digests: Mapping[str, str]) -> Identity:
+    """The identity of the run that `cfg` (conf/train.yaml or conf/fuse.yaml, composed) describes.
+
+    Its folder is <paths.runs>/<modality>-<name>/<hash>.
+    """
+    config_hash = digest_of(canonical_config(cfg))
+    whole = digest_of({"config": config_hash, "digests": dict(digests)})
+    folder = Path(cfg.paths.runs) / f"{modality}-{name}" / whole
+    return Identity(whole, config_hash, folder, dict(digests))
+
+
+def canonical_config(cfg: DictConfig) -> dict[str, Any]:
+    """What of a resolved config determines the result, as plain JSON-able data; data and weights
+    enter by digest, not by path."""
+    plain = _resolved(cfg)
+    kept = {key: value for key, value in plain.items() if key not in NOT_IDENTIFYING}
+    kept["corpus"] = _split_settings(kept["corpus"])
+    if "model" in kept:
+        kept["model"] = {key: value for key, value in kept["model"].items() if key != "checkpoint"}
+        if decoded := declared(cfg.data, "decoded"):
+            from meld_lightning.media import SETTINGS
+
+            kept["media"] = {key: plain["media"][key] for key in SETTINGS[decoded]}
+    kept = {key: canonical(value) for key, value in kept.items()}
+    return {**kept, "result_version": RESULT_VERSION}
+
+
+def canonical(value: Any) -> Any:
+    """`value` with every node that has a `_target_` reduced to its class and the arguments that
+    differ from the defaults of its signature."""
+    if isinstance(value, list | tuple):
+        return [canonical(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if "_target_" not in value:
+        return {str(key): canonical(one) for key, one in value.items()}
+    target = str(value["_target_"])
+    given = {key: canonical(one) for key, one in value.items() if not str(key).startswith("_")}
+    if target.split(".")[0] in LIBRARIES:
+        return {"class": target, **given}
+    defaults = {name: canonical(one.default) for name, one in parameters(target).items()}
+    changed = {
+        key: one for key, one in given.items() if key not in defaults or defaults[key] != one
+    }
+    return {**_public_name(target), **changed}
+
+
+def declared(node: DictConfig, name: str) -> Any:
+    """The class attribute `name` of the class that a config node's `_target_` names."""
+    return class_attribute(str(node._target_), name)
+
+
+def _public_name(target: str) -> dict[str, str]:
+    """A class as an identity knows it; the user's own with the digest of its source file."""
+    package, _, name = target.rpartition(".")
+    if package.split(".")[0] == "meld_lightning":
+        return {"class": name}
+    source = source_file(target)
+    return {"class": name, "source": file_digest(source)} if source else {"class": target}
+
+
+def _split_settings(corpus: dict[str, Any]) -> dict[str, Any]:
+    """How the corpus is split; its content enters by digest, wherever it lies."""
+    kept = {key: corpus[key] for key in ("split", "folds", "fold")}
+    if corpus.get("test") is not None:  # tells runs with and without a test manifest apart
+        kept["test"] = Path(corpus["test"]).name
+    return kept
+
+
+def _resolved(cfg: DictConfig) -> dict[str, Any]:
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "config"
+        raise UserError(f"config key '{key}' has no value: give it as {key}=...") from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}

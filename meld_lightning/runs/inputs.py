@@ -1,0 +1,94 @@
+"""What a training reads: the prepared corpus, decoded clips and checkpoint that its config names.
+
+Reads the cache that `prepare` fills. Used by training, which reads them once and hands them on.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from meld_lightning.corpus import SPLITS, Corpus, prepared_corpus
+from meld_lightning.errors import UserError
+from meld_lightning.runs.identity import declared
+
+if TYPE_CHECKING:
+    from meld_lightning.media import Media
+    from meld_lightning.pretrained.checkpoints import Checkpoint
+
+
+class Inputs(NamedTuple):
+    """The prepared corpus; None for media and a checkpoint that the run does not read."""
+
+    corpus: Corpus
+    media: "Media | None"
+    checkpoint: "Checkpoint | None"
+    decoded: str | None  # the kind of media that is read: frames or audio
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """sha256 (hex) of corpus, checkpoint and the media of the kind that is read."""
+        found = {"corpus": self.corpus.digest}
+        if self.checkpoint is not None:
+            found["checkpoint"] = self.checkpoint.digest
+        if self.media is not None and self.decoded is not None:
+            found["media"] = self.media.digest(self.decoded)
+        return found
+
+
+def read_inputs(cfg: DictConfig) -> Inputs:
+    """What `cfg` (conf/train.yaml, composed) names, as `prepare` left it; NotPrepared if it has not
+    been run, UserError if anything changed since."""
+    from meld_lightning.pretrained.checkpoints import prepared_checkpoint
+
+    cache, checkpoint, media = Path(cfg.paths.cache), None, None
+    if "checkpoint" in cfg.model and cfg.model.checkpoint is None:
+        raise UserError(
+            f"model={cfg.model.name}: the chosen checkpoints= group has none for it; choose another"
+            " group, or give checkpoints.NAME=FOLDER"
+        )
+    corpus = prepared_corpus(cfg.corpus, cache)
+    decoded = declared(cfg.data, "decoded")
+    if decoded is not None:
+        from meld_lightning.media import prepared_media
+
+        settings: Any = OmegaConf.to_container(cfg.media, resolve=True)
+        if decoded not in settings["keep"]:
+            raise UserError(
+                f"media.keep={settings['keep']}: model={cfg.model.name} reads {decoded}; add it to"
+                " media.keep"
+            )
+        media = prepared_media(corpus.table, corpus.name, settings, cache)
+    if "checkpoint" in cfg.model:
+        checkpoint = prepared_checkpoint(str(cfg.model.checkpoint), cache)
+    return Inputs(corpus, media, checkpoint, decoded)
+
+
+def labelled(corpus: Corpus, target: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The corpus table with a column `label` (index into the label names that come with it).
+
+    UserError for an empty split or a row without a label.
+    """
+    labels = corpus.labels(target)
+    table = corpus.table.reset_index(drop=True)
+    table["label"] = pd.Categorical(table[target], categories=list(labels)).codes.astype(np.int64)
+    for split in SPLITS:
+        if not (table["split"] == split).any():
+            raise UserError(
+                f"corpus {corpus.name}: no utterance in split {split}; all of"
+                f" {', '.join(SPLITS)} are needed"
+            )
+    if (table["label"] < 0).any():
+        row = table[table["label"] < 0].iloc[0]
+        raise UserError(
+            f"corpus {corpus.name}: {row['key']} has no {target}; choose target=emotion or label it"
+        )
+    return table, labels
+
+
+def majority(table: pd.DataFrame, labels: tuple[str, ...]) -> str:
+    """The commonest label of train; the first of equals in the order of `labels`."""
+    counts = np.bincount(table.loc[table["split"] == "train", "label"], minlength=len(labels))
+    return labels[int(counts.argmax())]

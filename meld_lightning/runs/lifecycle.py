@@ -1,0 +1,93 @@
+"""The lifecycle of every run: check, identify, find, claim, execute, load.
+
+A command describes what it wants as a Request; `obtain` reads the finished run or makes it.
+Training and fusion each have their Request. Used by the commands, the launchers and `reproduce`.
+"""
+
+import logging
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+from omegaconf import DictConfig, OmegaConf
+
+from meld_lightning.errors import UserError
+from meld_lightning.runs.identity import Identity
+from meld_lightning.runs.provenance import differences_from_here
+from meld_lightning.runs.run import Run, claimed, find_run, load_run
+from meld_lightning.storage.atomic import atomic_write
+
+logger = logging.getLogger(__name__)
+
+
+class Request(ABC):
+    """A run that is asked for, finished or not.
+
+    Args:
+        cfg: the composed config; config.yaml of the run's folder once it runs.
+    """
+
+    def __init__(self, cfg: DictConfig) -> None:
+        self.cfg = cfg
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raises UserError for a config that cannot run; imports what the config names."""
+
+    @cached_property
+    @abstractmethod
+    def identity(self) -> Identity:
+        """Computed once, from the config and from what `prepare` or earlier runs made."""
+
+    @abstractmethod
+    def execute(self) -> None:
+        """Runs it into its folder, which this process holds; writes result.json last."""
+
+    def find(self) -> Run | None:
+        """The finished run, unless the config says rerun=true."""
+        return None if self.cfg.get("rerun", False) else find_run(self.identity)
+
+
+def obtain(request: Request, announce: Callable[[bool], None] = lambda runs: None) -> Run:
+    """The finished run that `request` asks for: read, resumed or run from the start.
+
+    announce: called once with whether it will be executed here; other ranks wait for that.
+    A run that is refused before it leaves a checkpoint takes its folder with it.
+    """
+    if run := request.find():
+        announce(False)
+        mention_differences([run])
+        return run
+    request.check()
+    folder = request.identity.folder
+    with claimed(folder):
+        if run := request.find():  # finished by another process while this one waited
+            announce(False)
+            return run
+        if (folder / "result.json").is_file():  # rerun=true
+            _empty(request)
+        with atomic_write(folder / "config.yaml") as fresh:
+            OmegaConf.save(request.cfg, fresh, resolve=True)
+        announce(True)
+        try:
+            request.execute()
+        except UserError:
+            if not (folder / "checkpoints").is_dir():
+                shutil.rmtree(folder)
+            raise
+    return load_run(folder)
+
+
+def mention_differences(runs: Sequence[Run]) -> None:
+    """Logs one line if finished runs that are read were made by other code or versions."""
+    if runs and (phrase := differences_from_here([run.result for run in runs])):
+        what = str(runs[0].folder) if len(runs) == 1 else f"{len(runs)} finished runs"
+        logger.info("%s: made with %s; read as is (rerun=true makes it again)", what, phrase)
+
+
+def _empty(request: Request) -> None:
+    """Removes a finished run that is to be made again. If that is stopped, the same command goes on
+    from its last checkpoint."""
+    for path in request.identity.folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

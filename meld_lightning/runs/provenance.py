@@ -1,0 +1,123 @@
+"""Provenance: with which code, libraries and device a result was computed, and how results differ
+in that.
+
+Reads the package's own source, git and the installed versions; writes nothing. Used by training and
+fusion, which record it in result.json, and by whoever reads finished runs.
+"""
+
+import functools
+import hashlib
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from meld_lightning.runs.result import Result
+
+# Distributions whose versions every result records. Their classes enter identities by name.
+VERSIONS = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "av")
+LIBRARIES = ("torch", "torchaudio", "pytorch_lightning", "transformers", "tokenizers", "numpy")
+
+# The parts of the package that can change a result; the others only start, watch or print it.
+RESULT_ROOMS = (
+    "metrics.py",
+    "corpus",
+    "media",
+    "pretrained",
+    "mini",
+    "data",
+    "models",
+    "training",
+    "fusion",
+    "runs",
+)
+
+
+@functools.cache
+def source_digest() -> str:
+    """Twelve hex digits over the source files of RESULT_ROOMS, by path and content."""
+    package, content = Path(__file__).resolve().parents[1], hashlib.sha256()
+    for room in RESULT_ROOMS:
+        files = [package / room] if room.endswith(".py") else (package / room).rglob("*.py")
+        for file in sorted(files):
+            content.update(file.relative_to(package).as_posix().encode() + b"\0")
+            content.update(file.read_bytes() + b"\0")
+    return content.hexdigest()[:12]
+
+
+@functools.cache
+def installed_versions() -> dict[str, str]:
+    """Python's version and those of VERSIONS."""
+    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}}
+
+
+@functools.cache
+def git_commit() -> tuple[str | None, bool]:
+    """The commit that the package's code stands at and whether files differ from it; (None, False)
+    outside git."""
+    here = Path(__file__).resolve().parents[1]
+    ask = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True, check=False)
+    try:
+        tracked = ask(["git", "ls-files", "--error-unmatch", "__init__.py"])
+        if tracked.returncode != 0:  # no repository, or one that this package merely lies in
+            return None, False
+        head = ask(["git", "rev-parse", "HEAD"])
+        changed = ask(["git", "status", "--porcelain", "--", ".", "../conf", "../hydra_plugins"])
+    except OSError:  # git is not installed
+        return None, False
+    return head.stdout.strip(), bool(changed.stdout.strip())
+
+
+def differences(results: Sequence["Result"]) -> list[str]:
+    """In what the results of one table differ beside their configs, a plain phrase each.
+
+    For example "torch 2.13.0 and 2.14.1" or "commits 276e6e6 and 70cd8b5". Results whose package
+    source is known to be equal are not told apart by their commits.
+    """
+    found = []
+    sources = {result.source for result in results}
+    if len(sources) > 1 or None in sources:
+        commits = [(result.commit or "outside git")[:7] for result in results]
+        found += _phrase("commits", commits) or _phrase(
+            "package source", [result.source or "not recorded" for result in results]
+        )
+    for name in dict.fromkeys(name for result in results for name in result.versions):
+        found += _phrase(name, [result.versions.get(name, "not recorded") for result in results])
+    found += _phrase("devices", [result.device for result in results])
+    found += _phrase("gradient accumulation", [_accumulation(result) for result in results])
+    return found
+
+
+def differences_from_here(results: Sequence["Result"]) -> str:
+    """How finished runs differ from what would run here now, as one phrase; empty if they do not.
+
+    Devices are compared by whoever runs: a launcher may not sit on the device of its jobs.
+    """
+    now, counts = installed_versions(), dict[str, int]()
+    for result in results:
+        if result.source not in (None, source_digest()):
+            counts["other package source"] = counts.get("other package source", 0) + 1
+        for name, was in result.versions.items():
+            if name in now and was != now[name]:
+                phrase = f"{name} {was} (here {now[name]})"
+                counts[phrase] = counts.get(phrase, 0) + 1
+    every = len(results)
+    return ", ".join(
+        phrase if count == every else f"{phrase} for {count} of them"
+        for phrase, count in counts.items()
+    )
+
+
+def _phrase(what: str, values: Sequence[str]) -> list[str]:
+    distinct = list(dict.fromkeys(values))
+    if len(distinct) < 2:
+        return []
+    return [f"{what} {', '.join(distinct[:-1])} and {distinct[-1]}"]
+
+
+def _accumulation(result: "Result") -> str:
+    most = max((one["microbatches"] for one in result.accumulation), default=1)
+    return "none" if most == 1 else f"up to {most} microbatches"

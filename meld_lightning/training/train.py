@@ -1,0 +1,96 @@
+"""Training as a run: what `train` asks for, from config to finished run folder.
+
+Reads what `prepare` left in the cache; writes runs/<modality>-<model>/<hash>/ through fit.py. Used
+by `train`, by the launchers and, through them, by `reproduce`. Imports neither torch nor Lightning
+until something has to be run.
+"""
+
+import functools
+import os
+from functools import cached_property
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from meld_lightning.errors import UserError
+from meld_lightning.metrics import check_monitor
+from meld_lightning.runs.identity import Identity, declared, identify
+from meld_lightning.runs.inputs import Inputs, read_inputs
+from meld_lightning.runs.lifecycle import Request, obtain
+from meld_lightning.runs.run import Run
+
+
+class Training(Request):
+    """One training: its config (conf/train.yaml, composed) and, read once, what it reads."""
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The prepared corpus, clips and checkpoint; UserError where they are not prepared."""
+        return read_inputs(self.cfg)
+
+    @cached_property
+    def modality(self) -> str:
+        """What the datamodule says it is: text, audio, video or another word."""
+        return str(declared(self.cfg.data, "modality"))
+
+    @cached_property
+    def identity(self) -> Identity:
+        return identify(self.cfg, self.modality, self.cfg.model.name, self.inputs.digests)
+
+    def check(self) -> None:
+        from meld_lightning.config.check import Train, check
+
+        check(self.cfg, Train)
+        check_monitor(self.cfg.monitor)
+
+    def execute(self) -> None:
+        from meld_lightning.training.memory import retry_out_of_memory
+        from meld_lightning.training.ranks import run_ranks, started_outside
+
+        folder, world_size = self.identity.folder, self.cfg.numerics.world_size
+        alone = world_size == 1 or started_outside(world_size)
+        run = (lambda _: _run_here(self)) if alone else run_rank
+        start = functools.partial(run_ranks, run, folder, world_size, self.cfg.machine.accelerator)
+        retry_out_of_memory(folder, start, starts_ranks=not started_outside(world_size))
+
+
+def train(cfg: DictConfig) -> Run | None:
+    """The run that `cfg` describes: read if it is finished, resumed if it was stopped, else run
+    from the start.
+
+    None on a rank other than 0 that a cluster has started: rank 0 writes the result.
+    """
+    request = Training(cfg)
+    if "RANK" not in os.environ:  # no cluster has started several processes for this run
+        return obtain(request)
+    from meld_lightning.training.ranks import READ, RUN, RankZeroChannel, started_outside
+
+    if not started_outside(cfg.numerics.world_size):
+        return obtain(request)
+    channel = RankZeroChannel(cfg.numerics.world_size)
+    if channel.is_rank_zero:
+        with channel.sending() as send:
+            return obtain(request, lambda runs: send(RUN if runs else READ))
+    with channel.receiving() as message:
+        if message == RUN:
+            request.execute()
+    return None
+
+
+def run_rank(folder: Path) -> None:
+    """One rank of several, in a process of its own: everything it needs is in `folder`."""
+    cfg = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(cfg, DictConfig)
+    request = Training(cfg)
+    if request.identity.folder != folder:
+        raise UserError(
+            f"{folder}: the corpus or the checkpoint was prepared again meanwhile; run the same"
+            " command again"
+        )
+    _run_here(request)
+
+
+def _run_here(request: Training) -> None:
+    from meld_lightning.training.fit import fit_rank
+
+    fit_rank(request.cfg, request.identity, request.modality, request.inputs)
