@@ -57,7 +57,6 @@ LONG_FILES = {
     "tests/corpus/test_manifest.py",
     "tests/models/test_audio.py",
     "tests/pretrained/test_checkpoints.py",
-    "tests/report/test_tables.py",
     "tests/tracking/test_loggers.py",
 }
 MAX_LINES, MAX_LENGTH, MAX_LONG_SHARE = 300, 100, 0.01

@@ -3,6 +3,7 @@ from both."""
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,6 +94,28 @@ def split_frame(
     )
     frame[labels] = logits
     return frame.iloc[guess.permutation(len(keys))].reset_index(drop=True)
+
+
+def grid_of(path: Path, grid: int = 0) -> dict[str, list[str]]:
+    """The rows of a Markdown file's grid number `grid`, by their first cell; the headers under
+    ''."""
+    grids: list[list[list[str]]] = []
+    last = ""
+    for line in path.read_text().splitlines():
+        if line.startswith("|:"):
+            continue
+        if line.startswith("| "):
+            if not last.startswith("|"):
+                grids.append([])
+            grids[-1].append([cell.strip() for cell in line.strip("|").split("|")])
+        last = line
+    headers, *rows = grids[grid]
+    return {"": headers, **{row[0]: row[1:] for row in rows}}
+
+
+def results(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture

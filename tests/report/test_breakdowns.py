@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import classification_report
 
-from tests.report.test_tables import grid_of
+from tests.report.conftest import grid_of
 
 Make = Callable[..., Any]
 Spec = dict[str, Any]

@@ -15,8 +15,7 @@ import pytest
 
 from meld_lightning.errors import UserError
 from meld_lightning.report.folds import pooled
-from tests.report.conftest import LABELS, reference
-from tests.report.test_tables import grid_of, results
+from tests.report.conftest import LABELS, grid_of, reference, results
 
 Make = Callable[..., Any]
 FOLDS = (0, 1)

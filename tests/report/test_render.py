@@ -1,4 +1,4 @@
-"""What a rendering leaves on disk as a whole, and the runs that it refuses."""
+"""Rendering as a whole: the files it leaves, and the runs it refuses."""
 
 from __future__ import annotations
 

@@ -1,0 +1,140 @@
+"""Tables as printed: every figure is scikit-learn's on the same fake runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from meld_lightning.report import statistics as st
+from tests.report.conftest import grid_of, results
+
+Make = Callable[..., Any]
+Spec = dict[str, Any]
+
+
+def test_figures_are_scikit_learns_beside_the_papers(
+    render: Make, runs: Any, sklearn_metrics: Make
+) -> None:
+    out = render("table_02")
+    found = grid_of(out / "table_02" / "table.md")
+    run = runs["table_02", "batch_16"][0]
+    expected = sklearn_metrics(run.logits("val"), run.result["labels"])
+    low, high = st.bootstrap([st.scored(run, "val")])["weighted_f1"]
+    assert found[""][:8] == [
+        "row",
+        "batch",
+        "LR",
+        "WD",
+        "train loss, paper",
+        "ours",
+        "val loss, paper",
+        "ours",
+    ]
+    batch, rate, decay, *figures, n = found["batch_16"]
+    assert (batch, rate, decay) == (
+        "99",
+        "3e-5",
+        "0.01",
+    )  # the run's own settings, whatever the cell declares
+    assert figures[:4] == ["1.2752", "0.5100", "1.1007", "1.0100"]
+    assert figures[4::2] == ["0.6411", "0.6082", "0.5937", "0.6411"]
+    for text, name in zip(
+        figures[5::2],
+        ("accuracy", "weighted_f1", "weighted_precision", "weighted_recall"),
+        strict=True,
+    ):
+        assert text.split()[0] == f"{expected[name]:.4f}"
+    assert figures[7] == f"{expected['weighted_f1']:.4f} [{low:.4f}, {high:.4f}]"
+    assert n == str(len(run.logits("val")))
+    assert (
+        "Pretrained weights: bundled:tiny. n is the number of val utterances scored."
+        in (out / "table_02" / "table.md").read_text()
+    )
+
+
+def test_every_row_is_tested_against_the_one_that_val_chose(render: Make, runs: Any) -> None:
+    out = render("table_03", "table_02")
+    for table, split in (("table_02", "val"), ("table_03", "test")):
+        text = (out / table / "table.md").read_text()
+        assert "**Differences from batch_32, the row with the highest val/weighted_f1**" in text
+        assert ("The reference row was also chosen on val" in text) == (split == "val")
+        found = grid_of(out / table / "table.md", grid=1)
+        assert list(found) == ["", "batch_8", "batch_16", "constant (neutral)"]
+        chosen = st.scored(runs["table_02", "batch_32"][0], split)
+        others = [st.scored(runs["table_02", cell][0], split) for cell in ("batch_8", "batch_16")]
+        others.append(chosen.constant("neutral"))
+        differences = [st.paired_bootstrap([one], [chosen], "weighted_f1") for one in others]
+        p_values = [one.p for one in differences] + [st.mcnemar(one, chosen) for one in others]
+        adjusted = st.holm(p_values)
+        for place, row in enumerate(list(found.values())[1:]):
+            assert row[0].split()[0] == f"{differences[place].value:+.4f}"
+            shown = [p_values[place], adjusted[place], p_values[place + 3], adjusted[place + 3]]
+            assert row[1:] == ["<0.0001" if p < 1e-4 else f"{p:.4f}" for p in shown]
+
+
+def test_published_tables_select_on_val_and_show_per_cent(
+    render: Make, runs: Any, sklearn_metrics: Make
+) -> None:
+    found = grid_of(render("table_06") / "table_06" / "table.md")
+    assert list(found)[1:] == [
+        "RGAT",
+        "BERT+MTL",
+        "TRMSM-Att",
+        "ERMC-DisGCN",
+        "fine-tuned BERT (batch_32)",
+        "constant (neutral)",
+    ]
+    run = runs["table_02", "batch_32"][0]
+    expected = 100 * sklearn_metrics(run.logits("test"), run.result["labels"])["weighted_f1"]
+    assert found["RGAT"] == ["60.91", "—", "—"]
+    paper, ours, n = found["fine-tuned BERT (batch_32)"]
+    assert (paper, ours.split()[0], n) == ("62.04", f"{expected:.2f}", str(len(run.logits("test"))))
+    assert re.fullmatch(r"\d+\.\d\d \[\d+\.\d\d, \d+\.\d\d\]", ours)
+
+
+def test_verdicts_only_where_the_study_may_claim_them(
+    render: Make, study: Spec, tables: Spec
+) -> None:
+    out = render("table_03", "table_06")
+    for name in ("table_03/table.md", "table_03/table.tex", "README.md"):
+        text = (out / name).read_text()
+        assert "Says nothing about MELD." in text
+        assert "compared with the paper's" not in text
+    tables["table_03"]["paper"]["batch_8"] = {
+        "test/accuracy": "0.0001",
+        "test/weighted_f1": "0.9999",
+    }
+    shown = grid_of(render("table_03") / "table_03" / "table.md")["batch_16"][6].split()[0]
+    tables["table_03"]["paper"]["batch_16"]["test/weighted_f1"] = f"{float(shown) - 0.0005:.4f}"
+    tables["table_06"]["paper"]["chosen"]["test/weighted_f1"] = "1.00"  # per cent
+    text = (
+        render("table_03", "table_06", study={**study, "compare_to_paper": True}) / "README.md"
+    ).read_text()
+    assert "- batch_8: accuracy above, F1 below\n" in text
+    assert re.search(r"- batch_16: accuracy \w+, F1 within\n", text)
+    assert "- fine-tuned BERT (batch_32): weighted F1 above\n" in text
+
+
+def test_corpus_table(render: Make) -> None:
+    found = grid_of(render("table_01") / "table_01" / "table.md")
+    assert found == {
+        "": ["split", "paper", "found here"],
+        "train": ["9989", "400"],
+        "val": ["1112", "120"],
+        "test": ["4807", "300"],
+    }
+    counts = {"train": 9989, "val": 1109, "test": 2610}
+    meld = {"table_01": {"paper": counts, "official": counts, "found": counts}}
+    out = render("table_01", corpus_report=meld)
+    assert grid_of(out / "table_01" / "table.md")["test"] == ["4807", "2610", "2610"]
+    row = results(out / "table_01" / "results.csv")[1]
+    assert (row["row"], row["split"], row["metric"], row["value"], row["n"]) == (
+        "found",
+        "val",
+        "utterances",
+        "1109",
+        "1109",
+    )
+    nothing = render("table_01", corpus_report=None) / "table_01" / "table.md"
+    assert grid_of(nothing)["test"] == ["4807", "missing"]
