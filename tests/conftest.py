@@ -1,6 +1,7 @@
 """What many tests share: a folder with the mini corpus and checkpoints prepared, and the command
 line run in it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +11,9 @@ import pytest
 
 from tests.finished import SMALL, only_run
 from tests.running import CHECKOUT, Command, argv, folder_over, run, run_well, shared
+
+# before torch is imported: tests share a machine, and threads that wait for a core slow all down
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CSV_ALONE = """
 from pathlib import Path

@@ -45,7 +45,6 @@ UPWARDS = {  # (module, room it must not import)
 PRIVATE_NAMES = {  # (file, name of another module)
     ("benchmarks/decoding.py", "_wanted"),
     ("tests/corpus/test_prepared.py", "_store"),
-    ("tests/models/test_video.py", "_tokenizer"),
 }
 LONG_FILES = {
     "benchmarks/speech_inference.py",
@@ -55,7 +54,6 @@ LONG_FILES = {
     "meld_lightning/tracking/loggers.py",
     "meld_lightning/training/fit.py",
     "tests/corpus/test_manifest.py",
-    "tests/models/test_audio.py",
     "tests/pretrained/test_checkpoints.py",
     "tests/tracking/test_loggers.py",
 }

@@ -1,2 +1,2 @@
-"""Modules: one LightningModule per modality. They know batches and logits, and nothing of files or
-tables."""
+"""Models: LightningModules that turn batches into logits. They read no files but checkpoints and
+know no tables or runs."""

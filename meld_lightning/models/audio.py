@@ -1,9 +1,10 @@
-"""Audio: a pretrained speech encoder fine-tuned or probed, an existing emotion checkpoint as it is,
-and MFCCs.
+"""Audio: a speech encoder fine-tuned, the same one frozen with a probe on its layers, an existing
+emotion checkpoint used unchanged, and an MFCC baseline.
 
-Used by training with batches of data/audio.py and data/audio_features.py.
+Reads speech checkpoints. Used by training with batches of data/audio.py and data/audio_features.py.
 
-Axes: N utterances, T samples, F frames, H hidden units, L layers, D pooled features, C classes.
+Axes: N utterances, S speeds, T samples, F frames, H hidden units, L layers, D pooled features, C
+classes, K classes of an existing checkpoint.
 """
 
 from pathlib import Path
@@ -22,24 +23,26 @@ from meld_lightning.models.layers import Standardise
 from meld_lightning.pretrained.speech import RATE, SpeechEncoder, Trained, extracted, pooled
 
 Pooling = Literal["mean", "mean_std", "attentive"]
-NEVER = 1e-12  # the probability of a label that a checkpoint does not know: its logarithm is finite
-SHORTEST = 1600  # samples: a tenth of a second; a shorter clip is padded with silence up to it
+MIN_PROBABILITY = 1e-12  # of a label that a checkpoint does not know; its logarithm is finite
+MIN_SAMPLES = 1600  # 0.1 s; shorter clips are padded with silence
 
 
 class AudioClassifier(Classifier):
-    """Speech encoder and head, laid out as transformers' Wav2Vec2ForSequenceClassification:
-    project, pool, classify.
+    """A speech encoder with the head of transformers' Wav2Vec2ForSequenceClassification.
+
+    The head projects the frames, pools them and applies a linear layer.
 
     Args:
-        name: what the run is called.
-        checkpoint: folder that from_pretrained loads: wav2vec2, HuBERT, WavLM, Whisper.
-        train: `all`; `transformer`, which leaves the convolutions below it frozen; `head`.
-        pooling: `mean` over the clip's frames, `mean_std`, or `attentive`, whose weights are
-            learnt.
-        layer_weights: whether the head reads a learnt mixture of all layers rather than the last.
-        spec_augment: whether frames are masked in training, as the checkpoint's config says.
+        name: the model's name in run folders and tables.
+        checkpoint: folder that from_pretrained loads: wav2vec2, HuBERT, WavLM or Whisper.
+        train: which weights are trained: `all`; `transformer`, which freezes the convolutions below
+            it; or `head`.
+        pooling: over the clip's frames: `mean`, `mean_std` (mean and standard deviation), or
+            `attentive` (a weighted mean with learnt weights).
+        layer_weights: read a learnt mixture of all layers instead of the last layer.
+        spec_augment: mask frames in training, with the rates of the checkpoint's config.
         projection: width of the head.
-        dropout: rate before the projection and the last layer.
+        dropout: rate before the projection and before the last layer.
         labels, class_weights, label_smoothing, and the rest of `training`: see Classifier.
     """
 
@@ -91,13 +94,12 @@ class AudioClassifier(Classifier):
 
 
 class AudioProbe(Classifier):
-    """A head on the pooled layers of a frozen speech encoder, which the datamodule caches.
+    """A linear layer on the pooled layers of a frozen speech encoder, which the datamodule caches.
 
     Args:
-        name, checkpoint: as AudioClassifier; the datamodule reads the checkpoint.
-        layers: which of the encoder's hidden states are read, 0 being what enters its first layer;
-            None is all.
-        layer_weights: a learnt mixture of these layers; else all of them side by side.
+        name, checkpoint: as in AudioClassifier; the datamodule runs the encoder.
+        layers: the hidden states to read, where 0 is the input of the first layer; None reads all.
+        layer_weights: read a learnt mixture of these layers instead of their concatenation.
         dropout: rate on the features.
         labels, class_weights, label_smoothing, and the rest of `training`: see Classifier.
     """
@@ -121,7 +123,10 @@ class AudioProbe(Classifier):
         depth, width = int(config.num_hidden_layers) + 1, 2 * int(config.hidden_size)
         self.layers = list(range(depth)) if layers is None else [int(layer) for layer in layers]
         if not self.layers or not all(0 <= layer < depth for layer in self.layers):
-            raise UserError(f"model.layers={self.layers}: expected some of 0 to {depth - 1}")
+            raise UserError(
+                f"model.layers={self.layers}: expected one or more of 0 to {depth - 1}, the layers"
+                " of this checkpoint"
+            )
         self.mixture_L = nn.Parameter(torch.zeros(len(self.layers))) if layer_weights else None
         self.standardise = Standardise(len(self.layers) * width)
         self.dropout = nn.Dropout(dropout)
@@ -147,12 +152,12 @@ class AudioProbe(Classifier):
 
 
 class SpeechCheckpoint(Classifier):
-    """An existing emotion checkpoint scored as it is, each clip alone; nothing is fitted.
+    """An existing emotion checkpoint, scored without any training, one clip at a time.
 
     Args:
         checkpoint: folder of a model that AutoModelForAudioClassification loads.
-        label_map: the checkpoint's label -> the corpus's. A corpus label without one is never
-            predicted.
+        label_map: from the checkpoint's labels to the corpus's. A corpus label that none maps to is
+            never predicted.
     """
 
     def __init__(
@@ -174,38 +179,40 @@ class SpeechCheckpoint(Classifier):
         for theirs, ours in label_map.items():
             if theirs not in known:
                 raise UserError(
-                    f"model.label_map.{theirs}: the checkpoint has no such"
-                    f" label{near_miss(theirs, known)}"
+                    f"model.label_map.{theirs}: the checkpoint has no label"
+                    f" {theirs}{near_miss(theirs, known)}"
                 )
             if ours not in labels:
                 raise UserError(
-                    f"model.label_map.{theirs}={ours}: no label of the"
-                    f" corpus{near_miss(ours, labels)}"
+                    f"model.label_map.{theirs}={ours}: the corpus has no label"
+                    f" {ours}{near_miss(ours, labels)}"
                 )
         self.columns = [(known[theirs], labels.index(ours)) for theirs, ours in label_map.items()]
         self.classes = len(labels)
 
     def forward(self, batch: AudioBatch) -> torch.Tensor:
-        """Logits (N, C): log-probabilities of the checkpoint, those of one label added up."""
+        """Logits (N, C): the checkpoint's log-probabilities; labels that map to the same one are
+        summed."""
         rows = []
         for wave_T, count in zip(batch.wave_NT, batch.samples_N.tolist(), strict=True):
-            clip_T = nn.functional.pad(wave_T[:count], (0, max(0, SHORTEST - count)))
+            clip_T = nn.functional.pad(wave_T[:count], (0, max(0, MIN_SAMPLES - count)))
             inputs = extracted(self.extractor, clip_T).to(self.device)
-            chances_K = torch.softmax(self.model(**inputs).logits[0].float(), 0)
-            chances_C = torch.zeros(self.classes, device=self.device)
+            probability_K = torch.softmax(self.model(**inputs).logits[0].float(), 0)
+            probability_C = torch.zeros(self.classes, device=self.device)
             for theirs, ours in self.columns:
-                chances_C[ours] += chances_K[theirs]
-            rows.append(torch.log(chances_C.clamp_min(NEVER)))
+                probability_C[ours] += probability_K[theirs]
+            rows.append(torch.log(probability_C.clamp_min(MIN_PROBABILITY)))
         return torch.stack(rows)
 
 
 class MfccClassifier(Classifier):
-    """The light baseline: MFCCs and their slopes, averaged over the clip, through one hidden layer.
+    """A light baseline without pretrained weights: mean and deviation over the clip of MFCCs and
+    their deltas, and one hidden layer.
 
     Args:
-        coefficients: MFCCs a frame (windows of 25 ms every 10 ms, 64 mel bands).
+        coefficients: MFCCs per frame (windows of 25 ms every 10 ms, 64 mel bands).
         hidden: width of the hidden layer.
-        dropout: rate on it.
+        dropout: rate on the hidden layer.
     """
 
     def __init__(
@@ -225,10 +232,9 @@ class MfccClassifier(Classifier):
         from torchaudio.transforms import MFCC, ComputeDeltas
 
         options = {"n_fft": 400, "win_length": 400, "hop_length": 160, "n_mels": 64, "center": True}
-        self.mfcc, self.slopes = MFCC(RATE, coefficients, melkwargs=options), ComputeDeltas()
-        self._known: dict[
-            int, torch.Tensor
-        ] = {}  # by row of the corpus: they are the same in every epoch
+        self.mfcc, self.deltas = MFCC(RATE, coefficients, melkwargs=options), ComputeDeltas()
+        # by row of the corpus: the features are the same in every epoch
+        self._known: dict[int, torch.Tensor] = {}
         self.head = nn.Sequential(
             Standardise(4 * coefficients),
             nn.Linear(4 * coefficients, hidden),
@@ -249,7 +255,7 @@ class MfccClassifier(Classifier):
         return nn.Sequential(*layers)(standardise(features_ND, batch.owned_N))
 
     def _features(self, clip_T: torch.Tensor) -> torch.Tensor:
-        """Mean and deviation of MFCCs and slopes (D,)."""
-        cepstra_DF = self.mfcc(nn.functional.pad(clip_T, (0, max(0, SHORTEST - len(clip_T)))))
-        both_DF = torch.cat([cepstra_DF, self.slopes(cepstra_DF)])
+        """Mean and deviation over time of MFCCs and deltas (D,)."""
+        mfcc_DF = self.mfcc(nn.functional.pad(clip_T, (0, max(0, MIN_SAMPLES - len(clip_T)))))
+        both_DF = torch.cat([mfcc_DF, self.deltas(mfcc_DF)])
         return torch.cat([both_DF.mean(1), both_DF.std(1)])

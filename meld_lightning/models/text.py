@@ -1,6 +1,7 @@
-"""Text: a pretrained encoder fine-tuned to classify utterances.
+"""Text: a pretrained encoder, fine-tuned to classify utterances.
 
-Any AutoModel name or folder. Used by training with batches of data/text.py.
+Reads a checkpoint that transformers' AutoModel loads. Used by training with batches of
+data/text.py.
 
 Axes: N utterances, T tokens, H hidden units, C classes.
 """
@@ -19,15 +20,15 @@ from meld_lightning.models.classifier import Classifier
 
 
 class TextClassifier(Classifier):
-    """Encoder and head.
+    """A text encoder with a classification head.
 
     Args:
-        name: what the run is called.
+        name: the model's name in run folders and tables.
         checkpoint: folder that from_pretrained loads.
-        pooling: `classifier` is transformers' AutoModelForSequenceClassification as it stands (the
-            paper's way: BERT's pooler, RoBERTa's dense head); `mean` averages the utterance's own
-            tokens before one linear layer, whatever dialogue stands around them.
-        dropout: rate for hidden layers, attention and head; None keeps the checkpoint's own.
+        pooling: `classifier` is transformers' AutoModelForSequenceClassification unchanged (as in
+            the paper: BERT's pooler, RoBERTa's dense head); `mean` averages the utterance's own
+            tokens, without those of the dialogue around it, and adds one linear layer.
+        dropout: rate for hidden layers, attention and head; None keeps the checkpoint's rates.
         labels: names of the classes.
         class_weights, label_smoothing, and the rest of `training`: see Classifier.
     """
@@ -60,14 +61,14 @@ class TextClassifier(Classifier):
                 getattr(config, "hidden_dropout_prob", 0.1) if dropout is None else dropout
             )
             self.head = nn.Linear(config.hidden_size, len(labels))
-        self.train()  # from_pretrained hands the model over in eval mode
+        self.train()  # from_pretrained returns a model in eval mode
 
     def on_fit_start(self) -> None:
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         if self.pooling == "classifier" and datamodule is not None and datamodule.context != "none":
             raise UserError(
-                "data.context needs model.pooling=mean: the model's own head cannot tell the"
-                " utterance"
+                f"data.context={datamodule.context} needs model.pooling=mean: the model's own head"
+                " cannot tell the utterance from the dialogue around it"
             )
 
     def forward(self, batch: TextBatch) -> torch.Tensor:
@@ -81,7 +82,7 @@ class TextClassifier(Classifier):
 
 
 def _without_pooler(checkpoint: str | Path, config: Any) -> nn.Module:
-    """The bare encoder; an unused pooler would have no gradient, which DDP refuses."""
+    """The encoder without a pooler: unused, it would have no gradient, which DDP refuses."""
     try:
         return AutoModel.from_pretrained(
             checkpoint,
@@ -90,13 +91,14 @@ def _without_pooler(checkpoint: str | Path, config: Any) -> nn.Module:
             dtype=torch.float32,
             add_pooling_layer=False,
         )
-    except TypeError:  # architectures that have no pooler do not know the option
+    except TypeError:  # architectures without a pooler do not have the option
         return AutoModel.from_pretrained(
             checkpoint, config=config, attn_implementation="sdpa", dtype=torch.float32
         )
 
 
 def _set_dropout(config: Any, rate: float) -> None:
+    """Sets every dropout rate of a transformers config, whatever the architecture calls them."""
     names = [
         n
         for n in vars(config)
@@ -107,7 +109,7 @@ def _set_dropout(config: Any, rate: float) -> None:
     ]
     if not names:
         raise UserError(
-            "model.dropout: this checkpoint's config has no dropout rate to set; use"
+            f"model.dropout={rate}: this checkpoint's config has no dropout rate; use"
             " model.dropout=null"
         )
     for name in set(names):

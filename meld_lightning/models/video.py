@@ -1,6 +1,7 @@
 """Video: CLIP's zero-shot scores of a clip's frames, and a linear probe on the same embeddings.
 
-Used by training with batches of data/video.py: neither runs the image tower.
+Reads a CLIP checkpoint. Used by training with batches of data/video.py, whose datamodule has run
+the image encoder already.
 
 Axes: N utterances, F frames, D dimensions, C classes.
 """
@@ -21,12 +22,12 @@ Aggregation = Literal["mean", "confidence", "max"]
 
 
 class ClipZeroShot(Classifier):
-    """Frames scored against prompts, and the scores of a clip's frames made one. Nothing is fitted.
+    """CLIP's similarity of frames and prompts, aggregated over each clip. Nothing is fitted.
 
     Args:
-        name: what the run is called.
+        name: the model's name in run folders and tables.
         checkpoint: folder of a CLIP that from_pretrained loads.
-        prompts: texts with {label} in them; several are averaged.
+        prompts: texts that contain {label}; the embeddings of several are averaged.
         aggregation: see `aggregated`.
     """
 
@@ -49,26 +50,28 @@ class ClipZeroShot(Classifier):
         self.scale: torch.Tensor
 
     def forward(self, batch: VideoBatch) -> torch.Tensor:
-        """Logits (N, C): logarithms of the clips' scores."""
-        with torch.autocast(
-            self.device.type, enabled=False
-        ):  # bf16 tells logits of 16 and more apart by eighths alone
-            chances_NFC = torch.softmax(self.scale * batch.embeds_NFD @ self.labels_CD.T, dim=-1)
+        """Logits (N, C): log-probabilities of each clip."""
+        # not in bf16, which has steps of 1/8 between logits of 16 and more
+        with torch.autocast(self.device.type, enabled=False):
+            probability_NFC = torch.softmax(
+                self.scale * batch.embeds_NFD @ self.labels_CD.T, dim=-1
+            )
         return torch.log(
-            aggregated(chances_NFC, own_frames(batch), self.aggregation).clamp_min(1e-12)
+            aggregated(probability_NFC, own_frames(batch), self.aggregation).clamp_min(1e-12)
         )
 
 
 class ClipProbe(Classifier):
-    """One linear layer on CLIP's frame embeddings, pooled over the clip.
+    """A linear layer on CLIP's frame embeddings, pooled over the clip.
 
     Args:
-        name, checkpoint: as ClipZeroShot; the checkpoint is read by the datamodule.
-        pooling: `mean` over the clip's frames, or `attentive`, whose weights are learnt.
+        name, checkpoint: as in ClipZeroShot; the datamodule runs the image encoder.
+        pooling: over the clip's frames: `mean`, or `attentive` (a weighted mean with learnt
+            weights).
         dropout: rate on the pooled embedding.
-        mixup: alpha of the Beta distribution by which each training clip's frames are mixed with
-            another's (Zhang et al., mixup: beyond empirical risk minimization, ICLR 2018, section
-            2); 0 is none.
+        mixup: alpha of the Beta distribution of the share that each training clip keeps when its
+            frames are mixed with another clip's (Zhang et al., mixup: beyond empirical risk
+            minimization, ICLR 2018, section 2); 0 disables mixing.
         labels, class_weights, label_smoothing, and the rest of `training`: see Classifier.
     """
 
@@ -122,7 +125,7 @@ class ClipProbe(Classifier):
 
 
 def own_frames(batch: VideoBatch) -> torch.Tensor:
-    """Which frames are a clip's own rather than padding (N, F)."""
+    """Mask of the frames that are a clip's own and not padding (N, F)."""
     return (
         torch.arange(batch.embeds_NFD.shape[1], device=batch.frames_N.device)
         < batch.frames_N[:, None]
@@ -130,8 +133,11 @@ def own_frames(batch: VideoBatch) -> torch.Tensor:
 
 
 def mixed(batch: VideoBatch, others_N: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """Each clip's frames (N, F, D), `share` its own and the rest another's, which is repeated where
-    it is shorter."""
+    """Embeddings (N, F, D) mixed frame by frame: `share` of each clip's own and the rest of another
+    clip's.
+
+    others_N: row of the other clip. A shorter one is repeated to the length of the clip.
+    """
     places_NF = (
         torch.arange(batch.embeds_NFD.shape[1], device=others_N.device)
         % batch.frames_N[others_N][:, None]
@@ -140,16 +146,20 @@ def mixed(batch: VideoBatch, others_N: torch.Tensor, share: torch.Tensor) -> tor
     return (share * batch.embeds_NFD + (1 - share) * theirs_NFD) * own_frames(batch).unsqueeze(-1)
 
 
-def aggregated(chances_NFC: torch.Tensor, mask_NF: torch.Tensor, how: Aggregation) -> torch.Tensor:
-    """One probability a class from those of a clip's frames (N, C).
+def aggregated(
+    probability_NFC: torch.Tensor, mask_NF: torch.Tensor, how: Aggregation
+) -> torch.Tensor:
+    """Class probabilities of each clip (N, C), from those of its frames.
 
-    mean: their mean. confidence: the paper's cumulative weighted scores (Section C), each frame
-        weighted by its largest
-    probability. max: each class's best frame, brought to sum 1.
+    how: `mean` averages the frames; `confidence` weights each frame by its largest probability (the
+        paper's cumulative weighted scores, Section C); `max` takes each class's best frame and
+        divides by the sum.
     """
-    own_NF1 = mask_NF.unsqueeze(-1).to(chances_NFC.dtype)
+    own_NF1 = mask_NF.unsqueeze(-1).to(probability_NFC.dtype)
     if how == "max":
-        best_NC = (chances_NFC * own_NF1).amax(1)
+        best_NC = (probability_NFC * own_NF1).amax(1)
         return best_NC / best_NC.sum(-1, keepdim=True)
-    weight_NF1 = own_NF1 * chances_NFC.amax(-1, keepdim=True) if how == "confidence" else own_NF1
-    return (weight_NF1 * chances_NFC).sum(1) / weight_NF1.sum(1)
+    weight_NF1 = (
+        own_NF1 * probability_NFC.amax(-1, keepdim=True) if how == "confidence" else own_NF1
+    )
+    return (weight_NF1 * probability_NFC).sum(1) / weight_NF1.sum(1)

@@ -1,12 +1,9 @@
-"""Models of sound: transformers' own logits whatever the batch, odd clips, and the command on the
-mini corpus."""
+"""Audio models: transformers' own logits whatever the batch, odd clips, and the command on the mini
+corpus."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import transformers as tf
@@ -22,27 +19,8 @@ from meld_lightning.models.audio import (
 )
 from meld_lightning.pretrained.speech import SpeechEncoder
 from tests.running import Command
+from tests.small import LABELS, TRAINING, save_speech, save_whisper
 
-SHAPE: dict[str, Any] = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 48,
-    "conv_dim": (16,) * 7,
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-    "classifier_proj_size": 24,
-}
-LABELS = ("neutral", "joy", "anger")
-TRAINING: dict[str, Any] = {
-    "labels": LABELS,
-    "train_counts": np.array([5, 3, 2]),
-    "optimizer": partial(torch.optim.AdamW, lr=1e-3),
-    "scheduler": ("linear", 0.0),
-    "total_steps": 4,
-    "gradient_clip": 1.0,
-    "seed": 1,
-}
 HEAD: dict[str, Any] = {
     "name": "w",
     "train": "all",
@@ -74,25 +52,6 @@ def alone(batch: AudioBatch, row: int) -> AudioBatch:
     )
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> Callable[..., Path]:
-    """saved(architecture, **config) -> a folder of a random classifier of that kind, as
-    save_pretrained writes it."""
-
-    def save(kind: str, **config: Any) -> Path:
-        torch.manual_seed(0)
-        made = getattr(tf, f"{kind}ForSequenceClassification")(
-            getattr(tf, f"{kind}Config")(**SHAPE, **config)
-        )
-        made.save_pretrained(tmp_path / kind)
-        tf.Wav2Vec2FeatureExtractor(
-            return_attention_mask=config.get("feat_extract_norm") == "layer"
-        ).save_pretrained(tmp_path / kind)
-        return tmp_path / kind
-
-    return save
-
-
 @pytest.mark.parametrize(
     ("kind", "config"),
     [
@@ -106,9 +65,9 @@ def saved(tmp_path: Path) -> Callable[..., Path]:
     ],
 )
 def test_logits_are_transformers_own_whatever_the_batch(
-    kind: str, config: Any, saved: Callable[..., Path]
+    kind: str, config: Any, tmp_path: Path
 ) -> None:
-    folder = saved(kind, num_labels=3, **config)
+    folder = save_speech(tmp_path, kind, num_labels=3, **config)
     theirs = tf.AutoModelForAudioClassification.from_pretrained(folder).eval()
     ours = AudioClassifier(checkpoint=folder, **HEAD, **TRAINING).eval()
     ours.projector.load_state_dict(theirs.projector.state_dict())
@@ -128,26 +87,9 @@ def test_logits_are_transformers_own_whatever_the_batch(
             assert (ours(alone(batch, row))[0] - expected).abs().max() < 1e-4
 
 
-@pytest.fixture
-def whisper(tmp_path: Path) -> Path:
-    """A folder of a small random Whisper, as save_pretrained writes it."""
-    config = tf.WhisperConfig(
-        d_model=32,
-        encoder_layers=2,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=48,
-        decoder_layers=1,
-        decoder_attention_heads=2,
-        decoder_ffn_dim=8,
-        vocab_size=99,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=1,
-    )
-    tf.WhisperForAudioClassification(config).save_pretrained(tmp_path)
-    tf.WhisperFeatureExtractor().save_pretrained(tmp_path)
-    return tmp_path
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_whisper(tmp_path_factory.mktemp("whisper"))
 
 
 def test_whispers_encoder_reads_the_clip_and_no_silence(whisper: Path) -> None:
@@ -173,10 +115,33 @@ def test_whispers_encoder_reads_the_clip_and_no_silence(whisper: Path) -> None:
     assert hidden_LNFH.shape[0] == 3
 
 
+def test_whisper_encodes_a_batch_like_its_clips(whisper: Path) -> None:
+    encoder = SpeechEncoder(whisper, "all", spec_augment=False).eval()
+    batch = batch_of(1.0, 2.5, 0.3)
+    together, mask_NF = encoder(batch.wave_NT, batch.samples_N)  # with gradients: one batch
+    for row, frames in enumerate(mask_NF.sum(1).tolist()):
+        single = alone(batch, row)
+        expected, _ = encoder(single.wave_NT, single.samples_N)
+        assert (together[:, row, :frames] - expected[:, 0]).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize("pooling", ["mean", "mean_std", "attentive"])
-def test_short_clips_train_without_nan(pooling: str, saved: Callable[..., Path]) -> None:
+def test_padding_changes_no_clip(pooling: str, tmp_path: Path) -> None:
+    model = AudioClassifier(
+        **{**HEAD, "pooling": pooling, "layer_weights": True},
+        checkpoint=save_speech(tmp_path),
+        **TRAINING,
+    ).eval()
+    batch = batch_of(0.5, 0.2, 0.3)
+    padded = model(batch)  # with gradients, so that the batch is encoded as one
+    for row in range(3):
+        assert (model(alone(batch, row))[0] - padded[row]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("pooling", ["mean", "mean_std", "attentive"])
+def test_short_clips_train_without_nan(pooling: str, tmp_path: Path) -> None:
     """Shorter than a frame, than a mask of SpecAugment, and than a batch's others."""
-    folder = saved("Wav2Vec2", mask_time_prob=0.5, mask_time_length=10)
+    folder = save_speech(tmp_path, mask_time_prob=0.5, mask_time_length=10)
     model = AudioClassifier(
         **{**HEAD, "pooling": pooling, "layer_weights": True}, checkpoint=folder, **TRAINING
     )
@@ -191,8 +156,10 @@ def test_short_clips_train_without_nan(pooling: str, saved: Callable[..., Path])
 @pytest.mark.parametrize(
     ("train", "moving"), [("all", True), ("transformer", False), ("head", False)]
 )
-def test_what_is_frozen_stays(train: str, moving: bool, saved: Callable[..., Path]) -> None:
-    model = AudioClassifier(**{**HEAD, "train": train}, checkpoint=saved("Wav2Vec2"), **TRAINING)
+def test_what_is_frozen_stays(train: str, moving: bool, tmp_path: Path) -> None:
+    model = AudioClassifier(
+        **{**HEAD, "train": train}, checkpoint=save_speech(tmp_path), **TRAINING
+    )
     model.losses(batch_of(1.0, 0.5)).sum().backward()
     inner: Any = model.encoder.model
     assert (inner.feature_extractor.conv_layers[0].conv.weight.grad is not None) is moving
@@ -200,10 +167,10 @@ def test_what_is_frozen_stays(train: str, moving: bool, saved: Callable[..., Pat
     assert model.classifier.weight.grad is not None
 
 
-def test_an_emotion_checkpoint_is_scored_as_it_is(saved: Callable[..., Path]) -> None:
+def test_an_emotion_checkpoint_is_scored_as_it_is(tmp_path: Path) -> None:
     names = {0: "neu", 1: "hap", 2: "ang", 3: "exc"}
-    folder = saved(
-        "Wav2Vec2", id2label=names, label2id={name: place for place, name in names.items()}
+    folder = save_speech(
+        tmp_path, id2label=names, label2id={name: place for place, name in names.items()}
     )
     label_map = {"neu": "neutral", "hap": "joy", "exc": "joy"}
     model = SpeechCheckpoint("s", folder, label_map, **TRAINING).eval()
@@ -224,9 +191,9 @@ def test_an_emotion_checkpoint_is_scored_as_it_is(saved: Callable[..., Path]) ->
                 found[:2], torch.stack([chances[0], chances[1] + chances[3]]), atol=1e-4
             )
             assert found[2] < 1e-9
-    with pytest.raises(UserError, match="no such label .did you mean 'neu'"):
+    with pytest.raises(UserError, match="no label neut .did you mean 'neu'"):
         SpeechCheckpoint("s", folder, {"neut": "neutral"}, **TRAINING)
-    with pytest.raises(UserError, match="no label of the corpus .did you mean 'joy'"):
+    with pytest.raises(UserError, match="the corpus has no label joyy .did you mean 'joy'"):
         SpeechCheckpoint("s", folder, {"hap": "joyy"}, **TRAINING)
 
 
@@ -252,7 +219,7 @@ def probe_batch(features_NSLD: torch.Tensor) -> AudioFeaturesBatch:
 
 
 def test_a_probe_scores_the_clip_as_recorded_and_trains_on_all_speeds(
-    saved: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
     options: Any = {
         "layers": [1, 2],
@@ -262,7 +229,7 @@ def test_a_probe_scores_the_clip_as_recorded_and_trains_on_all_speeds(
         "label_smoothing": 0.0,
         **TRAINING,
     }
-    model = AudioProbe("p", saved("Wav2Vec2"), **options)
+    model = AudioProbe("p", save_speech(tmp_path), **options)
     features_NSLD = torch.randn(40, 3, 3, 64)  # 3 speeds, the input and 2 layers of 32
     model.losses(probe_batch(features_NSLD)).sum().backward()
     other = features_NSLD.clone()
@@ -281,8 +248,8 @@ def test_a_probe_scores_the_clip_as_recorded_and_trains_on_all_speeds(
         probe_batch(features_NSLD[:1])
     )  # a batch of one, as the last of an epoch may be
     assert torch.isfinite(alone).all()
-    with pytest.raises(UserError, match="expected some of 0 to 2"):
-        AudioProbe("p", saved("Wav2Vec2"), **{**options, "layers": [3]})
+    with pytest.raises(UserError, match="expected one or more of 0 to 2"):
+        AudioProbe("p", save_speech(tmp_path), **{**options, "layers": [3]})
 
 
 def test_mfccs_do_not_depend_on_the_batch() -> None:

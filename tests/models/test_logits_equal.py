@@ -57,41 +57,6 @@ def test_transformers_own_model_gives_the_same_logits(
     np.testing.assert_allclose(np.stack([ours[row] for row in rows]), expected.numpy(), atol=1e-5)
 
 
-def test_context_follows_the_turns_of_the_dialogue_not_the_lines_of_the_file(
-    prepared: Path, tmp_path: Path
-) -> None:
-    from meld_lightning.corpus import load_corpus
-    from meld_lightning.data.tokens import cached_tokens
-    from meld_lightning.pretrained.checkpoints import prepared_checkpoint
-
-    lines = ["u2,third,joy,d0,2,Ann", "u0,first,joy,d0,0,Ann", "u1,second,joy,d0,1,Bob"]
-    others = ["v,fourth,joy,d1,0,Ann,val", "t,fifth,joy,d2,0,Ann,test"]
-    file = tmp_path / "turns.csv"
-    file.write_text(
-        "\n".join(
-            [
-                "id,text,emotion,dialogue,utterance,speaker,split",
-                *(f"{line},train" for line in lines),
-                *others,
-            ]
-        )
-    )
-    table = load_corpus(file, "manifest").table
-    folder = prepared_checkpoint("bundled:all-MiniLM-L6-v2", prepared / "cache").folder
-    tokens = cached_tokens(table, folder, 64, "past", tmp_path / "tokens", ["a", "b"])
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    seen = {
-        key: tokenizer.decode(tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]])
-        for row, key in enumerate(table["key"])
-        if key.startswith("u")
-    }
-    assert seen == {
-        "u0": "[CLS] ann : first [SEP]",
-        "u1": "[CLS] ann : first [SEP] bob : second [SEP]",
-        "u2": "[CLS] ann : first bob : second [SEP] ann : third [SEP]",
-    }
-
-
 def test_mean_pooling_sees_the_utterance_alone(compose_train: Callable[..., Any]) -> None:
     """With dialogue around it, the pooled tokens are the utterance between its two separators."""
     from meld_lightning.runs.inputs import read_inputs

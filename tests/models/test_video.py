@@ -1,58 +1,26 @@
 """CLIP: the scores that transformers' own model gives, aggregated over frames; prompts; the
 probe."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+from transformers import CLIPModel, CLIPProcessor
 
 from meld_lightning.data.video import VideoBatch
 from meld_lightning.errors import UserError
-from meld_lightning.mini.checkpoints.clip import _tokenizer
 from meld_lightning.models.video import ClipProbe, ClipZeroShot, aggregated, mixed, own_frames
 from meld_lightning.pretrained.clip import Clip, label_vectors
+from tests.small import LABELS, TRAINING, save_clip
 
-LABELS = ("neutral", "joy", "anger")
 PROMPTS = ["a photo of a person feeling {label}", "{label}"]
-TRAINING: dict[str, Any] = {
-    "labels": LABELS,
-    "train_counts": np.array([5, 3, 2]),
-    "optimizer": partial(torch.optim.AdamW, lr=1e-3),
-    "scheduler": ("linear", 0.0),
-    "total_steps": 4,
-    "gradient_clip": 1.0,
-    "seed": 1,
-}
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random CLIP for pictures of 32 pixels, with its processor, as save_pretrained writes
-    them."""
-    folder = tmp_path_factory.mktemp("clip")
-    tokenizer = _tokenizer()
-    special = {
-        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")
-    }
-    small = {
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 48,
-    }
-    torch.manual_seed(0)
-    vision = {**small, "image_size": 32, "patch_size": 8}
-    text = {**small, **special, "vocab_size": len(tokenizer)}
-    CLIPModel(
-        CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)
-    ).save_pretrained(folder)
-    pictures = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    CLIPProcessor(pictures, tokenizer).save_pretrained(folder)
-    return folder
+    return save_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture
@@ -129,13 +97,12 @@ def test_wrong_prompts_and_sizes_are_refused(checkpoint: Path) -> None:
 def test_the_probe_reads_a_clips_own_frames(pooling: Any, checkpoint: Path) -> None:
     model = ClipProbe("p", checkpoint, pooling, 0.0, 0.4, "none", 0.0, **TRAINING).eval()
     batch = batch_of(torch.nn.functional.normalize(torch.randn(7, 24), dim=-1), 2, 5)
-    spoilt = batch.embeds_NFD.clone()
-    spoilt[0, 2:] = 99
+    padded_with_99 = batch.embeds_NFD.clone()
+    padded_with_99[0, 2:] = 99
     with torch.inference_mode():
         found = model(batch)
-        assert (
-            torch.allclose(model(batch._replace(embeds_NFD=spoilt))[0], found[0], atol=1e-5)
-            or pooling == "mean"
+        assert torch.allclose(
+            model(batch._replace(embeds_NFD=padded_with_99))[0], found[0], atol=1e-5
         )
         one = VideoBatch(batch.embeds_NFD[:1, :2], *(part[:1] for part in batch[1:]))
         assert torch.allclose(model(one)[0], found[0], atol=1e-5)
@@ -152,3 +119,22 @@ def test_mix_up_mixes_frames_and_repeats_the_shorter_clip() -> None:
     repeated = zip(range(3, 8), (1, 2, 1, 2, 1), strict=True)
     assert found[1].tolist() == [0.75 * own + 0.25 * other for own, other in repeated]
     assert own_frames(batch).sum(1).tolist() == [2, 5]
+
+
+def test_mix_up_weighs_both_labels_like_the_frames(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share, others = torch.tensor(0.75), torch.tensor([1, 0])
+    monkeypatch.setattr(torch.distributions.Beta, "sample", lambda *_: share)
+    monkeypatch.setattr(torch, "randperm", lambda *_, **__: others)
+    model = ClipProbe("p", checkpoint, "mean", 0.0, 0.4, "none", 0.0, **TRAINING).eval()
+    with torch.no_grad():
+        model.classifier.weight.mul_(20)  # so that one label is much likelier than another
+    batch = batch_of(torch.nn.functional.normalize(torch.randn(7, 24), dim=-1), 2, 5)
+    logits = model(batch._replace(embeds_NFD=mixed(batch, others, share)))
+    own, other = (
+        torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        for labels in (batch.labels_N, batch.labels_N[others])
+    )
+    assert (own - other).abs().min() > 0.1
+    torch.testing.assert_close(model.losses(batch), 0.75 * own + 0.25 * other)

@@ -1,0 +1,75 @@
+"""The dialogue around an utterance: its own turns, in their order, as many as fit."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from transformers import AutoTokenizer
+
+from meld_lightning.data.tokens import cached_tokens
+from tests.small import save_bert
+
+WORDS = ["first", "second", "third", "fourth", "fifth", "ann", "bob", ":"]
+COLUMNS = ["key", "split", "dialogue_id", "utterance_id", "speaker", "text"]
+Read = Callable[..., dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_bert(tmp_path_factory.mktemp("bert"), WORDS)
+
+
+@pytest.fixture
+def read(checkpoint: Path, tmp_path: Path) -> Read:
+    """read(rows, ...) -> what the model reads for each utterance, as text."""
+    tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
+
+    def decoded(rows: list[list[Any]], context: Any, max_tokens: int = 64) -> dict[str, str]:
+        table = pd.DataFrame(rows, columns=COLUMNS)
+        tokens = cached_tokens(table, checkpoint, max_tokens, context, tmp_path, ["a", "b"])
+        return {key: tokenizer.decode(tokens.of(row)) for row, key in enumerate(table["key"])}
+
+    return decoded
+
+
+def test_context_follows_the_turns_and_not_the_lines_of_the_file(read: Read) -> None:
+    rows = [
+        ["u2", "train", "d0", 2, "ann", "third"],
+        ["u0", "train", "d0", 0, "ann", "first"],
+        ["u1", "train", "d0", 1, "bob", "second"],
+        ["v0", "train", "d1", 3, "bob", "fourth"],
+        ["w0", "train", None, 3, "bob", "fifth"],
+    ]
+    assert read(rows, "past") == {
+        "u0": "[CLS] ann : first [SEP]",
+        "u1": "[CLS] ann : first [SEP] bob : second [SEP]",
+        "u2": "[CLS] ann : first bob : second [SEP] ann : third [SEP]",
+        "v0": "[CLS] bob : fourth [SEP]",
+        "w0": "[CLS] bob : fifth [SEP]",
+    }
+
+
+def test_context_never_crosses_a_split(read: Read) -> None:
+    """MELD numbers the dialogues of each split from 0, so different ones share an id."""
+    rows = [
+        [f"{split}/{turn}", split, "d0", turn, "ann", word]
+        for split, words in (("train", WORDS[:2]), ("val", WORDS[2:4]), ("test", WORDS[4:5]))
+        for turn, word in enumerate(words)
+    ]
+    assert read(rows, "both") == {
+        "train/0": "[CLS] ann : first [SEP] ann : second [SEP]",
+        "train/1": "[CLS] ann : first [SEP] ann : second [SEP]",
+        "val/0": "[CLS] ann : third [SEP] ann : fourth [SEP]",
+        "val/1": "[CLS] ann : third [SEP] ann : fourth [SEP]",
+        "test/0": "[CLS] ann : fifth [SEP]",
+    }
+
+
+def test_the_nearest_turns_are_kept_where_not_all_fit(read: Read) -> None:
+    words = [*WORDS[:5]]
+    rows = [[word, "train", "d0", turn, "ann", word] for turn, word in enumerate(words)]
+    found = read(rows, "both", max_tokens=14)  # the markers, the utterance and two turns
+    assert found["third"] == "[CLS] ann : second [SEP] ann : third [SEP] ann : fourth [SEP]"
+    assert found["fifth"] == "[CLS] ann : third ann : fourth [SEP] ann : fifth [SEP]"
