@@ -51,7 +51,6 @@ LONG_FILES = {
     "meld_lightning/config/check.py",
     "meld_lightning/launching/slurm.py",
     "meld_lightning/pretrained/checkpoints.py",
-    "meld_lightning/tracking/loggers.py",
     "meld_lightning/training/fit.py",
     "tests/corpus/test_manifest.py",
     "tests/pretrained/test_checkpoints.py",

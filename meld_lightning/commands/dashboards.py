@@ -1,5 +1,5 @@
-"""`meld-lightning dashboards`: a saved view and a report in W&B for each watched sweep; without a
-key, as JSON."""
+"""`meld-lightning dashboards`: a saved view and a report in W&B for each sweep that was logged
+there; without a W&B key, as JSON."""
 
 import os
 from collections.abc import Sequence
@@ -19,41 +19,23 @@ def main(arguments: Sequence[str]) -> None:
 def _dashboards(cfg: DictConfig) -> None:
     from meld_lightning.config.check import Dashboards, check
     from meld_lightning.metrics import check_monitor
-    from meld_lightning.tracking.loggers import need, wandb_online
+    from meld_lightning.tracking.loggers import need
+    from meld_lightning.tracking.wandb_logger import wandb_online
 
     check(cfg, Dashboards)
     check_monitor(cfg.monitor)
     if "project" not in cfg.logger:
-        raise UserError(
-            "logger: dashboards are made of W&B runs alone; leave logger=wandb as it is"
-        )
+        raise UserError("logger: dashboards show W&B runs only; leave logger=wandb as it is")
     need("wandb", "wandb")
     need("wandb_workspaces", "wandb")
     online = wandb_online()  # before W&B is imported
 
     from meld_lightning.tracking.dashboards import dashboard, rendered_tables, write_dashboards
-    from meld_lightning.tracking.wandb_offline import WatchedRun, read_runs
 
-    by_group: dict[str, list[WatchedRun]] = {}
-    for run in read_runs(Path(cfg.paths.runs)):
-        if run.group and run.project == cfg.logger.project:
-            by_group.setdefault(run.group, []).append(run)
-    wanted = [cfg.logger.group] if cfg.logger.group else list(by_group)
-    for group in wanted:
-        if group not in by_group:
-            raise UserError(
-                f"{cfg.paths.runs}: no watched run of group '{group}'{near_miss(group, by_group)}"
-            )
-    if not wanted:
-        raise UserError(
-            f"{cfg.paths.runs}: no sweep of project {cfg.logger.project} was watched there; "
-            "run one with logger=wandb, such as: make sweep ARGS=logger=wandb"
-        )
-    study = Path(cfg.paths.experiments) / cfg.study.name
-    entity = _entity(online)
+    study, entity = Path(cfg.paths.experiments) / cfg.study.name, _entity(online)
     made = [
-        dashboard(group, by_group[group], cfg.monitor, rendered_tables(study), entity)
-        for group in wanted
+        dashboard(group, folders, cfg.logger.project, cfg.monitor, rendered_tables(study), entity)
+        for group, folders in _wanted(cfg).items()
     ]
     for one in made:
         print(f"{one.group}: {one.runs} runs, swept: {', '.join(one.swept) or 'nothing'}")
@@ -61,19 +43,38 @@ def _dashboards(cfg: DictConfig) -> None:
             print("saved: " + ", ".join(one.save()))
     if not online:
         files = write_dashboards(made, study / "dashboards")
+        print("not logged in to W&B: no view and no report was saved; they were written as JSON:")
+        print(*files, sep="\n")
         print(
-            "W&B is not logged in to: no view and no report is saved; what would have been sent: ",
-            end="",
+            f"to save them: wandb login; wandb sync {cfg.paths.runs}/*/*/wandb/offline-run-*; then"
+            " this command again"
         )
-        print(", ".join(map(str, files)))
-        print(
-            f"to send: wandb login; wandb sync {cfg.paths.runs}/*/*/wandb/offline-run-*; then this"
-            " command again"
+
+
+def _wanted(cfg: DictConfig) -> dict[str, list[Path]]:
+    """Group -> run folders, for cfg.logger.group or else for every group of the project."""
+    from meld_lightning.tracking.tracked import tracked_runs
+
+    by_group: dict[str, list[Path]] = {}
+    for folder, tracked in tracked_runs(Path(cfg.paths.runs)).items():
+        if tracked.group and tracked.project == cfg.logger.project:
+            by_group.setdefault(tracked.group, []).append(folder)
+    group = cfg.logger.group
+    if group and group not in by_group:
+        raise UserError(
+            f"{cfg.paths.runs}: no run of group '{group}' was logged to W&B"
+            f"{near_miss(group, by_group)}"
         )
+    if not by_group:
+        raise UserError(
+            f"{cfg.paths.runs}: no sweep was logged to W&B's project {cfg.logger.project}; run one"
+            " with logger=wandb, such as: make sweep ARGS=logger=wandb"
+        )
+    return {group: by_group[group]} if group else by_group
 
 
 def _entity(online: bool) -> str:
-    """Whose project it is: WANDB_ENTITY, else the account's own, known once logged in."""
+    """The owner of the project: WANDB_ENTITY, or the account that is logged in."""
     if named := os.environ.get("WANDB_ENTITY"):
         return named
     if not online:

@@ -1,5 +1,5 @@
-"""`meld-lightning train`: one run, or with --multirun a sweep of them. A finished run is read, not
-run again."""
+"""`meld-lightning train`: one run, or with --multirun a sweep of runs. A finished run is read, not
+repeated."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run(cfg: DictConfig) -> None:
-    """One run; its figures are printed."""
+    """Trains or reads the run, and prints its scores."""
     from meld_lightning.training.train import train
 
     found = train(cfg)
-    if found is None:  # a rank other than 0
+    if found is None:  # on every rank but 0
         return
     best, test = found.result.best, found.result.metrics["test"]
     print(

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from meld_lightning.launching.exits import exit_status
 from meld_lightning.tracking.console import show_messages
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("meld_lightning.launching.job")  # not __main__, as which it is started
 
 
 def run_job(command: str, file: str) -> None:

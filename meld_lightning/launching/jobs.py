@@ -24,6 +24,7 @@ from meld_lightning.runs.lifecycle import Request, mention_differences
 from meld_lightning.runs.run import Run, find_run
 from meld_lightning.storage.atomic import write_csv, write_json
 from meld_lightning.storage.fingerprint import digest_of
+from meld_lightning.tracking.loggers import is_logged
 
 # what Slurm adds to a job's log, but for how a process died
 NOT_OWN_WORDS = re.compile(r"(?!srun: error: .*(Killed|Aborted|Segmentation))(srun|slurmstepd)[-:]")
@@ -118,8 +119,8 @@ class Sweep:
         done = len(self.jobs) - len(self.to_do)
         mention_differences([job.run for job in self.jobs if job.status == "read" and job.run])
         self.say(f"{len(self.jobs)} runs: {done} finished before, {len(self.to_do)} to do, {how}")
-        if done and "no_loggers" not in str(self.jobs[0].config.get("logger", "no_loggers")):
-            self.say("what finished before is read, and not logged again")
+        if done and is_logged(self.jobs[0].config):
+            self.say("finished runs are not logged again")
 
     def begin(self, job: Job, log: Path) -> Path:
         """Notes that the job runs and where its log is; writes its config there, and gives that

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.config.check import Prepare, check, plain
+from meld_lightning.runs.identity import declared
 
 if TYPE_CHECKING:
     from meld_lightning.corpus import Corpus
-    from meld_lightning.data.datamodule import CorpusDataModule
     from meld_lightning.mini.checkpoints import MiniSources
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def prepare_for_runs(cfg: DictConfig, configs: Sequence[DictConfig]) -> None:
     for config in configs:
         by_corpus.setdefault(OmegaConf.to_yaml(config.corpus, resolve=True), []).append(config)
     for of_corpus in by_corpus.values():
-        decode = any(_datamodule(config).decoded is not None for config in of_corpus)
+        decode = any(declared(config.data, "decoded") for config in of_corpus)
         prepare(of_corpus[0] if of_corpus else cfg, wanted, decode)
         wanted = set()
 
@@ -70,12 +70,6 @@ def prepare(
     for role, name in wanted.items():
         checkpoint = prepare_checkpoint(name, cache, mini if name.startswith("mini:") else None)
         logger.info("checkpoint %s: %s (%s)", role, checkpoint.name, checkpoint.digest[:12])
-
-
-def _datamodule(config: DictConfig) -> type["CorpusDataModule"]:
-    from hydra.utils import get_class
-
-    return get_class(config.data._target_)
 
 
 def _decode(cfg: DictConfig, corpus: "Corpus", cache: Path) -> str:

@@ -23,7 +23,7 @@ from meld_lightning.data.sources import Sources
 from meld_lightning.errors import UserError
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.runs.inputs import Inputs, labelled
-from meld_lightning.tracking.loggers import step_log
+from meld_lightning.tracking.log import step_log
 from meld_lightning.training.callbacks import CheckpointFile, RunCallbacks
 
 

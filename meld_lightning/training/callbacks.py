@@ -19,7 +19,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from meld_lightning.errors import UserError
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.storage.atomic import atomic_write, write_csv
-from meld_lightning.tracking.loggers import log_row
+from meld_lightning.tracking.log import log_row
 from meld_lightning.training.memory import MicrobatchProgress
 from meld_lightning.training.signals import StopRequest
 

@@ -28,7 +28,8 @@ from meld_lightning.runs.logits import write_logits
 from meld_lightning.runs.predictions import predictions, write_predictions
 from meld_lightning.runs.result import Result, provenance, split_metrics, write_result
 from meld_lightning.storage.atomic import atomic_write
-from meld_lightning.tracking.loggers import log_scores, watched
+from meld_lightning.tracking.log import log_scores
+from meld_lightning.tracking.loggers import open_loggers
 from meld_lightning.training.build import Built, build, make_trainer
 from meld_lightning.training.callbacks import BestEpoch, RunCallbacks, save_tensors
 from meld_lightning.training.memory import (
@@ -65,7 +66,7 @@ def fit_rank(cfg: DictConfig, identity: Identity, modality: str, inputs: Inputs)
     folder = identity.folder
     schedule = read_schedule(folder)
     try:
-        with stop_request().listening() as stop, watched(cfg, identity) as loggers:
+        with stop_request().listening() as stop, open_loggers(cfg, identity) as loggers:
             return Fit(cfg, identity, modality, inputs, stop, loggers, schedule).run()
     except InstantiationException as error:
         raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from None

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from meld_lightning.tracking.wandb_offline import read_runs
 from tests.running import HANGS_S, folder_over
 from tests.system.cluster.conftest import SMALL_JOBS, Client
 from tests.system.cluster.jobs import (
@@ -18,6 +17,7 @@ from tests.system.cluster.jobs import (
     lose_daemon,
     tasks_of_run,
 )
+from tests.tracking.wandb_offline import read_runs
 
 
 def test_a_sweep_under_random_kills_ends_as_a_calm_one(

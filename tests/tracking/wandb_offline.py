@@ -1,8 +1,8 @@
-"""Reads what W&B left in run folders: RUN/wandb/offline-run-*/run-*.wandb, and the same of runs
-that were sent.
+"""Reads the files that W&B leaves in run folders: RUN/wandb/*run-*/run-*.wandb, offline or sent.
 
-A .wandb file is a LevelDB log of protobuf records. Folders with one run id, which a run that went
-on leaves, are one run here. Reads only. Used by `dashboards` and the tests.
+A .wandb file is a LevelDB log of protobuf records. A resumed run leaves several folders with one
+run id: they are one run here. Tests use it to prove what the loggers write; the package itself
+reads run folders only.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from meld_lightning.errors import UserError
-from meld_lightning.tracking.loggers import STEP, need
+from meld_lightning.tracking.wandb_logger import STEP
 
 MAGIC, HEADER, BLOCK = (
     b":W&B",
@@ -50,8 +49,7 @@ class WatchedRun:
 
 
 def read_runs(folder: Path) -> list[WatchedRun]:
-    """Every run under `folder`: a run folder, or all of runs/. Raises UserError where wandb is not
-    installed."""
+    """Every run under `folder`: a run folder, or all of runs/."""
     found: dict[str, WatchedRun] = {}
     files = [path for path in folder.rglob("run-*.wandb") if path.parent.parent.name == "wandb"]
     for path in sorted(
@@ -118,7 +116,6 @@ def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:
 
 def _records(path: Path) -> Iterator[Any]:
     """The whole records of a file; what a kill cut off at its end is left out."""
-    need("wandb", "wandb")
     from wandb.proto import wandb_internal_pb2
 
     messages: Any = wandb_internal_pb2  # whose classes protobuf makes when it is imported
@@ -131,7 +128,7 @@ def _records(path: Path) -> Iterator[Any]:
 
 def _pieces(content: bytes, path: Path) -> Iterator[bytes]:
     if content and content[:4] != MAGIC:
-        raise UserError(f"{path}: no file of W&B's: delete it, or its folder, and read the rest")
+        raise ValueError(f"{path}: not a file of W&B's")
     position, record = HEADER, b""
     while True:
         left = BLOCK - position % BLOCK

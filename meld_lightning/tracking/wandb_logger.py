@@ -1,0 +1,108 @@
+"""Lightning's W&B logger for one run, sent at once where W&B can be reached, else kept offline.
+
+Writes RUN/wandb, and RUN/tracking.json through `tracking.tracked`. conf/logger/wandb.yaml names
+`wandb_loggers`; the command `dashboards` asks whether W&B can be reached.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from meld_lightning.errors import UserError
+from meld_lightning.runs.identity import Identity, declared
+from meld_lightning.runs.provenance import git_commit
+from meld_lightning.tracking.loggers import Loggers, need
+from meld_lightning.tracking.tracked import settings_of, track
+
+if TYPE_CHECKING:
+    import wandb
+
+logger = logging.getLogger(__name__)
+
+STEP = "trainer/global_step"  # WandbLogger's name for it
+
+
+def wandb_loggers(
+    project: str, group: str | None, *, cfg: DictConfig, identity: Identity
+) -> Loggers:
+    """logger=wandb; offline without a key. UserError if there is a key and W&B refuses it."""
+    need("wandb", "wandb")
+    online = wandb_online()
+    import wandb
+    from pytorch_lightning.loggers import WandbLogger
+
+    kind = identity.folder.parent.name
+    tracked = track(identity.folder, f"{kind}-{identity.hash}", project, group)
+    if not online:
+        logger.info(
+            "not logged in to W&B: nothing is sent; to send it later: wandb sync"
+            " %s/wandb/offline-run-*",
+            identity.folder,
+        )
+    # here rather than by WandbLogger, with which W&B would warn of an argument that it passes
+    run = wandb.init(
+        project=project,
+        group=group,
+        name=tracked.name,
+        id=tracked.id,
+        resume="allow",
+        dir=identity.folder,
+        job_type=kind,
+        tags=[cfg.study.name, declared(cfg.data, "modality"), cfg.model.name],
+        config=settings_of(cfg) | _source(identity),
+        mode="online" if online else "offline",
+        settings=_settings(online),
+    )
+    run.define_metric(STEP)
+    run.define_metric("*", step_metric=STEP, step_sync=True)
+    return [WandbLogger(experiment=run, project=project, save_dir=identity.folder)]
+
+
+def wandb_online() -> bool:
+    """Whether to send to W&B: a key is known, WANDB_MODE does not say otherwise, and W&B answers
+    (a node of a cluster often has the key and no network).
+
+    Raises UserError if W&B refuses the key.
+    """
+    mode = os.environ.get("WANDB_MODE", "online")
+    if mode != "online":
+        return False
+    # read when wandb is imported: it sends no error reports of its own
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    import wandb
+
+    if wandb.setup().settings.mode != "online":  # `wandb offline` was run here
+        return False
+    try:
+        return bool(wandb.login(prompt=False))
+    except wandb.errors.AuthenticationError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"W&B: {reason}; set WANDB_MODE=offline to log here and send it later"
+        ) from error
+    except wandb.Error as error:
+        logger.info("W&B cannot be reached: %s", str(error).splitlines()[0])
+        return False
+
+
+def _settings(online: bool) -> wandb.Settings:
+    import wandb
+
+    commit, _ = git_commit()
+    return wandb.Settings(
+        x_transaction_log_flush_interval=1,  # a killed run would lose the last of 15 s, the default
+        console="off",
+        silent=not online,
+        # it would look at the folder that the user stands in, and copy what changed there
+        disable_git=True,
+        git_commit=commit,
+    )
+
+
+def _source(identity: Identity) -> dict[str, object]:
+    commit, dirty = git_commit()
+    return {"hash": identity.hash, "commit": commit, "dirty": dirty}
