@@ -12,7 +12,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from meld_lightning.runs.identity import NOT_IDENTIFYING
+from meld_lightning.media import SETTINGS
+from meld_lightning.runs.identity import NOT_IDENTIFYING, declared
 from meld_lightning.runs.run import Run
 
 
@@ -50,6 +51,8 @@ def settings(config: DictConfig) -> dict[str, Any]:
     kept["corpus"] = corpus
     if "model" in kept:
         kept["model"] = {key: value for key, value in kept["model"].items() if key != "checkpoint"}
+        if decoded := declared(config.data, "decoded"):
+            kept["media"] = {key: plain["media"][key] for key in SETTINGS[decoded]}
     return kept
 
 
