@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from meld_lightning import load_run
+from meld_lightning.runs.run import Run
 from tests.finished import SMALL, assert_same_run, only_run
 from tests.running import Command, argv, folder_over, run_well, start_and_kill
 
@@ -85,9 +86,18 @@ def test_two_processes_score_and_train_like_one(
     assert_close(runs[1], runs[2], within)
 
 
+def assert_counted_once(run: Run) -> None:
+    """The metrics of a run's only epoch, summed over ranks, are those of its logits of val."""
+    scored = run.result["metrics"]["val"]
+    expected = {name: scored[name] for name in run.result["last"]["val"]}
+    assert run.result["last"]["val"] == pytest.approx(expected, abs=1e-6)
+
+
 def assert_close(one: Path, two: Path, within: float) -> None:
     runs = [load_run(folder) for folder in (one, two)]
     assert runs[0].result["hash"] != runs[1].result["hash"]
+    for run in runs:
+        assert_counted_once(run)
     for split in ("train", "val", "test"):
         logits = [run.logits(split) for run in runs]
         assert list(logits[0]["key"]) == list(logits[1]["key"])
@@ -149,10 +159,8 @@ def test_two_processes_score_and_train_on_text_like_one(
         assert list(one["key"]) == list(two["key"])
         labels = runs[1].result["labels"]
         np.testing.assert_allclose(one[labels], two[labels], atol=1e-4)
-    for run in runs.values():  # the epoch's metrics, summed over ranks, count each utterance once
-        scored = run.result["metrics"]["val"]
-        expected = {name: scored[name] for name in run.result["last"]["val"]}
-        assert run.result["last"]["val"] == pytest.approx(expected, abs=1e-6)
+    for run in runs.values():
+        assert_counted_once(run)
     assert runs[2].result["metrics"]["train"]["fit_loss"] == pytest.approx(
         runs[1].result["metrics"]["train"]["fit_loss"], abs=1e-4
     )
