@@ -35,7 +35,7 @@ class CorpusNode:
     """conf/corpus/."""
 
     name: str
-    layout: Literal["meld", "manifest"]
+    layout: str  # checked where it is looked up: corpus/readers/layout.py
     root: str
     split: Literal["speaker", "dialogue", "row"] | None
     folds: int

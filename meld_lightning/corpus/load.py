@@ -1,19 +1,14 @@
-"""load_corpus: a folder or a manifest to a Corpus.
+"""load_corpus: reads the user's corpus, whatever its layout, and checks it.
 
-Reads the user's corpus; writes nothing. Used by prepare.py and, as part of the public interface, by
-anyone.
+Reads the user's files; writes nothing (a layout's reader may: the mini corpus's does). Used by
+prepared.py and, as part of the public interface, by anyone.
 """
 
 from pathlib import Path
 
-from meld_lightning.corpus.labels import EMOTIONS, SENTIMENTS, ordered
-from meld_lightning.corpus.readers.manifest import read_manifest
-from meld_lightning.corpus.readers.meld import read_meld
+from meld_lightning.corpus.readers.layout import Request, find_reader
 from meld_lightning.corpus.report.build import build_report
 from meld_lightning.corpus.table import Corpus
-from meld_lightning.errors import UserError, near_miss
-
-LAYOUTS = ("meld", "manifest")
 
 
 def load_corpus(
@@ -26,49 +21,23 @@ def load_corpus(
     fold: int = 0,
     test: str | Path | None = None,
 ) -> Corpus:
-    """Read a corpus and check it.
+    """Reads a corpus and checks it.
 
-    layout "meld": `root` is a folder that holds MELD's three CSV files, and perhaps its clips,
-    however nested. layout "manifest": `root` is a CSV or Parquet file of the user's own (columns:
-    see manifest.py). Where it has no split column, `split` (speaker, dialogue or row) names the
-    units that go as a whole into one of `folds` folds: `fold` is test, the next one val, the rest
-    train. `test` (a path from the first one's folder) is a second manifest whose rows are all test:
-    units that it holds are left out of the first, of which `fold` is val and the rest train. Raises
-    UserError, one line, where something is missing or cannot be read.
+    root: for layout "meld" a folder that contains MELD's three CSV files, and perhaps its clips, at
+        any depth; for layout "manifest" a CSV or Parquet file of your own (its columns are listed
+        in readers/manifest.py).
+    layout: "meld", "manifest", or the dotted path of a module with a reader (readers/layout.py).
+    name: what to call the corpus; None leaves that to the reader. split: for a corpus without a
+    split of its own, the unit (speaker, dialogue or row) that is never divided between two splits.
+    The units form `folds` folds: `fold` is test, the next one is val, the others are train.
+    test: a second manifest, relative to the first one's folder, whose rows are all test. Units that
+        it contains are left out of the first manifest, of which `fold` is val and the others train.
+
+    Raises UserError, one line, if something is missing or cannot be read.
     """
     root = Path(root).expanduser().resolve()
-    if layout not in LAYOUTS:
-        raise UserError(
-            f"corpus.layout {layout!r} is unknown{near_miss(layout, LAYOUTS)}; expected meld or"
-            " manifest"
-        )
-    if layout == "manifest":
-        found = read_manifest(
-            root,
-            split,
-            folds,
-            fold,
-            None if test is None else root.parent / Path(test).expanduser(),
-        )
-        emotions = ordered(found.table["emotion"], EMOTIONS)
-        sentiments = ordered(found.table["sentiment"].dropna(), SENTIMENTS)
-        return Corpus(
-            name or root.stem,
-            found.table,
-            emotions,
-            sentiments,
-            build_report(name or root.stem, layout, root.parent, found),
-            found.sources,
-        )
-    if split is not None or fold != 0 or test is not None:
-        raise UserError(
-            "corpus.split, corpus.fold and corpus.test are for layout manifest: MELD's layout has"
-            " its own train, dev and test"
-        )
-    from meld_lightning.mini.corpus import MARKER, mini_optimum
-
-    found = read_meld(root)
-    optimum = mini_optimum(root) if (root / MARKER).is_file() else None
-    name = name or ("mini" if optimum else "meld")
-    report = build_report(name, layout, root, found, optimum)
-    return Corpus(name, found.table, EMOTIONS, SENTIMENTS, report, found.sources)
+    other = None if test is None else root.parent / Path(test).expanduser()
+    found = find_reader(layout).read(Request(root, split, folds, fold, other))
+    name = name or found.name
+    report = build_report(name, layout, found)
+    return Corpus(name, found.table, found.emotions, found.sentiments, report, found.sources)

@@ -52,6 +52,7 @@ def prepare(
     decode: whether to decode the clips, too.
     """
     from meld_lightning.corpus import SPLITS, prepare_corpus, prepared_folder
+    from meld_lightning.mini.checkpoints import PREFIX, recipe
     from meld_lightning.pretrained.checkpoints import prepare_checkpoint
 
     cache = Path(cfg.paths.cache)
@@ -65,10 +66,11 @@ def prepare(
     wanted = {
         role: name for role, name in named.items() if checkpoints is None or name in checkpoints
     }
-    made_here = any(name.startswith("mini:") for name in wanted.values())
+    made_here = any(name.startswith(PREFIX) for name in wanted.values())
     mini = _mini_sources(cfg, cache) if made_here else None
     for role, name in wanted.items():
-        checkpoint = prepare_checkpoint(name, cache, mini if name.startswith("mini:") else None)
+        made = recipe(name, mini) if mini and name.startswith(PREFIX) else None
+        checkpoint = prepare_checkpoint(name, cache, made)
         logger.info("checkpoint %s: %s (%s)", role, checkpoint.name, checkpoint.digest[:12])
 
 

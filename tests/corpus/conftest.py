@@ -21,12 +21,6 @@ def meld_root() -> Path:
     return MELD
 
 
-@pytest.fixture(scope="session")
-def mini_root(prepared: Path) -> Path:
-    """The mini corpus."""
-    return prepared / "cache" / "mini"
-
-
 @pytest.fixture
 def meld_like(tmp_path: Path) -> Callable[..., Path]:
     """Writes a folder in MELD's layout: each file one good row, or what the test gives for it
@@ -45,6 +39,5 @@ def meld_like(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(autouse=True)
 def no_clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mini corpus's CSV files alone: its clips take half a minute, and have tests of their
-    own."""
+    """Leaves out the mini corpus's clips, which take half a minute and have tests of their own."""
     monkeypatch.setattr(mini_clips, "write_clips", lambda *_: None)

@@ -96,10 +96,10 @@ def test_clips_are_joined_by_ids_and_recuts_win(
         if "overlaps" not in row["reason"]
     }
     assert doubts == {
-        ("val/dia0_utt0", "has no clip"),
-        ("test/dia0_utt1", "its clip is empty (0 bytes)"),
+        ("val/dia0_utt0", "no clip"),
+        ("test/dia0_utt1", "empty clip (0 bytes)"),
     }
-    assert "| AppleDouble stubs skipped | 1 | 0 | 1 |" in render_report(corpus.report)
+    assert "| AppleDouble files skipped | 1 | 0 | 1 |" in render_report(corpus.report)
 
 
 def test_unpacking_clips_later_changes_no_digest(meld_like: Write) -> None:
@@ -201,7 +201,7 @@ def test_quoted_line_ends_commas_and_a_mark_at_the_start(meld_like: Write) -> No
         ),
         (
             HEADER + ROW + NEXT.replace("0,1,1,2", "0,0,1,2"),
-            "row 3: dialogue 0, utterance 0 already stands in row 2",
+            "row 3: dialogue 0, utterance 0 is already in row 2",
         ),
         (
             "<!DOCTYPE html>\n<html></html>\n",
@@ -254,7 +254,9 @@ def test_options_of_the_other_layout_are_refused(meld_like: Write) -> None:
 
 def test_a_file_cut_at_the_end_of_a_row_shows_in_table_1(meld_like: Write) -> None:
     corpus = load_corpus(meld_like())
-    assert "Not MELD as published: train has 1 rows, not 9989" in render_report(corpus.report)
+    assert "not the published corpus: train has 1 rows instead of 9989" in render_report(
+        corpus.report
+    )
 
 
 def test_labels_by_target(meld_like: Write) -> None:

@@ -90,7 +90,7 @@ def test_a_manifest_with_splits_keeps_ids_labels_and_columns(tmp_path: Path) -> 
     assert report["ignored_columns"] == ["mood"]
     assert {
         "key": "c",
-        "reason": "names a file that is absent",
+        "reason": "file not found",
         "detail": "clip clips/c.mp4",
         "dropped": False,
     } in report["rows"]
@@ -209,14 +209,14 @@ def _changed(**columns: Any) -> list[dict[str, Any]]:
             {"split": "row", "fold": 5},
             "corpus.fold is 5: with corpus.folds=5 it goes from 0 to 4",
         ),
-        ([{**row, "split": "train"} for row in speech()], {"split": "row"}, "drop one of them"),
+        ([{**row, "split": "train"} for row in speech()], {"split": "row"}, "remove one of them"),
         ([{**row, "split": "train"} for row in speech()], {}, "no row has split val"),
         (
             [{**row, "split": "tset"} for row in speech()],
             {},
             "row 2: split 'tset' is unknown (did you mean 'test'?)",
         ),
-        (_changed(id="u000"), {"split": "row"}, "row 3: id 'u000' already stands in row 2"),
+        (_changed(id="u000"), {"split": "row"}, "row 3: id 'u000' is already in row 2"),
         (_changed(emotion=""), {"split": "row"}, "row 3: emotion is empty"),
         (_changed(speaker=""), {"split": "speaker", "folds": 3}, "row 3: speaker is empty"),
         (
@@ -286,7 +286,7 @@ def test_a_second_manifest_is_test_and_shares_no_unit_with_the_first(tmp_path: P
             {"test": "none.csv"},
             "none.csv: no such file; give the CSV or Parquet file as corpus.test",
         ),
-        ({"split": None}, "with corpus.test, corpus.split says what goes whole"),
+        ({"split": None}, "with corpus.test, set corpus.split to the unit"),
         ({"folds": 1}, "train and val need 2"),
         ({"folds": 99}, "units for corpus.folds=99"),
     ],

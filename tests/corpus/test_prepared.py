@@ -14,12 +14,19 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from meld_lightning.corpus import load_corpus, prepare_corpus, prepared_corpus, prepared_folder
+from meld_lightning.corpus import (
+    load_corpus,
+    prepare_corpus,
+    prepared_corpus,
+    prepared_folder,
+    render_report,
+)
 from meld_lightning.corpus import prepared as prepare_module
 from meld_lightning.errors import UserError
 from meld_lightning.mini import corpus as mini_module
 
 Write = Callable[..., Path]
+MINI = {"name": "mini", "layout": "meld_lightning.mini.reader"}
 
 
 def settings(root: Path | str, **changes: Any) -> dict[str, Any]:
@@ -34,10 +41,10 @@ def settings(root: Path | str, **changes: Any) -> dict[str, Any]:
 
 
 def test_what_is_prepared_is_what_is_read(tmp_path: Path) -> None:
-    cfg = OmegaConf.create(settings(tmp_path / "cache/mini", name="mini"))
+    cfg = OmegaConf.create(settings(tmp_path / "cache/mini", **MINI))
     stored = prepare_corpus(cfg, tmp_path / "cache")
     read = prepared_corpus(cfg, tmp_path / "cache")
-    fresh = load_corpus(tmp_path / "cache/mini")
+    fresh = load_corpus(tmp_path / "cache/mini", MINI["layout"])
     for corpus in (stored, read):
         pd.testing.assert_frame_equal(corpus.table, fresh.table)
         assert (corpus.digest, corpus.emotions, corpus.sentiments) == (
@@ -105,7 +112,7 @@ def test_train_is_told_to_prepare_first(tmp_path: Path, meld_like: Write) -> Non
     ):
         prepared_corpus(settings(root), tmp_path)
     with pytest.raises(UserError, match="run: meld-lightning prepare corpus=mini"):
-        prepared_corpus(settings(tmp_path / "mini", name="mini"), tmp_path)
+        prepared_corpus(settings(tmp_path / "mini", **MINI), tmp_path)
     for missing in (OmegaConf.create(settings("???")), settings("???")):
         with pytest.raises(UserError, match="corpus.root is not set"):
             prepare_corpus(missing, tmp_path)
@@ -154,7 +161,7 @@ def test_a_damaged_or_foreign_prepared_form_is_refused(tmp_path: Path, meld_like
 def test_an_older_or_damaged_mini_corpus_is_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cfg = settings(tmp_path / "mini", name="mini")
+    cfg = settings(tmp_path / "mini", **MINI)
     digest = prepare_corpus(cfg, tmp_path).digest
     (tmp_path / "mini/test_sent_emo.csv").write_text("gone")
     assert prepare_corpus(cfg, tmp_path).digest == digest
@@ -170,7 +177,7 @@ def test_an_older_or_damaged_mini_corpus_is_written_anew(
 
 
 def test_processes_that_prepare_at_once_do_not_trample_each_other(tmp_path: Path) -> None:
-    cfg, go = settings(tmp_path / "mini", name="mini"), tmp_path / "go"
+    cfg, go = settings(tmp_path / "mini", **MINI), tmp_path / "go"
     code = (
         "import json, sys, time; from pathlib import Path\nfrom meld_lightning.corpus import"
         " prepare_corpus; from meld_lightning.mini import clips as"
@@ -195,18 +202,18 @@ def test_one_process_writes_and_the_others_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Threads here, so that the writing can be slowed and counted; the locks are the same."""
-    cfg, calls = settings(tmp_path / "mini", name="mini"), []
+    cfg, calls = settings(tmp_path / "mini", **MINI), []
 
-    def slow(name: str, function: Callable[..., None]) -> Callable[..., None]:
-        def wrapped(*arguments: Any) -> None:
+    def slow(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any) -> Any:
             calls.append(name)
             time.sleep(0.5)
-            function(*arguments)
+            return function(*arguments)
 
         return wrapped
 
     monkeypatch.setattr(mini_module, "write_mini", slow("mini", mini_module.write_mini))
-    monkeypatch.setattr(prepare_module, "_store", slow("store", prepare_module._store))
+    monkeypatch.setattr(prepare_module, "render_report", slow("store", render_report))
     with ThreadPoolExecutor(3) as pool:
         digests = {
             corpus.digest for corpus in pool.map(lambda _: prepare_corpus(cfg, tmp_path), range(3))

@@ -27,7 +27,7 @@ WRITE = (
 
 @pytest.fixture(scope="module")
 def table(with_clips: Path) -> pd.DataFrame:
-    return load_corpus(with_clips / "cache" / "mini").table
+    return load_corpus(with_clips / "cache" / "mini", "meld_lightning.mini.reader").table
 
 
 def digests(root: Path) -> dict[str, str]:

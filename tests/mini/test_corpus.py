@@ -26,7 +26,7 @@ BYTES_OF_VERSION = {5: "08981e036b4d17097f070a6989ea6c92f9c553770da17049163f8e2b
 
 @pytest.fixture(scope="module")
 def mini(mini_root: Path) -> Corpus:
-    return load_corpus(mini_root)
+    return load_corpus(mini_root, "meld_lightning.mini.reader")
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def truth(mini_root: Path, mini: Corpus) -> pd.DataFrame:
     )
 
 
-def test_the_bytes_are_always_the_same(mini_root: Path, tmp_path: Path) -> None:
-    write_mini(tmp_path / "again")  # without its clips: see test_corpus_mini_clips.py
+def test_the_bytes_are_always_the_same(mini_root: Path, tmp_path: Path, no_clips: None) -> None:
+    write_mini(tmp_path / "again")  # without its clips: see test_clips.py
     names = [
         "dev_sent_emo.csv",
         "mini.json",

@@ -123,6 +123,19 @@ def controls_left(text: str) -> bool:
     return _C1.search(text) is not None
 
 
+def optional(record: Record, column: str) -> str | None:
+    """The value without surrounding blanks; None if it is empty or there is no such column."""
+    return record.fields.get(column, "").strip() or None
+
+
+def filled(record: Record, column: str) -> str:
+    """The value without surrounding blanks; UserError if it is empty."""
+    value = optional(record, column)
+    if value is None:
+        raise UserError(f"{record.where}: {column} is empty; fill it in or remove the row")
+    return value
+
+
 def milliseconds(record: Record, column: str) -> int:
     """A time such as `00:16:16,059` or `0:10:44,769` in milliseconds; UserError where it is
     something else.

@@ -1,10 +1,9 @@
-"""The "manifest" layout: the user's own CSV or Parquet file, one row per utterance, with any label
-set.
+"""The layout "manifest": your own CSV or Parquet file with one row per utterance and any label set.
 
-Columns: id, text, emotion; split (train, val or dev, test) unless corpus.split says how to make
-one; and where there are any: speaker, dialogue, utterance, sentiment, clip, audio (paths, from the
-manifest's folder), start, end (seconds or h:mm:ss,mmm). corpus.test names a second such file, all
-of it test. Reads these files; used by loading.py.
+Required columns: id, text, emotion. Optional: split (train, val or dev, test), unless corpus.split
+says how to make one; speaker, dialogue, utterance, sentiment; clip and audio (paths relative to the
+manifest's folder); start and end (seconds or h:mm:ss,mmm). corpus.test names a second such file
+whose rows are all test. Reads these files; used by load.py.
 """
 
 import math
@@ -12,20 +11,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from meld_lightning.corpus.folds import split_by_units
+from meld_lightning.corpus.labels import EMOTIONS, SENTIMENTS, ordered
 from meld_lightning.corpus.readers.csv_records import (
     Record,
     check_columns,
-    choice,
+    filled,
     milliseconds,
+    optional,
     read_records,
     repaired_record,
     whole,
 )
-from meld_lightning.corpus.readers.meld import Found
+from meld_lightning.corpus.readers.layout import Found, Request
+from meld_lightning.corpus.readers.manifest_splits import split_beside, split_records
 from meld_lightning.corpus.table import typed
 from meld_lightning.errors import UserError
 
+VERSION = 1
 REQUIRED = ("id", "text", "emotion")
 KNOWN = (
     *REQUIRED,
@@ -39,53 +41,52 @@ KNOWN = (
     "start",
     "end",
 )
-SPLIT_NAMES = {
-    "train": "train",
-    "val": "val",
-    "dev": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
-UNITS = ("speaker", "dialogue", "row")
 
 
-def read_manifest(
-    path: Path, split: str | None, folds: int, fold: int, test: Path | None = None
-) -> Found:
-    """Every row of the manifest at `path`, in file order, then of `test`; the other arguments as in
-    load_corpus."""
-    records = _read(path, "corpus.root")
-    left_out = 0
+def read(request: Request) -> Found:
+    """Every row of the manifest, in file order, followed by those of the test manifest, if any."""
+    path, test = request.root, request.test
+    records, left_out = _read(path, "corpus.root"), 0
     if test is None:
-        splits = _splits(path, records, split, folds, fold)
+        splits = split_records(records, request)
     else:
         others, before = _read(test, "corpus.test"), len(records)
-        records, splits = _beside(records, others, split, folds, fold)
+        records, splits = split_beside(others, records, request)
         left_out = before - len(records)
         records, splits = [*records, *others], [*splits, *["test"] * len(others)]
     _check_case(records)
+    missing: list[tuple[str, str]] = []
+    table = typed(pd.DataFrame(_rows(records, splits, missing)))
+    return Found(
+        name=path.stem,
+        folder=path.parent,
+        table=table,
+        emotions=ordered(table["emotion"], EMOTIONS),
+        sentiments=ordered(table["sentiment"].dropna(), SENTIMENTS),
+        sources=(path,) if test is None else (path, test),
+        repaired=tuple(record.repaired for record in records),
+        missing=tuple(missing),
+        ignored_columns=tuple(name for name in records[0].fields if name not in KNOWN),
+        left_out=left_out,
+    )
+
+
+def _rows(
+    records: list[Record], splits: list[str], missing: list[tuple[str, str]]
+) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     first: dict[object, int] = {}
-    missing: list[tuple[str, str]] = []
     turns: dict[str, int] = {}
-    for record, part in zip(records, splits, strict=True):
-        row = _row(record, part, turns, missing)
+    for record, split in zip(records, splits, strict=True):
+        row = _row(record, split, turns, missing)
         if row["key"] in first:
             raise UserError(
-                f"{record.where}: id {row['key']!r} already stands in row {first[row['key']]}; ids"
-                " must be unique"
+                f"{record.where}: id {row['key']!r} is already in row {first[row['key']]}; ids must"
+                " be unique"
             )
         first[row["key"]] = record.row
         rows.append(row)
-    return Found(
-        typed(pd.DataFrame(rows)),
-        (path,) if test is None else (path, test),
-        [record.repaired for record in records],
-        missing=tuple(missing),
-        ignored=tuple(name for name in records[0].fields if name not in KNOWN),
-        left_out=left_out,
-    )
+    return rows
 
 
 def _read(path: Path, key: str) -> list[Record]:
@@ -132,112 +133,30 @@ def _as_text(value: object) -> str:
     return str(value)
 
 
-def _splits(
-    path: Path, records: list[Record], split: str | None, folds: int, fold: int
-) -> list[str]:
-    if "split" in records[0].fields:
-        if split is not None:
-            raise UserError(
-                f"{path}: has a column 'split', and corpus.split={split} is set too; drop one of"
-                " them"
-            )
-        parts = [
-            SPLIT_NAMES[choice(record, "split", tuple(SPLIT_NAMES), fold_case=True)]
-            for record in records
-        ]
-        for part in ("train", "val", "test"):
-            if part not in parts:
-                raise UserError(
-                    f"{path}: no row has split {part}; add some, or remove the column and set"
-                    " corpus.split"
-                )
-        return parts
-    if split is None:
-        raise UserError(
-            f"{path}: no column 'split' and no corpus.split; add the column, or set corpus.split to"
-            f" {', '.join(UNITS[:-1])} or {UNITS[-1]}"
-        )
-    return split_by_units(_units(records, split), folds, fold)
-
-
-def _beside(
-    records: list[Record], others: list[Record], split: str | None, folds: int, fold: int
-) -> tuple[list[Record], list[str]]:
-    """Those of `records` whose unit the `others`, which are test, do not hold; and the split of
-    each."""
-    for record in (records[0], others[0]):
-        if split is None or "split" in record.fields:
-            raise UserError(
-                f"{record.file}: with corpus.test, corpus.split says what goes whole into train or"
-                f" val ({', '.join(UNITS)}), and no column 'split'"
-            )
-    assert split is not None
-    taken = set(_units(others, split))
-    left = [
-        (record, unit)
-        for record, unit in zip(records, _units(records, split), strict=True)
-        if unit not in taken
-    ]
-    if not left:
-        raise UserError(
-            f"{records[0].file}: every row's {split} is in {others[0].file} too, which is test:"
-            " nothing is left"
-        )
-    return [record for record, _ in left], split_by_units(
-        [unit for _, unit in left], folds, fold, held_out=False
-    )
-
-
-def _units(records: list[Record], split: str) -> list[str]:
-    """What of each row must not be torn apart."""
-    if split not in UNITS:
-        raise UserError(f"corpus.split {split!r} is unknown; expected one of {', '.join(UNITS)}")
-    column = "id" if split == "row" else split
-    if column not in records[0].fields:
-        found = ", ".join(records[0].fields)
-        raise UserError(
-            f"{records[0].file}: corpus.split={split} needs a column {column!r}; columns found:"
-            f" {found}"
-        )
-    return [_filled(record, column) for record in records]
-
-
 def _check_case(records: list[Record]) -> None:
-    """Two labels that differ only in case are one label misspelt."""
+    """Raises UserError for two labels that differ only in case: one of them is misspelt."""
     seen: dict[str, Record] = {}
     for record in records:
-        label = _filled(record, "emotion")
+        label = filled(record, "emotion")
         other = seen.setdefault(label.casefold(), record)
-        if _filled(other, "emotion") != label:
+        if filled(other, "emotion") != label:
             raise UserError(
-                f"{record.where}: emotion {label!r} and {_filled(other, 'emotion')!r} (row"
-                f" {other.row}) differ only in case; write them alike"
+                f"{record.where}: emotion {label!r} and {filled(other, 'emotion')!r} (row"
+                f" {other.row}) differ only in case; spell them the same way"
             )
 
 
 def _row(
     record: Record, split: str, turns: dict[str, int], missing: list[tuple[str, str]]
 ) -> dict[str, object]:
-    key, dialogue, speaker = (
-        _filled(record, "id"),
-        _optional(record, "dialogue"),
-        _optional(record, "speaker"),
-    )
+    key = filled(record, "id")
+    dialogue, speaker = optional(record, "dialogue"), optional(record, "speaker")
     utterance = None
-    if dialogue is not None:  # without numbers, a dialogue's rows are in the order of the file
+    if dialogue is not None:  # without numbers, the turns are in the order of the file
         turns[dialogue] = turns.get(dialogue, -1) + 1
-        utterance = (
-            turns[dialogue]
-            if _optional(record, "utterance") is None
-            else whole(record, "utterance")
-        )
-    unit = (
-        key
-        if dialogue is None and speaker is None
-        else speaker
-        if dialogue is None
-        else f"{split}/{dialogue}"
-    )
+        numbered = optional(record, "utterance") is not None
+        utterance = whole(record, "utterance") if numbered else turns[dialogue]
+    unit = speaker or key if dialogue is None else f"{split}/{dialogue}"
     return {
         "key": key,
         "split": split,
@@ -246,8 +165,8 @@ def _row(
         "speaker": speaker,
         "unit": unit,
         "text": record.fields["text"],
-        "emotion": _filled(record, "emotion"),
-        "sentiment": _optional(record, "sentiment"),
+        "emotion": filled(record, "emotion"),
+        "sentiment": optional(record, "sentiment"),
         "start_s": _seconds(record, "start"),
         "end_s": _seconds(record, "end"),
         "season": None,
@@ -257,19 +176,8 @@ def _row(
     }
 
 
-def _optional(record: Record, column: str) -> str | None:
-    return record.fields.get(column, "").strip() or None
-
-
-def _filled(record: Record, column: str) -> str:
-    value = _optional(record, column)
-    if value is None:
-        raise UserError(f"{record.where}: {column} is empty; fill it in or remove the row")
-    return value
-
-
 def _seconds(record: Record, column: str) -> float:
-    value = _optional(record, column)
+    value = optional(record, column)
     if value is None:
         return math.nan
     if ":" in value:
@@ -281,13 +189,13 @@ def _seconds(record: Record, column: str) -> float:
     if not 0 <= seconds < math.inf:
         raise UserError(
             f"{record.where}: {column} {value!r} is neither seconds nor a time like 00:16:16,059;"
-            " mend the row"
+            " correct the row"
         )
     return seconds
 
 
 def _path(record: Record, column: str, key: str, missing: list[tuple[str, str]]) -> str | None:
-    value = _optional(record, column)
+    value = optional(record, column)
     if value is None:
         return None
     path = record.file.parent / Path(value).expanduser()

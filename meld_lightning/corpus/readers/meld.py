@@ -1,10 +1,10 @@
-"""The "meld" layout: {train,dev,test}_sent_emo.csv and perhaps clips, below one folder.
+"""The layout "meld": {train,dev,test}_sent_emo.csv, and perhaps clips, at any depth below one
+folder.
 
-Reads the CSV files and folder listings; decodes no media. Used by loading.py. MELD's "dev" is
-called val from here on.
+Reads the CSV files and lists folders; decodes no media. Used by load.py and, for the mini corpus,
+by mini/reader.py. MELD's "dev" split is called val from here on.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +17,7 @@ from meld_lightning.corpus.readers.csv_records import (
     read_records,
     whole,
 )
+from meld_lightning.corpus.readers.layout import Found, Request
 from meld_lightning.corpus.readers.meld_files import Clips, files_below, find_clips, find_csvs
 from meld_lightning.corpus.table import typed
 from meld_lightning.errors import UserError
@@ -35,33 +36,27 @@ REQUIRED = (
 )
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a layout's reader hands to loading.py.
+VERSION = 1
 
-    repaired: the number of characters mended, per row of the table.
-    missing: (key, "column value") of each file that a row names and that is not there.
-    ignored: columns that nothing reads.
-    left_out: rows that are in no split, since test holds others of their unit.
-    """
-
-    table: pd.DataFrame
-    sources: tuple[Path, ...]
-    repaired: list[int]
-    clips: Clips | None = None
-    missing: tuple[tuple[str, str], ...] = ()
-    ignored: tuple[str, ...] = ()
-    left_out: int = 0
+# As the paper prints them (its Table 1). 1112 is the number of dev clips, and 4807 is about the
+# number of test clips plus AppleDouble stubs: neither is a number of utterances.
+PAPER = {"train": 9989, "val": 1112, "test": 4807}
+OFFICIAL = {"train": 9989, "val": 1109, "test": 2610}  # the rows of MELD's own CSV files
 
 
-def read_meld(root: Path) -> Found:
-    """Every row of MELD's three CSV files below `root`, in file order, train before val before
+def read(request: Request) -> Found:
+    """Every row of MELD's three CSV files below the root, in file order: train, then val, then
     test."""
+    root = request.root
+    if request.split is not None or request.fold != 0 or request.test is not None:
+        raise UserError(
+            "corpus.split, corpus.fold and corpus.test are for layout manifest: MELD's layout has"
+            " its own train, dev and test"
+        )
     if not root.is_dir():
         raise UserError(_no_folder(root))
     files = files_below(root)
-    csvs = find_csvs(root, files)
-    clips = find_clips(root, files)
+    csvs, clips = find_csvs(root, files), find_clips(root, files)
     rows: list[dict[str, object]] = []
     repaired: list[int] = []
     for split, path in csvs.items():
@@ -71,13 +66,25 @@ def read_meld(root: Path) -> Found:
             if row["key"] in first:
                 raise UserError(
                     f"{record.where}: dialogue {row['dialogue_id']}, utterance"
-                    f" {row['utterance_id']} already stands in row {first[row['key']]}; remove one"
-                    " of the two"
+                    f" {row['utterance_id']} is already in row {first[row['key']]}; remove one of"
+                    " the two"
                 )
             first[row["key"]] = record.row
             rows.append(row)
             repaired.append(record.repaired)
-    return Found(typed(pd.DataFrame(rows)), tuple(csvs.values()), repaired, clips)
+    return Found(
+        name="meld",
+        folder=root,
+        table=typed(pd.DataFrame(rows)),
+        emotions=EMOTIONS,
+        sentiments=SENTIMENTS,
+        sources=tuple(csvs.values()),
+        repaired=tuple(repaired),
+        clips=clips,
+        numbered=True,
+        paper=PAPER,
+        official=OFFICIAL,
+    )
 
 
 def _row(split: str, record: Record, clips: Clips) -> dict[str, object]:

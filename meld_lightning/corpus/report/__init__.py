@@ -1,2 +1,3 @@
-"""The corpus report: what was found, how it compares, every quirk counted, every doubtful row with
-its reason."""
+"""The corpus report: sizes, class balance, counts of irregularities, and doubtful rows with
+reasons.
+"""

@@ -1,9 +1,9 @@
-"""The corpus report: what was found, how it compares, every quirk counted, every doubtful row with
-its reason.
+"""Builds the corpus report: sizes, class balance, counts of quirks, and every doubtful row with its
+reason.
 
-Reads the table and the sizes of clips; writes nothing. loading.py calls build_report; prepare.py
-stores it as report.json and, through render.py, as report.md; the report room reads
-report["table_01"]. The report holds keys and counts, never text.
+Reads the table, the sources and the sizes of clips; writes nothing. load.py calls it; prepared.py
+stores the result as report.json and, through markdown.py, as report.md. Studies copy its Table 1,
+class balance and optimum. It contains keys and counts, never utterances.
 """
 
 import os
@@ -13,43 +13,32 @@ from typing import Any
 import pandas as pd
 
 from meld_lightning.corpus.labels import EMOTIONS, SENTIMENTS, SPLITS, ordered
-from meld_lightning.corpus.readers.meld import Found
+from meld_lightning.corpus.readers.layout import Found
 from meld_lightning.corpus.readers.meld_files import Clips
 from meld_lightning.corpus.report import quirks
 from meld_lightning.storage.fingerprint import file_digest
 
-# As the paper prints them (its Table 1). 1112 is the number of dev files and 4807 fits the test
-# clips plus stubs that a Mac left in the archive: neither is a number of utterances.
-PAPER = {"train": 9989, "val": 1112, "test": 4807}
-OFFICIAL = {"train": 9989, "val": 1109, "test": 2610}  # the rows of MELD's own CSV files
 
+def build_report(name: str, layout: str, found: Found) -> dict[str, Any]:
+    """The report of a corpus as JSON-able data.
 
-def build_report(
-    name: str, layout: str, root: Path, found: Found, optimum: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """The report of a corpus as plain data. `optimum` (mini alone): see mini_optimum.
-
-    Keys: corpus, layout, is_mini, table_01 {paper, official, found}, splits, emotions, sentiments,
-        quirks {name:
-    {split: n}}, rows [{key, reason, detail, dropped}], clips, ignored_columns, optimum, sources
-    [{name, size, sha256}].
+    Keys: corpus, layout, note, is_mini (whether the data is synthetic), optimum (see Found),
+    table_01 {paper, official, found: {split: utterances}}, splits {split: facts}, emotions and
+    sentiments {split: {label: rows}}, quirks {name: {split: rows}}, clips, rows [{key, reason,
+    detail, dropped}], ignored_columns, sources [{name, size, sha256}].
     """
     table = found.table
     counts = {split: int((table["split"] == split).sum()) for split in SPLITS}
-    is_meld = layout == "meld" and optimum is None
-    quirk_counts, doubts = _quirks(found, layout)
-    clips, clip_doubts = _clips(found, root)
+    quirk_counts, doubts = _quirks(found)
+    clips, clip_doubts = _clips(found)
     order = {key: number for number, key in enumerate(table["key"])}
     rows = sorted(doubts + clip_doubts, key=lambda doubt: order.get(doubt[0], len(order)))
     return {
         "corpus": name,
         "layout": layout,
-        "is_mini": optimum is not None,
-        "table_01": {
-            "paper": PAPER if is_meld else None,
-            "official": OFFICIAL if is_meld else None,
-            "found": counts,
-        },
+        "note": found.note,
+        "is_mini": found.optimum is not None,
+        "table_01": {"paper": found.paper, "official": found.official, "found": counts},
         "splits": {split: _split(table[table["split"] == split]) for split in SPLITS},
         "emotions": _balance(table, "emotion", EMOTIONS),
         "sentiments": _balance(table, "sentiment", SENTIMENTS),
@@ -59,11 +48,11 @@ def build_report(
             {"key": key, "reason": reason, "detail": detail, "dropped": False}
             for key, reason, detail in rows
         ],
-        "ignored_columns": list(found.ignored),
-        "optimum": optimum,
+        "ignored_columns": list(found.ignored_columns),
+        "optimum": found.optimum,
         "sources": [
             {
-                "name": Path(os.path.relpath(source, root)).as_posix(),
+                "name": Path(os.path.relpath(source, found.folder)).as_posix(),
                 "size": source.stat().st_size,
                 "sha256": file_digest(source),
             }
@@ -103,31 +92,30 @@ def _balance(table: pd.DataFrame, column: str, known: tuple[str, ...]) -> dict[s
     }
 
 
-def _quirks(found: Found, layout: str) -> tuple[dict[str, quirks.Counts], list[quirks.Doubt]]:
+def _quirks(found: Found) -> tuple[dict[str, quirks.Counts], list[quirks.Doubt]]:
     table = found.table
-    mended = table.loc[[number > 0 for number in found.repaired], "split"]
-    counts: dict[str, quirks.Counts] = {"repaired_rows": quirks.per_split(mended)}
+    repaired = table.loc[[number > 0 for number in found.repaired], "split"]
+    counts: dict[str, quirks.Counts] = {"repaired_rows": quirks.per_split(repaired)}
     doubts: list[quirks.Doubt] = []
-    if layout == "meld":
+    if found.numbered:
         counts |= quirks.id_quirks(table)
     else:
         counts |= _strays(table)
         counts["left_out_for_test"] = {"train": found.left_out} if found.left_out else {}
-    for look in (
+    for count in (
         quirks.time_quirks,
         quirks.speaker_quirks,
         quirks.text_quirks,
         quirks.overlap_quirks,
     ):
-        more, doubtful = look(table)
+        more, doubtful = count(table)
         counts |= more
         doubts += doubtful
     return counts, doubts
 
 
 def _strays(table: pd.DataFrame) -> dict[str, quirks.Counts]:
-    """What a manifest's split tears apart or leaves unseen: rows of val and test whose dialogue,
-    speaker or label..."""
+    """Rows of val and test whose dialogue or speaker is in train too, or whose label is not."""
     train = table[table["split"] == "train"]
     others = table[table["split"] != "train"]
     counts = {}
@@ -141,20 +129,18 @@ def _strays(table: pd.DataFrame) -> dict[str, quirks.Counts]:
     return counts
 
 
-def _clips(found: Found, root: Path) -> tuple[dict[str, Any], list[quirks.Doubt]]:
-    table, clips = found.table, found.clips or Clips()
-    doubts = [(key, "names a file that is absent", detail) for key, detail in found.missing]
+def _clips(found: Found) -> tuple[dict[str, Any], list[quirks.Doubt]]:
+    table, clips, root = found.table, found.clips or Clips(), found.folder
+    doubts = [(key, "file not found", detail) for key, detail in found.missing]
     have = table["clip"].notna()
     empty = [
-        (str(row.key), "its clip is empty (0 bytes)", _name(Path(str(row.clip)), root))
+        (str(row.key), "empty clip (0 bytes)", _name(Path(str(row.clip)), root))
         for row in table[have].itertuples()
         if Path(str(row.clip)).stat().st_size == 0
     ]
     doubts += empty
-    if (
-        have.any() and found.clips is not None
-    ):  # a corpus without any clip is one of text, and not in doubt
-        doubts += [(key, "has no clip", "") for key in table.loc[~have, "key"]]
+    if have.any() and found.clips is not None:  # a corpus without any clips is just text
+        doubts += [(key, "no clip", "") for key in table.loc[~have, "key"]]
     keys = set(table["key"])
     extra = sorted(
         key for key in (f"{split}/dia{d}_utt{u}" for split, d, u in clips.files) if key not in keys

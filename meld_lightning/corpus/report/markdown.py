@@ -1,6 +1,6 @@
-"""The corpus report as Markdown.
+"""Renders the corpus report as Markdown.
 
-Reads the plain data that report.py makes; used by prepare.py for report.md.
+Reads the data that build.py makes; writes nothing. Used by prepared.py for report.md.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,66 +8,72 @@ from typing import Any
 
 from meld_lightning.corpus.labels import SPLITS
 
-SHOWN = 20  # rows listed for each reason; report.json lists all
+SHOWN = 20  # rows listed per reason; report.json lists all
+TABLE_01 = {
+    "paper": "as printed in the paper",
+    "official": "rows of the published CSV files",
+    "found": "this corpus",
+}
 QUIRKS = {
-    "repaired_rows": "rows with legacy (cp1252) characters repaired",
-    "rows_with_controls_left": "rows with a control character left",
-    "missing_utterance_ids": "utterance ids missing inside dialogues",
-    "dialogues_missing_utterance_ids": "dialogues with such gaps",
-    "missing_dialogue_ids": "dialogue ids missing",
+    "repaired_rows": "rows with legacy (cp1252) characters, repaired",
+    "rows_with_controls_left": "rows with a control character that could not be repaired",
+    "missing_utterance_ids": "missing utterance ids within dialogues",
+    "dialogues_missing_utterance_ids": "dialogues with missing utterance ids",
+    "missing_dialogue_ids": "missing dialogue ids",
     "dialogue_also_in_train": "rows whose dialogue is also in train",
     "speaker_also_in_train": "rows whose speaker is also in train",
-    "left_out_for_test": "rows in no split, as test holds others of their speaker, dialogue or id",
-    "emotion_not_in_train": "rows whose emotion is never in train",
-    "dialogues_with_decreasing_starts": "dialogues with a decreasing start time",
-    "rows_starting_earlier": "rows that start before the row preceding them",
-    "rows_sharing_times": "rows sharing both times with another",
-    "end_before_start": "rows ending before they start",
+    "left_out_for_test": "rows left out because test contains their speaker, dialogue or id",
+    "emotion_not_in_train": "rows whose emotion does not occur in train",
+    "dialogues_with_decreasing_starts": "dialogues with a start time earlier than the previous one",
+    "rows_starting_earlier": "rows that start before the previous row",
+    "rows_sharing_times": "rows with the same start and end as another row",
+    "end_before_start": "rows that end before they start",
     "zero_length": "rows of zero length",
-    "overlong": "rows over 30 s",
-    "under_100_ms": "rows over zero and under 0.1 s",
-    "under_200_ms": "rows under 0.2 s, shorter ones included",
-    "under_1_s": "rows under 1 s, shorter ones included",
-    "spoken_by_all": 'rows spoken by "All"',
-    "spoken_by_several": "rows spoken by a pair or more",
-    "speaker_unseen_in_train": "rows whose speaker never speaks in train",
+    "overlong": "rows longer than 30 s",
+    "under_100_ms": "rows shorter than 0.1 s, but not of zero length",
+    "under_200_ms": "rows shorter than 0.2 s (all)",
+    "under_1_s": "rows shorter than 1 s (all)",
+    "spoken_by_all": 'rows whose speaker is "All"',
+    "spoken_by_several": "rows with two or more speakers",
+    "speaker_unseen_in_train": "rows whose speaker does not occur in train",
     "texts_under_two_labels": (
-        "distinct texts under two emotions (letter case and punctuation aside)"
+        "distinct texts with more than one emotion (ignoring case and punctuation)"
     ),
     "empty_texts": "rows without text",
     "episodes": "episodes",
-    "episodes_shared_with_train": "episodes that train shows too",
-    "rows_overlapping_train": "rows overlapping a train row of their episode by over 0.5 s",
+    "episodes_shared_with_train": "episodes that also occur in train",
+    "rows_overlapping_train": "rows that overlap a train row of their episode by more than 0.5 s",
 }
 CLIPS = {
     "found": "clips found",
     "rows_without_clip": "rows without a clip",
     "clips_without_row": "clips without a row",
-    "recuts_used": "corrected re-cuts used instead of the plain clip",
-    "stubs_skipped": "AppleDouble stubs skipped",
+    "recuts_used": "corrected clips used in place of the originals",
+    "stubs_skipped": "AppleDouble files skipped",
     "empty": "empty clips (0 bytes)",
-    "copies": "clips present more than once (the first is used)",
+    "copies": "clips found more than once (the first is used)",
 }
 SPLIT_FACTS = {
     "utterances": "utterances",
     "dialogues": "dialogues",
-    "dialogues_of_one": "dialogues of one turn",
-    "turns_median": "turns, median",
-    "turns_max": "turns, most",
+    "dialogues_of_one": "dialogues with a single utterance",
+    "turns_median": "utterances per dialogue, median",
+    "turns_max": "utterances per dialogue, maximum",
     "speakers": "speakers",
-    "words_median": "words, median",
-    "words_p99": "words, 99th percentile",
-    "words_max": "words, most",
-    "hours": "hours by the times given",
+    "words_median": "words per utterance, median",
+    "words_p99": "words per utterance, 99th percentile",
+    "words_max": "words per utterance, maximum",
+    "hours": "hours, by start and end times",
 }
+MODALITIES = {"frames": "frames", "audio": "sound"}
 
 
 def render_report(report: dict[str, Any], media: Mapping[str, Any] | None = None) -> str:
-    """`report` (see build_report) and what became of the clips (see media_report), as a Markdown
+    """`report` (see build_report) and the outcome of decoding (see media_report) as a Markdown
     document."""
     parts = [
         f"# Corpus report: {report['corpus']}",
-        *_origin(report),
+        *_introduction(report),
         "## Size (Table 1)",
         _table_01(report),
         "## Splits",
@@ -79,79 +85,72 @@ def render_report(report: dict[str, Any], media: Mapping[str, Any] | None = None
             ],
         ),
         "## Class balance",
-        _balance(report["emotions"]),
+        _balance("emotion", report["emotions"]),
     ]
     if any(report["sentiments"].values()):
-        parts.append(_balance(report["sentiments"]))
+        parts.append(_balance("sentiment", report["sentiments"]))
     parts += [
-        "## Quirks",
+        "## Irregularities",
+        "Counts by split. No row is changed because of them, apart from repaired characters.",
         _counts(report["quirks"], QUIRKS),
         "## Clips",
         *_clips(report["clips"]),
         *(_media(media) if media else []),
-        "## Dropped and doubtful rows",
-        *_rows(report["rows"]),
+        "## Doubtful rows",
+        *_doubts(report["rows"]),
         "## Sources",
         _table(
             ("file", "bytes", "sha256"),
-            [tuple(map(str, source.values())) for source in report["sources"]],
+            [
+                (source["name"], str(source["size"]), source["sha256"])
+                for source in report["sources"]
+            ],
         ),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _origin(report: dict[str, Any]) -> list[str]:
-    lines = []
-    if report["is_mini"]:
-        lines.append(
-            "This is the project's own mini corpus. Its numbers show that the machine works; "
-            "they say nothing about MELD."
+def _introduction(report: dict[str, Any]) -> list[str]:
+    parts = [report["note"]] if report["note"] else []
+    best = report["optimum"]
+    if best:
+        parts.append(
+            "The labels were drawn at random, so the best possible accuracy is known: its expected"
+            " value and, in brackets, its value on the labels drawn."
         )
-        lines.append(
-            "The best accuracy that each modality allows (expected, and on the labels drawn):"
-        )
-        best = report["optimum"]
         rows = [
             (
                 name,
                 *(
-                    f"{best[split][name]['expected']:.3f}, {best[split][name]['realised']:.3f}"
+                    f"{best[split][name]['expected']:.3f} ({best[split][name]['realised']:.3f})"
                     for split in SPLITS
                 ),
             )
             for name in best["test"]
         ]
-        lines.append(_table(("", *SPLITS), rows))
+        parts.append(_table(("modality", *SPLITS), rows))
     if report["ignored_columns"]:
-        lines.append(f"Columns that nothing reads: {', '.join(report['ignored_columns'])}.")
-    return lines
+        parts.append(f"Columns that are not used: {', '.join(report['ignored_columns'])}.")
+    return parts
 
 
 def _table_01(report: dict[str, Any]) -> str:
-    names = {"paper": "the paper, as printed", "official": "official rows", "found": "found here"}
-    if report["is_mini"]:
-        names["found"] = "the mini corpus"
     rows = [
-        (names[name], *(str(counts[split]) for split in SPLITS))
+        (TABLE_01[name], *(str(counts[split]) for split in SPLITS))
         for name, counts in report["table_01"].items()
         if counts
     ]
     found, official = report["table_01"]["found"], report["table_01"]["official"] or {}
     off = [
-        f"{split} has {found[split]} rows, not {count}"
+        f"{split} has {found[split]} rows instead of {count}"
         for split, count in official.items()
         if found[split] != count
     ]
-    note = (
-        f"\n\nNot MELD as published: {'; '.join(off)}. A file cut short at the end of a row looks"
-        " like this."
-        if off
-        else ""
-    )
-    return _table(("utterances", *SPLITS), rows) + note
+    note = f"This is not the published corpus: {'; '.join(off)}. Is a file truncated?"
+    return _table(("utterances", *SPLITS), rows) + (f"\n\n{note}" if off else "")
 
 
-def _balance(counts: dict[str, dict[str, int]]) -> str:
+def _balance(target: str, counts: dict[str, dict[str, int]]) -> str:
     totals = {split: max(1, sum(counts[split].values())) for split in SPLITS}
     rows = [
         (
@@ -163,7 +162,7 @@ def _balance(counts: dict[str, dict[str, int]]) -> str:
         )
         for label in counts["train"]
     ]
-    return _table(("label", *SPLITS), rows)
+    return _table((target, *SPLITS), rows)
 
 
 def _counts(counts: dict[str, dict[str, int]], names: dict[str, str]) -> str:
@@ -179,11 +178,11 @@ def _counts(counts: dict[str, dict[str, int]], names: dict[str, str]) -> str:
 
 def _clips(clips: dict[str, Any]) -> list[str]:
     if not clips["any"] and not clips["without_row"]:
-        return ["None found: this is a corpus of text."]
+        return ["No clips were found: the corpus is text only."]
     parts = [_counts(clips["counts"], CLIPS)]
     for name, text in (
         ("without_row", "Clips without a row"),
-        ("of_no_split", "Clips whose folders name no split"),
+        ("of_no_split", "Clips in folders whose names do not say which split they belong to"),
     ):
         if clips[name]:
             parts.append(f"{text}: {_some(clips[name])}.")
@@ -191,39 +190,51 @@ def _clips(clips: dict[str, Any]) -> list[str]:
 
 
 def _media(media: Mapping[str, Any]) -> list[str]:
-    """Utterances with frames and with sound, and every one without, by reason."""
+    """Utterances with frames and with sound, and the others by reason."""
     rows = [
-        (f"with {modality}", *(str(counts[split]) for split in SPLITS))
-        for modality, counts in media["counts"].items()
+        (f"with {MODALITIES[kind]}", *(str(counts[split]) for split in SPLITS))
+        for kind, counts in media["counts"].items()
     ]
-    parts = ["## Decoded", _table(("utterances", *SPLITS), rows)]
-    by_reason: dict[str, list[str]] = {}
-    for row in media["rows"]:
-        by_reason.setdefault(f"no {row['modality']}: {row['reason']}", []).append(row["key"])
-    return parts + [
-        f"**{reason}** ({len(keys)}): {_some(keys)}." for reason, keys in sorted(by_reason.items())
-    ]
-
-
-def _rows(rows: Sequence[dict[str, Any]]) -> list[str]:
-    dropped = sum(row["dropped"] for row in rows)
-    parts = [
-        f"{dropped} rows dropped, {len({row['key'] for row in rows if not row['dropped']})} kept"
-        " and in doubt."
-    ]
-    by_reason: dict[str, list[str]] = {}
-    for row in rows:
-        by_reason.setdefault(row["reason"], []).append(
-            f"{row['key']} ({row['detail']})" if row["detail"] else row["key"]
+    parts = ["## Decoded clips", _table(("utterances", *SPLITS), rows)]
+    if media["rows"]:
+        parts.append("Utterances without frames or sound, by reason:")
+        parts.append(
+            _by_reason(
+                (f"no {MODALITIES[row['modality']]}: {row['reason']}", row["key"])
+                for row in media["rows"]
+            )
         )
-    for reason, listed in sorted(by_reason.items()):
-        parts.append(f"**{reason}** ({len(listed)}): {_some(listed)}.")
     return parts
+
+
+def _doubts(rows: Sequence[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return ["None. No row was dropped."]
+    dropped = sum(row["dropped"] for row in rows)
+    kept = len({row["key"] for row in rows if not row["dropped"]})
+    return [
+        f"{kept} rows look wrong but were kept; {dropped or 'none'} dropped. By reason:",
+        _by_reason(
+            (row["reason"], f"{row['key']} ({row['detail']})" if row["detail"] else row["key"])
+            for row in rows
+        ),
+    ]
+
+
+def _by_reason(listed: Iterable[tuple[str, str]]) -> str:
+    """A list of (reason, row) with one item per reason."""
+    by_reason: dict[str, list[str]] = {}
+    for reason, row in listed:
+        by_reason.setdefault(reason, []).append(row)
+    return "\n".join(
+        f"- **{reason}** ({len(rows)}): {_some(rows)}."
+        for reason, rows in sorted(by_reason.items())
+    )
 
 
 def _some(listed: Sequence[str]) -> str:
     more = (
-        f"; and {len(listed) - SHOWN} more (report.json lists all)" if len(listed) > SHOWN else ""
+        f"; and {len(listed) - SHOWN} more (all are in report.json)" if len(listed) > SHOWN else ""
     )
     return "; ".join(_cell(item) for item in listed[:SHOWN]) + more
 

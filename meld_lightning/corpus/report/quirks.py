@@ -1,7 +1,6 @@
-"""Counts a corpus's quirks and lists its doubtful rows: plain functions of the table, nothing is
-changed or dropped.
+"""Counts irregularities of a corpus and lists its doubtful rows.
 
-Reads and writes nothing; used by report.py.
+Plain functions of the table, which they do not change. Used by build.py.
 """
 
 import re
@@ -20,13 +19,14 @@ OVERLAP_MS = 500
 
 
 def per_split(chosen: pd.Series) -> Counts:
-    """How many rows of each split are among `chosen`, the split column of some rows."""
+    """The number of rows in each split, given the split column of the rows to count."""
     counts = chosen.value_counts()
     return {split: int(counts.get(split, 0)) for split in SPLITS}
 
 
 def id_quirks(table: pd.DataFrame) -> dict[str, Counts]:
-    """Ids that a dialogue or a split leaves out. Dialogues must be numbered, as MELD's are."""
+    """Missing utterance and dialogue ids; the ids must count up from 0 in each split, as MELD's
+    do."""
     quirks: dict[str, Counts] = {
         "missing_utterance_ids": {},
         "dialogues_missing_utterance_ids": {},
@@ -43,13 +43,15 @@ def id_quirks(table: pd.DataFrame) -> dict[str, Counts]:
 
 
 def time_quirks(table: pd.DataFrame) -> tuple[dict[str, Counts], list[Doubt]]:
-    """Spans and their order. Times are compared in whole milliseconds: .1 + .2 is not .3 in
-    floats."""
+    """Lengths of rows and their order in time.
+
+    Times are compared in whole milliseconds, since .1 + .2 is not .3 in floats.
+    """
     timed = table[table["start_s"].notna() & table["end_s"].notna()]
     start, end = _ms(timed["start_s"]), _ms(timed["end_s"])
     span = end - start
     place = [name for name in ("season", "episode") if timed[name].notna().all()]
-    # Only within an episode (else within a dialogue) do equal times mean the same stretch of video.
+    # Equal times mean the same stretch of video only within an episode, or else a dialogue.
     shared = timed.duplicated(
         ["split", *(place or ["dialogue_id"]), "start_s", "end_s"], keep=False
     )
@@ -60,12 +62,12 @@ def time_quirks(table: pd.DataFrame) -> tuple[dict[str, Counts], list[Doubt]]:
         _ms(in_order["start_s"]).groupby([in_order["split"], in_order["dialogue_id"]]).diff() < 0
     ).reindex(timed.index)
     marks = {
-        "rows_sharing_times": (shared, "shares its times with another row"),
-        "rows_starting_earlier": (back, "starts before the row that precedes it in its dialogue"),
+        "rows_sharing_times": (shared, "same start and end as another row"),
+        "rows_starting_earlier": (back, "starts before the previous row of its dialogue"),
         "end_before_start": (span < 0, "ends before it starts"),
-        "zero_length": (span == 0, "is of zero length"),
-        "overlong": (span > OVERLONG_S * 1000, f"lasts longer than {OVERLONG_S:.0f} s"),
-        "under_100_ms": ((span < 100) & (span > 0), "lasts less than 0.1 s"),
+        "zero_length": (span == 0, "zero length"),
+        "overlong": (span > OVERLONG_S * 1000, f"longer than {OVERLONG_S:.0f} s"),
+        "under_100_ms": ((span < 100) & (span > 0), "shorter than 0.1 s"),
     }
     quirks = {name: per_split(timed.loc[mark, "split"]) for name, (mark, _) in marks.items()}
     quirks["under_200_ms"] = per_split(timed.loc[span < 200, "split"])
@@ -86,7 +88,7 @@ def time_quirks(table: pd.DataFrame) -> tuple[dict[str, Counts], list[Doubt]]:
 
 
 def speaker_quirks(table: pd.DataFrame) -> tuple[dict[str, Counts], list[Doubt]]:
-    """Rows spoken by several people at once, and rows whose speaker never speaks in train."""
+    """Rows with several speakers, and rows whose speaker does not occur in train."""
     spoken = table[table["speaker"].notna()]
     everyone = spoken["speaker"].str.casefold() == "all"
     several = (
@@ -103,15 +105,15 @@ def speaker_quirks(table: pd.DataFrame) -> tuple[dict[str, Counts], list[Doubt]]
         )
     }
     doubts = [
-        (str(row.key), "is spoken by several people", str(row.speaker))
+        (str(row.key), "several speakers", str(row.speaker))
         for row in spoken[everyone | several].itertuples()
     ]
     return quirks, doubts
 
 
 def text_quirks(table: pd.DataFrame) -> tuple[dict[str, Counts], list[Doubt]]:
-    """Texts without words, controls that no repair explains, and texts that stand under two labels
-    of emotion."""
+    """Empty texts, control characters that could not be repaired, and texts with several
+    emotions."""
     bare = table["text"].map(lambda text: re.sub(r"[\W_]+", " ", text.lower()).strip())
     clash = table[bare != ""].groupby([table["split"], bare])["emotion"].nunique() > 1
     empty, control = table["text"].str.strip() == "", table["text"].map(controls_left).astype(bool)
@@ -122,17 +124,17 @@ def text_quirks(table: pd.DataFrame) -> tuple[dict[str, Counts], list[Doubt]]:
         "empty_texts": per_split(table.loc[empty, "split"]),
         "rows_with_controls_left": per_split(table.loc[control, "split"]),
     }
-    doubts = [(key, "has no text", "") for key in table.loc[empty, "key"]]
+    doubts = [(key, "no text", "") for key in table.loc[empty, "key"]]
     doubts += [
-        (key, "holds a control character that could not be repaired", "")
+        (key, "control character that could not be repaired", "")
         for key in table.loc[control, "key"]
     ]
     return quirks, doubts
 
 
 def overlap_quirks(table: pd.DataFrame) -> tuple[dict[str, Counts], list[Doubt]]:
-    """Episodes that val and test share with train, and their rows that overlap a train row by more
-    than OVERLAP_MS."""
+    """Episodes that val and test share with train, and rows that overlap a train row of their
+    episode by more than OVERLAP_MS."""
     place = ["season", "episode"]
     timed = table[
         table[place].notna().all(axis=1) & table["start_s"].notna() & table["end_s"].notna()

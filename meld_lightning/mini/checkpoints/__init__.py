@@ -1,18 +1,19 @@
 """Checkpoints made here for the mini corpus, so that every architecture runs without a network.
 
-One file an architecture, whose `write` fills a folder just as save_pretrained does. Used by
-checkpoints.py.
+One file per architecture, whose `write(folder, sources)` fills a folder as save_pretrained does.
+Used by `prepare`, which hands the recipe to pretrained/checkpoints.py.
 """
 
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from meld_lightning.errors import UserError
+from meld_lightning.pretrained.checkpoints import Recipe
 from meld_lightning.storage.fingerprint import digest_of
 
 if TYPE_CHECKING:
@@ -20,14 +21,19 @@ if TYPE_CHECKING:
 
     from meld_lightning.media import Media
 
-WRITER_VERSION = 1  # raise it when what a writer makes changes: prepare then makes them anew
+WRITER_VERSION = 1  # raise it when a writer changes: prepare then makes the checkpoints again
+PREFIX = "mini:"
+MINI = ("mini:roberta", "mini:wav2vec2", "mini:speech_emotion", "mini:clip")
 FROM_FRAMES = ("mini:clip",)
 
 
 @dataclass(frozen=True)
 class MiniSources:
-    """The train split of the mini corpus's own table, and a way to its decoded clips, which not
-    every writer needs."""
+    """The train split of the mini corpus, and its decoded clips for the writers that need them.
+
+    table: Corpus.table of the mini corpus.
+    decode: decodes its clips, or reads them if they are decoded.
+    """
 
     table: "pd.DataFrame"
     decode: "Callable[[], Media]" = field(repr=False)
@@ -39,7 +45,7 @@ class MiniSources:
 
     @cached_property
     def rows(self) -> np.ndarray:
-        """The rows that may be learnt from: those of train."""
+        """The row numbers of train, the only rows that a checkpoint may be trained on."""
         return np.flatnonzero(self.table["split"].to_numpy() == "train")
 
     @property
@@ -48,7 +54,7 @@ class MiniSources:
         return [str(text) for text in self.table["text"].iloc[self.rows]]
 
     def digest(self, name: str) -> str:
-        """sha256 (hex) over all that the checkpoint `name` is made of."""
+        """sha256 (hex) of everything that the checkpoint `name` is made from."""
         content = [WRITER_VERSION, self.texts]
         if name in FROM_FRAMES:
             content += [
@@ -58,11 +64,9 @@ class MiniSources:
         return digest_of(content, 64)
 
 
-def _write(architecture: str, folder: Path, sources: MiniSources) -> None:
-    importlib.import_module(f"{__name__}.{architecture}").write(folder, sources)
-
-
-MINI: dict[str, Callable[[Path, MiniSources], None]] = {
-    f"mini:{name}": partial(_write, name)
-    for name in ("roberta", "wav2vec2", "speech_emotion", "clip")
-}
+def recipe(name: str, sources: MiniSources) -> Recipe:
+    """How to make the checkpoint `name` ("mini:roberta" ...); UserError if there is no such one."""
+    if name not in MINI:
+        raise UserError(f"checkpoint {name}: unknown; expected {', '.join(MINI)}")
+    module = importlib.import_module(f"{__name__}.{name.removeprefix(PREFIX)}")
+    return Recipe(sources.digest(name), lambda folder: module.write(folder, sources))

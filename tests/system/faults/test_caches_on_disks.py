@@ -15,7 +15,7 @@ from meld_lightning.corpus import prepare_corpus
 from meld_lightning.errors import UserError
 from meld_lightning.media import prepare_media
 from meld_lightning.mini import clips as mini_clips
-from meld_lightning.mini.checkpoints import MiniSources
+from meld_lightning.mini.checkpoints import MiniSources, recipe
 from meld_lightning.mini.flaws import Plan
 from meld_lightning.pretrained.checkpoints import prepare_checkpoint
 from meld_lightning.runs.logits import write_logits
@@ -65,9 +65,8 @@ def make_corpus(cache: Path, at: Path) -> str:
 
 def make_checkpoint(cache: Path, at: Path) -> str:
     table = pd.DataFrame({"text": ["So, here we are.", "Oh no!"], "split": "train"})
-    return prepare_checkpoint(
-        "mini:roberta", cache, MiniSources(table, lambda: pytest.fail("no clip"))
-    ).digest
+    made = recipe("mini:roberta", MiniSources(table, lambda: pytest.fail("no clip")))
+    return prepare_checkpoint("mini:roberta", cache, made).digest
 
 
 def make_logits(cache: Path, at: Path) -> str:

@@ -1,0 +1,97 @@
+"""The splits of a manifest: those it states, or folds of whole speakers, dialogues or rows.
+
+Reads and writes nothing; used by manifest.py.
+"""
+
+from collections.abc import Sequence
+
+from meld_lightning.corpus.folds import split_by_units
+from meld_lightning.corpus.labels import SPLITS
+from meld_lightning.corpus.readers.csv_records import Record, choice, filled
+from meld_lightning.corpus.readers.layout import Request
+from meld_lightning.errors import UserError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "val": "val",
+    "dev": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+UNITS = ("speaker", "dialogue", "row")
+
+
+def split_records(records: Sequence[Record], request: Request) -> list[str]:
+    """The split of each row: its own where there is a column "split", else by folds of
+    `request.split`."""
+    path = records[0].file
+    if "split" in records[0].fields:
+        if request.split is not None:
+            raise UserError(
+                f"{path}: has a column 'split', and corpus.split={request.split} is set too; remove"
+                " one of them"
+            )
+        return _stated(records)
+    if request.split is None:
+        raise UserError(
+            f"{path}: no column 'split' and no corpus.split; add the column, or set corpus.split to"
+            f" {', '.join(UNITS[:-1])} or {UNITS[-1]}"
+        )
+    return split_by_units(_units(records, request.split), request.folds, request.fold)
+
+
+def split_beside(
+    test: Sequence[Record], records: Sequence[Record], request: Request
+) -> tuple[list[Record], list[str]]:
+    """`records` without the units that `test` contains, and the split, train or val, of each one
+    left."""
+    split = request.split
+    for record in (records[0], test[0]):
+        if split is None or "split" in record.fields:
+            raise UserError(
+                f"{record.file}: with corpus.test, set corpus.split to the unit to keep whole in"
+                f" train or val ({', '.join(UNITS)}), and remove the column 'split'"
+            )
+    assert split is not None
+    taken = set(_units(test, split))
+    left = [
+        (record, unit)
+        for record, unit in zip(records, _units(records, split), strict=True)
+        if unit not in taken
+    ]
+    if not left:
+        raise UserError(
+            f"{records[0].file}: no rows left for train and val: every {split} is also in"
+            f" {test[0].file}, which is test"
+        )
+    units = [unit for _, unit in left]
+    splits = split_by_units(units, request.folds, request.fold, held_out=False)
+    return [record for record, _ in left], splits
+
+
+def _stated(records: Sequence[Record]) -> list[str]:
+    """The column "split"."""
+    names = tuple(SPLIT_NAMES)
+    splits = [SPLIT_NAMES[choice(record, "split", names, fold_case=True)] for record in records]
+    for split in SPLITS:
+        if split not in splits:
+            raise UserError(
+                f"{records[0].file}: no row has split {split}; add some, or remove the column and"
+                " set corpus.split"
+            )
+    return splits
+
+
+def _units(records: Sequence[Record], split: str) -> list[str]:
+    """For each row, what has to stay in one split with it."""
+    if split not in UNITS:
+        raise UserError(f"corpus.split {split!r} is unknown; expected one of {', '.join(UNITS)}")
+    column = "id" if split == "row" else split
+    if column not in records[0].fields:
+        found = ", ".join(records[0].fields)
+        raise UserError(
+            f"{records[0].file}: corpus.split={split} needs a column {column!r}; columns found:"
+            f" {found}"
+        )
+    return [filled(record, column) for record in records]

