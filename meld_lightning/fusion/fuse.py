@@ -13,6 +13,7 @@ from meld_lightning.errors import UserError, near_miss
 from meld_lightning.metrics import check_monitor
 from meld_lightning.runs.identity import Identity, identify
 from meld_lightning.runs.lifecycle import Request, obtain
+from meld_lightning.runs.provenance import device_here
 from meld_lightning.runs.run import Run, load_run
 from meld_lightning.storage.atomic import writing
 from meld_lightning.storage.fingerprint import digest_of
@@ -42,6 +43,10 @@ class Fusing(Request):
         }
         digests["corpus"] = next(iter(self.runs.values())).result.digests["corpus"]
         return identify(self.cfg, "fusion", self.cfg.fusion.name, digests)
+
+    @property
+    def device(self) -> str:
+        return device_here("cpu")
 
     def check(self) -> None:
         check(self.cfg, Fuse)

@@ -31,6 +31,11 @@ class Request(ABC):
     def __init__(self, cfg: DictConfig) -> None:
         self.cfg = cfg
 
+    @property
+    @abstractmethod
+    def device(self) -> str:
+        """The name of the device that it would be executed on here."""
+
     @abstractmethod
     def check(self) -> None:
         """Raises UserError for a config that cannot run; imports what the config names."""
@@ -57,7 +62,7 @@ def obtain(request: Request, announce: Callable[[bool], None] = lambda runs: Non
     """
     if run := request.find():
         announce(False)
-        mention_differences([run])
+        mention_differences([run], request.device)
         return run
     request.check()
     folder = request.identity.folder
@@ -79,9 +84,10 @@ def obtain(request: Request, announce: Callable[[bool], None] = lambda runs: Non
     return load_run(folder)
 
 
-def mention_differences(runs: Sequence[Run]) -> None:
-    """Logs one line if finished runs that are read were made by other code or versions."""
-    if runs and (phrase := differences_from_here([run.result for run in runs])):
+def mention_differences(runs: Sequence[Run], device: str | None = None) -> None:
+    """Logs one line if finished runs that are read were made by other code or versions, or on
+    another device than `device`."""
+    if runs and (phrase := differences_from_here([run.result for run in runs], device)):
         what = str(runs[0].folder) if len(runs) == 1 else f"{len(runs)} finished runs"
         logger.info("%s: made with %s; read as is (rerun=true makes it again)", what, phrase)
 

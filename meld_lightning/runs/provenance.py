@@ -7,8 +7,10 @@ fusion, which record it in result.json, and by whoever reads finished runs.
 
 import functools
 import hashlib
+import os
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -91,13 +93,33 @@ def differences(results: Sequence["Result"]) -> list[str]:
     return found
 
 
-def differences_from_here(results: Sequence["Result"]) -> str:
+def device_here(accelerator: str) -> str:
+    """The name of the device that this process computes on, as results record it.
+
+    accelerator: auto, cpu, cuda or mps (machine.accelerator).
+    """
+    has_gpu = sys.platform == "darwin" or Path("/proc/driver/nvidia").exists()
+    if accelerator == "cpu" or not has_gpu:
+        return f"cpu {platform.machine()}"  # without the seconds that importing torch takes
+    import torch
+
+    if accelerator in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.cuda.get_device_name(int(os.environ.get("LOCAL_RANK", 0)))
+    kind = "mps" if torch.backends.mps.is_available() else "cpu"
+    return f"{kind} {platform.machine()}"
+
+
+def differences_from_here(results: Sequence["Result"], device: str | None = None) -> str:
     """How finished runs differ from what would run here now, as one phrase; empty if they do not.
 
-    Devices are compared by whoever runs: a launcher may not sit on the device of its jobs.
+    device: the device that would be used here; None where that is not known, as on the login node
+        of a cluster.
     """
     now, counts = installed_versions(), dict[str, int]()
     for result in results:
+        if device is not None and result.device != device:
+            phrase = f"{result.device} (here {device})"
+            counts[phrase] = counts.get(phrase, 0) + 1
         if result.source not in (None, source_digest()):
             counts["other package source"] = counts.get("other package source", 0) + 1
         for name, was in result.versions.items():

@@ -110,6 +110,7 @@ def split_metrics(true: np.ndarray, logits: np.ndarray, labels: tuple[str, ...])
 
 
 def _device_name(device: "torch.device") -> str:
+    """As provenance.device_here."""
     import platform
 
     import torch

@@ -17,6 +17,7 @@ from meld_lightning.metrics import check_monitor
 from meld_lightning.runs.identity import Identity, declared, identify
 from meld_lightning.runs.inputs import Inputs, read_inputs
 from meld_lightning.runs.lifecycle import Request, obtain
+from meld_lightning.runs.provenance import device_here
 from meld_lightning.runs.run import Run
 
 
@@ -36,6 +37,10 @@ class Training(Request):
     @cached_property
     def identity(self) -> Identity:
         return identify(self.cfg, self.modality, self.cfg.model.name, self.inputs.digests)
+
+    @property
+    def device(self) -> str:
+        return device_here(self.cfg.machine.accelerator)
 
     def check(self) -> None:
         from meld_lightning.config.check import Train, check

@@ -1,0 +1,190 @@
+"""One lifecycle for every run: read if finished, made if not, made again if asked, and honest about
+what a finished run was made with."""
+
+import dataclasses
+import json
+import logging
+import multiprocessing
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from meld_lightning.errors import UserError
+from meld_lightning.runs.identity import Identity
+from meld_lightning.runs.lifecycle import Request, obtain
+from meld_lightning.runs.logits import logits_digest, read_logits, write_logits
+from meld_lightning.runs.provenance import (
+    device_here,
+    differences,
+    installed_versions,
+    source_digest,
+)
+from meld_lightning.runs.result import Result, write_result
+from meld_lightning.runs.run import load_run
+
+LABELS = ("neutral", "joy")
+
+
+class Toy(Request):
+    """A run that appends a line to a log and writes a result."""
+
+    def __init__(self, folder: Path, fails: bool = False, **config: Any) -> None:
+        super().__init__(OmegaConf.create({"seed": 1, **config}))
+        self.folder, self.fails = folder, fails
+
+    @property
+    def device(self) -> str:
+        return device_here("cpu")
+
+    def check(self) -> None:
+        if self.cfg.seed < 0:
+            raise UserError("seed: expected at least 0")
+
+    @cached_property
+    def identity(self) -> Identity:
+        return Identity("h", "c", self.folder / "runs" / "text-toy" / "h", {"corpus": "0"})
+
+    def execute(self) -> None:
+        with (self.folder / "log").open("a") as log:
+            log.write("executed\n")
+        if self.fails:
+            raise UserError("it cannot be done")
+        (self.identity.folder / "checkpoints").mkdir(exist_ok=True)
+        write_result(self.identity.folder, result())
+
+
+def result(**changed: Any) -> Result:
+    fields: dict[str, Any] = {
+        "hash": "h", "config_hash": "c", "result_version": 1, "modality": "text", "model": "toy",
+        "checkpoint": "none", "seed": 1, "fold": None, "labels": LABELS,
+        "train_majority": "neutral", "digests": {"corpus": "0"}, "metrics": {},
+        "best": {"monitor": "val/loss", "value": 0.5, "epoch": 1}, "commit": "abcdef1234567",
+        "dirty": False, "versions": installed_versions(), "device": device_here("cpu"),
+        "source": source_digest(),
+    }  # fmt: skip
+    return Result(**fields | changed)
+
+
+def executed(folder: Path) -> int:
+    return len((folder / "log").read_text().splitlines())
+
+
+def _ask(folder: Path) -> None:
+    obtain(Toy(folder))
+
+
+def test_a_finished_run_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "meld_lightning"):
+        first, second = obtain(Toy(tmp_path)), obtain(Toy(tmp_path))
+    assert first.result == second.result == result()
+    assert first.config == second.config == OmegaConf.create({"seed": 1})
+    assert executed(tmp_path) == 1
+    assert caplog.messages == []  # the same code, versions and device
+
+
+def test_of_several_that_ask_at_once_one_makes_it(tmp_path: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        pool.map(_ask, [tmp_path] * 4)
+    assert executed(tmp_path) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "phrase"),
+    [
+        ("source", "0" * 12, "made with other package source"),
+        ("versions", {**installed_versions(), "torch": "2.0.0"}, "made with torch 2.0.0 (here "),
+        ("device", "NVIDIA H100 80GB HBM3", "made with NVIDIA H100 80GB HBM3 (here cpu "),
+    ],
+)
+def test_a_run_made_otherwise_is_read_with_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, field: str, value: Any, phrase: str
+) -> None:
+    folder = obtain(Toy(tmp_path)).folder
+    write_result(folder, result(**{field: value}))
+    with caplog.at_level(logging.INFO, "meld_lightning"):
+        found = obtain(Toy(tmp_path))
+    assert getattr(found.result, field) == value
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith(f"{folder}: {phrase}")
+    assert "rerun=true makes it again" in caplog.messages[0]
+
+
+def test_rerun_makes_it_again_and_leaves_nothing_of_before(tmp_path: Path) -> None:
+    folder = obtain(Toy(tmp_path)).folder
+    write_result(folder, result(source="0" * 12))
+    (folder / "checkpoints" / "last.ckpt").write_text("of before")
+    again = obtain(Toy(tmp_path, rerun=True))
+    assert again.result.source == source_digest()
+    assert not (folder / "checkpoints" / "last.ckpt").exists()
+    assert executed(tmp_path) == 2
+
+
+def test_a_refused_config_runs_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="seed: expected at least 0"):
+        obtain(Toy(tmp_path, seed=-1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_before_the_first_checkpoint_takes_the_folder_with_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="it cannot be done"):
+        obtain(Toy(tmp_path, fails=True))
+    assert not (tmp_path / "runs/text-toy/h").exists()
+
+
+def test_a_result_survives_the_disk_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    folder = obtain(Toy(tmp_path)).folder
+    assert load_run(folder).result == result()
+    assert json.loads((folder / "result.json").read_text()) == {
+        **dataclasses.asdict(result()),
+        "labels": list(LABELS),
+    }
+    (folder / "result.json").write_text('{"hash": "h"}')
+    with pytest.raises(UserError, match=f"{folder}: damaged result.json .*delete that folder"):
+        load_run(folder)
+
+
+def test_results_of_one_table_that_differ_are_told_apart_in_plain_phrases() -> None:
+    one = result(source=None, commit="1111111aaa")
+    assert differences([one, one]) == []
+    other = result(
+        source=None,
+        commit="2222222bbb",
+        versions={**installed_versions(), "torch": "2.0.0"},
+        device="NVIDIA H100 80GB HBM3",
+        accumulation=[{"from_step": 0, "microbatches": 4}],
+    )
+    assert differences([one, other]) == [
+        "commits 1111111 and 2222222",
+        f"torch {installed_versions()['torch']} and 2.0.0",
+        f"devices {device_here('cpu')} and NVIDIA H100 80GB HBM3",
+        "gradient accumulation none and up to 4 microbatches",
+    ]
+    # commits that left the package's source as it was make no difference
+    assert differences([result(commit="1" * 9), result(commit="2" * 9)]) == []
+
+
+def test_every_value_of_the_logits_is_in_their_digest(tmp_path: Path) -> None:
+    rows = pd.DataFrame(
+        {"key": ["a", "b"], "label": [0, 1], "unit": ["d", "d"], "present": [True, False]}
+    )
+    logits = np.array([[0.5, 0.25], [1.0, 2.0]])
+
+    def digest(rows: pd.DataFrame, logits: np.ndarray) -> str:
+        write_logits(tmp_path / "test.parquet", rows, logits, LABELS)
+        return logits_digest(read_logits(tmp_path / "test.parquet", LABELS))
+
+    plain = digest(rows, logits)
+    assert digest(rows, logits) == plain
+    changed = [
+        digest(rows, logits + np.array([[0, 0], [0, 1e-6]])),
+        digest(rows.assign(key=["a", "c"]), logits),
+        digest(rows.assign(label=[0, 0]), logits),
+        digest(rows.assign(unit=["d", "e"]), logits),
+        digest(rows.assign(present=[True, True]), logits),
+    ]
+    assert len({plain, *changed}) == 6
