@@ -88,6 +88,7 @@ def execute(
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     option, what, *rest = arguments
     sys.argv = [option, *rest]
+    sys.path.insert(0, str(folder))  # as -m and -c do
     if option == "-m":
         runpy.run_module(what, run_name="__main__", alter_sys=True)
     else:

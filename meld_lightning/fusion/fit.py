@@ -96,7 +96,11 @@ def _corpus_table(cfg: DictConfig, identity: Identity, runs: JoinedRuns) -> pd.D
 def _save(fusion: Fusion, folder: Path, batch: LogitsBatch) -> None:
     """Saves the fusion and makes sure that, loaded again, it gives the same scores."""
     save_fusion(fusion, folder)
-    if not np.array_equal(load_fusion(folder)(batch), fusion(batch)):
+    try:
+        same = np.array_equal(load_fusion(folder)(batch), fusion(batch))
+    except AttributeError:  # something was fitted and not saved
+        same = False
+    if not same:
         raise UserError(
             f"{type(fusion).__name__} gives other scores once it is saved and loaded: list every"
             f" array that it fits in {type(fusion).__name__}.fitted"

@@ -5,6 +5,7 @@ fitted_fusion.safetensors (every fitted array) into the run's folder. Used by fi
 and by whoever scores new logits with a fusion.
 """
 
+import importlib
 import inspect
 import json
 from pathlib import Path
@@ -89,7 +90,7 @@ def _settings(fusion: Fusion) -> dict[str, Any]:
     missing = [name for name in names if not hasattr(fusion, name)]
     if missing:
         raise UserError(
-            f"{type(fusion).__name__} cannot be saved: its constructor has to keep the argument"
+            f"{type(fusion).__name__}: cannot be saved; its constructor has to keep the argument"
             f" {missing[0]} as self.{missing[0]}"
         )
     values = {name: getattr(fusion, name) for name in names}
@@ -105,13 +106,12 @@ def _name_of(method: type[Fusion]) -> str:
 
 def _method(name: str) -> type[Fusion]:
     """The class that a description names."""
-    from hydra.utils import get_object
-
     if name in METHODS:
         return METHODS[name]
+    module, _, attribute = name.rpartition(".")
     try:
-        found = get_object(name)
-    except Exception as error:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
         raise UserError(
             f"fusion method {name} cannot be imported ({error}); put its folder on PYTHONPATH"
         ) from error
