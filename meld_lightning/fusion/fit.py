@@ -18,8 +18,7 @@ from meld_lightning.corpus import prepared_corpus
 from meld_lightning.errors import UserError
 from meld_lightning.fusion.calibration import calibration
 from meld_lightning.fusion.complementarity import complementarity
-from meld_lightning.fusion.fuse import SPLITS
-from meld_lightning.fusion.joined import Joined, JoinedRuns, LogitsBatch
+from meld_lightning.fusion.joined import SPLITS, Joined, JoinedRuns, LogitsBatch
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.fusion.selection import select
 from meld_lightning.fusion.state import load_fusion, save_fusion

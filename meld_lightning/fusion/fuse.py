@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.config.check import Fuse, check, conf_dir
 from meld_lightning.errors import UserError, near_miss
+from meld_lightning.fusion.joined import SPLITS
 from meld_lightning.metrics import check_monitor
 from meld_lightning.runs.identity import Identity, identify
 from meld_lightning.runs.lifecycle import Request, obtain
@@ -17,10 +18,6 @@ from meld_lightning.runs.provenance import device_here
 from meld_lightning.runs.run import Run, load_run
 from meld_lightning.storage.atomic import writing
 from meld_lightning.storage.fingerprint import digest_of
-
-# A fusion is fitted on val and scored on test. Its runs have seen train, so their logits of train
-# are never read.
-SPLITS = ("val", "test")
 
 
 class Fusing(Request):
@@ -65,10 +62,16 @@ def fuse(cfg: DictConfig) -> Run:
 
 
 def named_runs(cfg: DictConfig) -> dict[str, Run]:
-    """modality -> the run that cfg.runs names for it, those of cfg.modalities alone where that is
-    given."""
+    """Modality -> the run that cfg.runs names for it; of cfg.modalities alone where that is given.
+
+    Raises UserError for a modality without a run, and for a run of another modality than the one it
+    is named for.
+    """
+    listed = list(OmegaConf.load(conf_dir() / "fuse.yaml").runs)
     given = {str(name): folder for name, folder in cfg.runs.items() if folder is not None}
-    wanted = list(given) if cfg.modalities is None else [str(name) for name in cfg.modalities]
+    # the order of the command line must not count: it is no part of the identity
+    ordered = [name for name in listed if name in given] + sorted(given.keys() - set(listed))
+    wanted = ordered if cfg.modalities is None else [str(name) for name in cfg.modalities]
     for name in wanted:
         if name not in given:
             raise UserError(
@@ -80,11 +83,10 @@ def named_runs(cfg: DictConfig) -> dict[str, Run]:
             "no run to fuse: give some as runs.text=FOLDER runs.audio=FOLDER runs.video=FOLDER"
         )
     runs = {name: load_run(str(given[name])) for name in wanted}
-    listed = OmegaConf.load(conf_dir() / "fuse.yaml").runs
     of_runs = {run.result.modality for run in runs.values()}
     for name, run in runs.items():
         modality = run.result.modality
-        if modality != name and name in {*listed, *of_runs}:
+        if modality != name and name in of_runs.union(listed):
             raise UserError(
                 f"runs.{name}={run.folder}: a run of {modality}, expected one of {name}"
             )

@@ -13,6 +13,10 @@ import numpy as np
 from meld_lightning.errors import UserError
 from meld_lightning.runs.run import Run
 
+# A fusion is fitted on val and scored on test. Its runs have seen train, so their logits of train
+# are never read.
+SPLITS = ("val", "test")
+
 
 class LogitsBatch(NamedTuple):
     """Log-probabilities of utterances by modality: all that a fusion sees when it scores them."""

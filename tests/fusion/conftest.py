@@ -16,6 +16,7 @@ from meld_lightning.corpus import EMOTIONS
 from meld_lightning.fusion.joined import Joined, LogitsBatch, normalised
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.mini.cues import draw_posteriors
+from meld_lightning.runs.result import Result, write_result
 from tests.running import CHECKOUT, folder_over
 
 MODALITIES = ("text", "audio", "video")
@@ -113,7 +114,7 @@ def write_run(
     modality: str,
     frames: dict[str, pd.DataFrame],
     digest: str,
-    labels: Sequence = EMOTIONS,
+    labels: Sequence[str] = EMOTIONS,
 ) -> Path:
     """A finished run with these logits, as far as a fusion reads one."""
     (folder / "logits").mkdir(parents=True)
@@ -121,13 +122,25 @@ def write_run(
     for split, frame in frames.items():
         frame = frame[columns].astype(dict.fromkeys(labels, np.float32))
         frame.to_parquet(folder / "logits" / f"{split}.parquet")
-    result = {
-        "hash": f"{modality}-{folder.name}",
-        "modality": modality,
-        "labels": list(labels),
-        "digests": {"corpus": digest},
-        "checkpoint": modality,
-    }
-    (folder / "result.json").write_text(json.dumps(result))
+    result = Result(
+        hash=f"{modality}-{folder.name}",
+        config_hash="",
+        result_version=1,
+        modality=modality,
+        model="fake",
+        checkpoint=modality,
+        seed=1,
+        fold=None,
+        labels=tuple(labels),
+        train_majority=labels[0],
+        digests={"corpus": digest},
+        metrics={},
+        best={},
+        commit=None,
+        dirty=False,
+        versions={},
+        device="cpu",
+    )
+    write_result(folder, result)
     (folder / "config.yaml").write_text("{}")
     return folder

@@ -78,7 +78,7 @@ def test_modalities_may_have_any_name_and_the_average_leaves_out_those_without_a
         "left_out": ["gesture"],
     }
     assert main(["fuse", "fusion=average", *runs[1:]]) == 1
-    assert "no weight for gesture or gaze" in capsys.readouterr().err
+    assert "no weight for gaze or gesture" in capsys.readouterr().err
 
 
 def test_wrong_runs_get_one_line(
