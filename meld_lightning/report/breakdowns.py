@@ -45,7 +45,7 @@ def fusion_grids(row: Row) -> list[Grid]:
     all from the row's first seed."""
     run = row.runs[0]
     found = fusion_details(run)
-    seed = f"seed {run.result['seed']}"
+    seed = f"seed {run.result.seed}"
     return [
         _candidates_grid(row, found, seed),
         _fixes_grid(found, seed),
@@ -59,7 +59,7 @@ def _candidates_grid(row: Row, found: Mapping[str, Any], seed: str) -> Grid:
     caption = f"Candidates for {row.label} on val ({seed}). Chosen: {found['chosen']}"
     return Grid(
         f"{caption}, with weights {shown}" if shown else caption,
-        ["candidate", f"cross-validated {row.runs[0].result['best']['monitor']}"],
+        ["candidate", f"cross-validated {row.runs[0].result.best['monitor']}"],
         [[name, f"{value:.4f}"] for name, value in found["cross_validated"].items()],
     )
 

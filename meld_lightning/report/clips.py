@@ -36,7 +36,7 @@ def frame_strip(config: DictConfig, run: FinishedRun) -> list[dict[str, Any]]:
         return []
     assert found.media is not None
     assert found.checkpoint is not None
-    labels = run.result["labels"]
+    labels = list(run.result.labels)
     rows = {key: row for row, key in enumerate(found.corpus.table["key"])}
     shown: list[dict[str, Any]] = []
     logits = run.logits("test")

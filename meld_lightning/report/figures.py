@@ -165,15 +165,6 @@ def draw_diagram(run: FinishedRun, models: Mapping[str, str], path: Path) -> Lin
     return lines
 
 
-def fused_models(run: FinishedRun, runs: Mapping[Any, Sequence[FinishedRun]]) -> dict[str, str]:
-    """modality -> name of the model whose run the fusion builds on."""
-    by_hash = {one.result["hash"]: one for of_row in runs.values() for one in of_row}
-    parts = {name: run.result["digests"].get(name) for name in fusion_details(run)["modalities"]}
-    return {
-        name: by_hash[key].result["model"] if key in by_hash else "?" for name, key in parts.items()
-    }
-
-
 def _box(axis: Any, x: float, y: float, text: str) -> None:
     style = {"boxstyle": "round,pad=0.25", "facecolor": FILL, "edgecolor": FRAME}
     axis.text(x, y, text, ha="center", va="center", fontsize=8, bbox=style)

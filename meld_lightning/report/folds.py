@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meld_lightning.errors import UserError
 from meld_lightning.report.statistics import scored_frame
+from meld_lightning.runs.result import Result
 from meld_lightning.storage.fingerprint import digest_of
 from meld_lightning.study.sources import FinishedRun
 
@@ -39,28 +40,27 @@ class PooledRun:
         return self.parts[0].config
 
     @cached_property
-    def result(self) -> dict[str, Any]:
-        """What the parts' results have in common; UserError where they differ in what one row must
-        share."""
+    def result(self) -> Result:
+        """The first part's result with the metrics of all; UserError where the parts differ in what
+        one row must share."""
         results = [run.result for run in self.parts]
-        for key in SHARED:
-            if any(one[key] != results[0][key] for one in results):
+        for name in SHARED:
+            if any(getattr(one, name) != getattr(results[0], name) for one in results):
                 raise UserError(
-                    f"{self.parts[0].folder} and other folds of its row differ in {key}: they are"
+                    f"{self.parts[0].folder} and other folds of its row differ in {name}: they are"
                     " not one row"
                 )
-        return {
-            **{key: results[0][key] for key in SHARED},
-            "fold": "all",
-            "train_majority": (
-                Counter(one["train_majority"] for one in results).most_common(1)[0][0]
-            ),
-            "hash": digest_of([one["hash"] for one in results]),
-            "digests": {"corpus": digest_of([one["digests"]["corpus"] for one in results])},
-            "commit": "+".join(dict.fromkeys(one["commit"] or "" for one in results)),
-            "dirty": any(one["dirty"] for one in results),
-            "metrics": {split: self._metrics(split) for split in ("val", "test")},
-        }
+        majorities = Counter(one.train_majority for one in results)
+        return replace(
+            results[0],
+            fold="all",
+            train_majority=majorities.most_common(1)[0][0],
+            hash=digest_of([one.hash for one in results]),
+            digests={"corpus": digest_of([one.digests["corpus"] for one in results])},
+            commit="+".join(dict.fromkeys(one.commit or "" for one in results)),
+            dirty=any(one.dirty for one in results),
+            metrics={split: self._metrics(split) for split in ("val", "test")},
+        )
 
     def logits(self, split: str) -> pd.DataFrame:
         """The logits of `split` from all folds, one after another."""
@@ -70,7 +70,7 @@ class PooledRun:
 
     def _metrics(self, split: str) -> dict[str, Any]:
         scored = scored_frame(
-            self.logits(split), tuple(self.parts[0].result["labels"]), str(self.folder), split
+            self.logits(split), self.parts[0].result.labels, str(self.folder), split
         )
         return {**scored.metrics(), "n": len(scored.keys)}
 
@@ -82,9 +82,9 @@ def pooled(runs: Sequence[FinishedRun], folds: Sequence[int]) -> list[FinishedRu
     """
     if not folds:
         return list(runs)
-    by_seed: dict[int, dict[int, FinishedRun]] = {}
+    by_seed: dict[int, dict[Any, FinishedRun]] = {}
     for run in runs:
-        seed, fold = run.result["seed"], run.result["fold"]
+        seed, fold = run.result.seed, run.result.fold
         other = by_seed.setdefault(seed, {}).setdefault(fold, run)
         if other is not run:
             raise UserError(f"{other.folder} and {run.folder} are both seed {seed}, fold {fold}")

@@ -14,6 +14,7 @@ from meld_lightning.report.notes import notes_of
 from meld_lightning.report.page import Grid, Page
 from meld_lightning.report.remarks import (
     reading_remark,
+    source_remarks,
     tests_remark,
     verdicts,
 )
@@ -55,7 +56,7 @@ def runs_page(
         table.title,
         study["note"],
         grids,
-        remarks,
+        remarks + source_remarks(rows),
         verdicts(table, rows) if study["compare_to_paper"] else [],
         notes_of(table),
     )

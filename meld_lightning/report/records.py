@@ -73,11 +73,11 @@ def _run_record(row: str, run: FinishedRun, metric: str, estimate: Estimate) -> 
     result = run.result
     return {
         **_record(row, metric, estimate),
-        "seed": result["seed"],
-        "fold": result.get("fold"),
-        "n": result["metrics"][metric.split("/")[0]]["n"],
-        "run": result["hash"],
-        "commit": (result["commit"] or "") + ("-dirty" if result["dirty"] else ""),
+        "seed": result.seed,
+        "fold": result.fold,
+        "n": result.metrics[metric.split("/")[0]]["n"],
+        "run": result.hash,
+        "commit": (result.commit or "") + ("-dirty" if result.dirty else ""),
     }
 
 

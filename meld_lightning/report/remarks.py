@@ -1,4 +1,5 @@
-"""Remarks below a table: how to read its figures and how they compare with the paper's.
+"""Remarks below a table: how to read its figures, how they compare with the paper's, and what its
+runs differ in.
 
 Reads rows, writes nothing. Used by report/layout.py.
 """
@@ -10,7 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from meld_lightning.report import statistics
+from meld_lightning.report.folds import unpooled
 from meld_lightning.report.rows import Row
+from meld_lightning.runs.provenance import differences
 from meld_lightning.study.spec import Table, has_interval
 
 NO_WEIGHTS = "no pretrained weights"  # as training writes it into result.json
@@ -81,6 +84,17 @@ def tests_remark(table: Table, seeds: int) -> list[str]:
     return [" ".join(sentences)]
 
 
+def source_remarks(rows: Sequence[Row]) -> list[str]:
+    """What the table's runs differ in besides their recipes: code, versions, device, gradient
+    accumulation."""
+    found = differences([part.result for row in rows for run in row.runs for part in unpooled(run)])
+    return (
+        [f"Not all runs of this table were made in the same way: {'; '.join(found)}."]
+        if found
+        else []
+    )
+
+
 def verdicts(table: Table, rows: Sequence[Row]) -> list[str]:
     """One line per row: where our figures lie against the printed ones, judged by our intervals
     alone."""
@@ -102,7 +116,7 @@ def verdicts(table: Table, rows: Sequence[Row]) -> list[str]:
 def _weights(rows: Sequence[Row]) -> str:
     """The checkpoints behind the rows, and which rows have none."""
     by_row = {
-        row.label: {name for run in row.runs for name in run.result["checkpoint"].split(" + ")}
+        row.label: {name for run in row.runs for name in run.result.checkpoint.split(" + ")}
         - {NO_WEIGHTS}
         for row in rows
         if row.runs

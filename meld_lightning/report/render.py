@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from meld_lightning.config.check import plain
 from meld_lightning.corpus import prepared_corpus
 from meld_lightning.errors import NotPrepared, UserError
+from meld_lightning.report.breakdowns import fusion_details
 from meld_lightning.report.clips import frame_strip
 from meld_lightning.report.figures import (
     COLUMNS,
@@ -25,7 +26,6 @@ from meld_lightning.report.figures import (
     draw_confusions,
     draw_diagram,
     draw_frames,
-    fused_models,
 )
 from meld_lightning.report.folds import pooled
 from meld_lightning.report.latex import page_latex
@@ -72,7 +72,7 @@ def render_study(
     made from."""
     # the configs of a row's runs differ in seed and fold only, and neither changes a frame
     configs = {
-        run.result["hash"]: of_row[0].config
+        run.result.hash: of_row[0].config
         for row, of_row in planned.items()
         for run in runs.get(row, ())
     }
@@ -83,7 +83,7 @@ def render_study(
         cfg.study.seeds,
         plain(cfg.study),
         _corpus_report(cfg, folder / "corpus.json"),
-        lambda run: frame_strip(configs[run.result["hash"]], run),
+        lambda run: frame_strip(configs[run.result.hash], run),
     )
     with writing(folder):
         written = render_tables(material, cfg.tables, folder)
@@ -191,8 +191,21 @@ def _draw(
     if table.kind == "confusion":
         return draw_confusions(found, path)
     if table.kind == "diagram":
-        return draw_diagram(first, fused_models(first, material.runs), path)
-    return draw_frames(clips, first.result["labels"], path)
+        return draw_diagram(first, _fused_models(material, table, first), path)
+    return draw_frames(clips, first.result.labels, path)
+
+
+def _fused_models(material: Material, table: Table, fusion: FinishedRun) -> dict[str, str]:
+    """modality -> the model behind it, of the table whose fusion the figure shows."""
+    (source,) = table.sources.values()
+    runs = {
+        modality: source_runs(one, material.tables, material.runs, material.seeds)
+        for modality, one in material.tables[source.tables[0]].sources.items()
+    }
+    return {
+        modality: runs[modality][fusion.result.seed].result.model
+        for modality in fusion_details(fusion)["modalities"]
+    }
 
 
 def _write(path: Path, text: str) -> Path:

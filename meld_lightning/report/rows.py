@@ -103,7 +103,7 @@ def _declared(
         return DeclaredRow(key, [], (), "not run")
     by_seed: dict[int, FinishedRun] = {}
     for run in runs.get((table.source, key), ()):
-        seed = run.result["seed"]
+        seed = run.result.seed
         if seed not in seeds or seed in by_seed:
             why = (
                 f"is that of {by_seed[seed].folder} too"
@@ -122,10 +122,10 @@ def _check_comparable(rows: Sequence[DeclaredRow]) -> None:
     """UserError unless all runs of a table share corpus, fold, label order and train majority."""
     runs = [run for row in rows for run in row.runs]
     for what, read in (
-        ("corpus digest", lambda run: run.result["digests"]["corpus"]),
-        ("fold", lambda run: run.result.get("fold")),
-        ("label order", lambda run: list(run.result["labels"])),
-        ("most common train label", lambda run: run.result["train_majority"]),
+        ("corpus digest", lambda run: run.result.digests["corpus"]),
+        ("fold", lambda run: run.result.fold),
+        ("label order", lambda run: run.result.labels),
+        ("most common train label", lambda run: run.result.train_majority),
     ):
         for run in runs[1:]:
             one, other = read(runs[0]), read(run)
@@ -226,7 +226,7 @@ def _baseline(table: Table, rows: Sequence[Row], declared: Sequence[DeclaredRow]
     run = next((run for row in declared for run in row.runs), None)
     if run is None:
         return Row(BASELINE, BASELINE, "constant baseline", "missing")
-    label = run.result["train_majority"]
+    label = run.result.train_majority
     utterances = next((row.scored[0] for row in rows if row.scored), None) or scored(
         run, table.split
     )

@@ -73,7 +73,7 @@ class Difference:
 def scored(run: FinishedRun, split: str) -> Scored:
     """Read a run's logits of one split; UserError for a repeated key, a non-finite logit or an
     unknown label."""
-    return scored_frame(run.logits(split), tuple(run.result["labels"]), str(run.folder), split)
+    return scored_frame(run.logits(split), run.result.labels, str(run.folder), split)
 
 
 def scored_frame(frame: Any, labels: tuple[str, ...], name: str, split: str) -> Scored:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from meld_lightning.errors import UserError
+from meld_lightning.runs.result import Result
 from meld_lightning.study.spec import RowKey, Rule, Source, Table
 
 
@@ -22,7 +23,7 @@ class FinishedRun(Protocol):
     @property
     def folder(self) -> Any: ...
     @property
-    def result(self) -> Any: ...
+    def result(self) -> Result: ...
     @property
     def config(self) -> Any: ...
     def logits(self, split: str) -> Any: ...
@@ -40,7 +41,7 @@ def source_runs(
     """seed -> the run that `source` stands for; empty while any candidate lacks a run."""
     candidates = []
     for key in source.candidates(tables):
-        by_seed = {run.result["seed"]: run for run in runs.get(key, ())}
+        by_seed = {run.result.seed: run for run in runs.get(key, ())}
         if not set(by_seed) >= set(seeds):
             return {}
         candidates.append(by_seed)
@@ -62,7 +63,7 @@ def stored(run: FinishedRun, metric: str) -> float:
     """A metric such as val/loss from the run's result.json; UserError where it is not there."""
     split, name = metric.split("/")
     try:
-        return float(run.result["metrics"][split][name])
+        return float(run.result.metrics[split][name])
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{run.folder}: result.json has no metrics.{split}.{name}; run it again"

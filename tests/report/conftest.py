@@ -4,9 +4,8 @@ from both."""
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,10 @@ from sklearn import metrics as sk
 
 from meld_lightning.report import statistics as st
 from meld_lightning.report.render import Material, render_tables
+from meld_lightning.runs.result import Result, read_result, write_result
 from meld_lightning.study.kinds import read_tables
 from meld_lightning.study.plan import needed_rows
-from tests.study.conftest import table_specs
+from tests.study.conftest import result_of, table_specs
 
 LABELS = ["neutral", "joy", "surprise", "anger", "sadness", "disgust", "fear"]
 SHARES = [0.47, 0.16, 0.11, 0.12, 0.08, 0.03, 0.03]
@@ -35,13 +35,17 @@ Spec = dict[str, Any]
 
 @dataclass(frozen=True)
 class FakeRun:
-    """Reads its folder as meld_lightning.runs.run.Run does."""
+    """Like meld_lightning.runs.run.Run, but reads its folder each time, because tests change it."""
 
     folder: Path
 
     @property
-    def result(self) -> dict[str, Any]:
-        return json.loads((self.folder / "result.json").read_text())
+    def result(self) -> Result:
+        return read_result(self.folder)
+
+    def change(self, **values: Any) -> None:
+        """Changes its result.json."""
+        write_result(self.folder, replace(self.result, **values))
 
     @property
     def config(self) -> DictConfig:
@@ -53,9 +57,9 @@ class FakeRun:
         return pd.read_parquet(self.folder / "logits" / f"{split}.parquet")
 
 
-def reference(frame: pd.DataFrame, labels: list[str]) -> dict[str, float]:
+def reference(frame: pd.DataFrame, labels: Sequence[str]) -> dict[str, float]:
     """scikit-learn's metrics of a logits frame."""
-    true, predicted = frame["label"], np.array(labels)[frame[labels].to_numpy().argmax(1)]
+    true, predicted = frame["label"], np.array(labels)[frame[list(labels)].to_numpy().argmax(1)]
     average: dict[str, Any] = {"y_true": true, "y_pred": predicted, "zero_division": 0}
     return {
         "accuracy": sk.accuracy_score(true, predicted),
@@ -140,19 +144,15 @@ def make_run(tmp_path: Path) -> Callable[..., FakeRun]:
             frame = split_frame(split, skill, seed, dialogues, labels)
             frame.to_parquet(folder / "logits" / f"{split}.parquet")
             metrics[split] = {**reference(frame, labels), "loss": 1 + seed / 100, "n": len(frame)}
-        result = {
-            "hash": f"hash-{name}-{seed}",
-            "seed": seed,
-            "fold": None,
-            "labels": labels,
-            "checkpoint": "bundled:tiny",
-            "commit": "abc123",
-            "dirty": False,
-            "train_majority": majority,
-            "digests": {"corpus": corpus},
-            "metrics": metrics,
-        }
-        (folder / "result.json").write_text(json.dumps(result))
+        result = result_of(
+            hash=f"hash-{name}-{seed}",
+            seed=seed,
+            labels=tuple(labels),
+            train_majority=majority,
+            digests={"corpus": corpus},
+            metrics=metrics,
+        )
+        write_result(folder, result)
         OmegaConf.save(OmegaConf.create(config or {}), folder / "config.yaml")
         return FakeRun(folder)
 

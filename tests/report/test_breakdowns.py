@@ -33,7 +33,7 @@ FUSION = {
 def test_scores_by_class_are_scikit_learns(render: Make, make_run: Make) -> None:
     run = make_run("wav2vec2", 0.4)
     out = render("table_08", runs={("table_08", "wav2vec2"): [run]})
-    frame, labels = run.logits("test"), run.result["labels"]
+    frame, labels = run.logits("test"), list(run.result.labels)
     predicted = np.array(labels)[frame[labels].to_numpy().argmax(1)]
     expected = classification_report(
         frame["label"], predicted, labels=labels, output_dict=True, zero_division=0
@@ -52,8 +52,6 @@ def test_a_fusion_says_what_it_chose_what_others_would_fix_and_how_it_is_calibra
     render: Make, make_run: Make
 ) -> None:
     run = make_run("fusion", 0.7)
-    result = {**run.result, "best": {"monitor": "val/weighted_f1"}}
-    (run.folder / "result.json").write_text(json.dumps(result))
     (run.folder / "fusion.json").write_text(json.dumps(FUSION))
     optimum = {"test": {"fused": {"expected": 0.9, "realised": 0.91}}}
     out = render(
@@ -80,5 +78,5 @@ def test_a_fusion_says_what_it_chose_what_others_would_fix_and_how_it_is_calibra
         "audio": ["90", "57", ""],
     }
     assert grid_of(path, grid=4)["fused"] == ["", "0.0400"]
-    accuracy = run.result["metrics"]["test"]["accuracy"]
+    accuracy = run.result.metrics["test"]["accuracy"]
     assert f"T+A+V lies {0.9 - accuracy:.4f} [" in text

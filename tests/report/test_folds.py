@@ -3,7 +3,6 @@ scored together as scikit-learn scores them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,9 @@ import pytest
 
 from meld_lightning.errors import UserError
 from meld_lightning.report.folds import pooled
+from meld_lightning.runs.result import Result
 from tests.report.conftest import LABELS, grid_of, reference, results
+from tests.study.conftest import result_of
 
 Make = Callable[..., Any]
 FOLDS = (0, 1)
@@ -36,14 +37,9 @@ def folded(make_run: Make) -> list[Any]:
                     f"f{fold}/" + frame["unit"],
                 )
                 frame.to_parquet(path)
-            change(run.folder, fold=fold, model="mfcc")
+            run.change(fold=fold, model="mfcc")
             runs.append(run)
     return runs
-
-
-def change(folder: Path, **values: Any) -> None:
-    result = json.loads((folder / "result.json").read_text())
-    (folder / "result.json").write_text(json.dumps({**result, **values}))
 
 
 def test_the_whole_is_what_scikit_learn_makes_of_all_folds(
@@ -87,21 +83,21 @@ def test_the_whole_is_what_scikit_learn_makes_of_all_folds(
 
 
 def test_a_seed_without_all_its_folds_is_missing(folded: list[Any]) -> None:
-    assert [run.result["seed"] for run in pooled(folded[:3], FOLDS)] == [1]
+    assert [run.result.seed for run in pooled(folded[:3], FOLDS)] == [1]
     assert pooled(folded, ()) == folded
 
 
 def test_two_runs_of_one_fold_are_refused(folded: list[Any]) -> None:
-    change(folded[1].folder, fold=0)
+    folded[1].change(fold=0)
     with pytest.raises(UserError, match=f"{folded[0].folder} and .* are both seed 1, fold 0"):
         pooled(folded, FOLDS)
 
 
 def test_folds_that_do_not_belong_together_are_refused(folded: list[Any]) -> None:
-    change(folded[1].folder, model="other")
+    folded[1].change(model="other")
     with pytest.raises(UserError, match="differ in model: they are not one row"):
         print(pooled(folded, FOLDS)[0].result)
-    change(folded[1].folder, model="mfcc")
+    folded[1].change(model="mfcc")
     for split in ("val", "test"):
         folded[0].logits(split).drop(columns="present").to_parquet(
             folded[1].folder / "logits" / f"{split}.parquet"
@@ -124,19 +120,14 @@ class Fold:
         return Path("runs") / f"fold{self.fold}"
 
     @property
-    def result(self) -> dict[str, Any]:
-        return {
-            "seed": self.seed,
-            "fold": self.fold,
-            "labels": LABELS,
-            "model": "mfcc",
-            "checkpoint": "none",
-            "train_majority": "neutral",
-            "hash": str(self.fold),
-            "digests": {"corpus": str(self.fold)},
-            "commit": "abc123",
-            "dirty": False,
-        }
+    def result(self) -> Result:
+        return result_of(
+            seed=self.seed,
+            fold=self.fold,
+            labels=tuple(LABELS),
+            hash=str(self.fold),
+            digests={"corpus": str(self.fold)},
+        )
 
     def logits(self, split: str) -> pd.DataFrame:
         """Utterance u is test in fold u % folds, val in the fold before, train in the others."""
@@ -153,7 +144,7 @@ class Fold:
 
 def test_no_utterance_is_scored_by_a_run_that_has_seen_it() -> None:
     (run,) = pooled([Fold(2), Fold(0), Fold(1)], (0, 1, 2))
-    metrics = run.result["metrics"]
+    metrics = run.result.metrics
     assert metrics["test"]["accuracy"] == 1
     assert metrics["val"]["accuracy"] == 0
     assert metrics["test"]["n"] == metrics["val"]["n"] == 60

@@ -19,7 +19,7 @@ def test_figures_are_scikit_learns_beside_the_papers(
     out = render("table_02")
     found = grid_of(out / "table_02" / "table.md")
     run = runs["table_02", "batch_16"][0]
-    expected = sklearn_metrics(run.logits("val"), run.result["labels"])
+    expected = sklearn_metrics(run.logits("val"), run.result.labels)
     low, high = st.bootstrap([st.scored(run, "val")])["weighted_f1"]
     assert found[""][:8] == [
         "row",
@@ -86,7 +86,7 @@ def test_published_tables_select_on_val_and_show_per_cent(
         "constant (neutral)",
     ]
     run = runs["table_02", "batch_32"][0]
-    expected = 100 * sklearn_metrics(run.logits("test"), run.result["labels"])["weighted_f1"]
+    expected = 100 * sklearn_metrics(run.logits("test"), run.result.labels)["weighted_f1"]
     assert found["RGAT"] == ["60.91", "—", "—"]
     paper, ours, n = found["fine-tuned BERT (batch_32)"]
     assert (paper, ours.split()[0], n) == ("62.04", f"{expected:.2f}", str(len(run.logits("test"))))

@@ -32,10 +32,10 @@ def test_results_are_the_long_form(render: Make, runs: Any) -> None:
     first = rows[0]
     assert (first["row"], first["split"], first["metric"]) == ("batch_8", "train", "fit_loss")
     assert (first["value"], first["low"], first["n"]) == ("0.510000", "", "999")
-    assert (first["run"], first["commit"]) == (run.result["hash"], "abc123")
+    assert (first["run"], first["commit"]) == (run.result.hash, "abc123")
     scored = next(row for row in rows if row["metric"] == "weighted_f1")
     assert float(scored["value"]) == pytest.approx(
-        run.result["metrics"]["val"]["weighted_f1"], abs=1e-6
+        run.result.metrics["val"]["weighted_f1"], abs=1e-6
     )
     assert float(scored["low"]) < float(scored["value"]) < float(scored["high"])
     assert {row["seed"] for row in rows if row["row"] == "baseline"} == {""}

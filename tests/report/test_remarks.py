@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,10 +32,7 @@ def test_utterances_without_any_modality_are_counted_and_stay_in_n(render: Make,
 
 
 def test_weights_are_named_and_rows_without_any_too(render: Make, runs: Any) -> None:
-    folder = runs["table_02", "batch_8"][0].folder
-    result = json.loads((folder / "result.json").read_text())
-    result["checkpoint"] = "no pretrained weights"
-    (folder / "result.json").write_text(json.dumps(result))
+    runs["table_02", "batch_8"][0].change(checkpoint="no pretrained weights")
     text = text_of(render("table_03"), "table_03")
     assert "Pretrained weights: bundled:tiny (batch_8: none). n is the number of test" in text
 
@@ -51,3 +47,20 @@ def test_what_makes_figures_optimistic_is_said_where_it_applies(
     assert "chosen on val" not in test
     assert "Our row is the one with the highest val/weighted_f1; test played no part" in chosen
     assert "over 1 seeds" not in test
+
+
+def test_runs_that_were_made_otherwise_are_said_to_be(
+    render: Make, runs: Any, make_run: Make
+) -> None:
+    assert "in the same way" not in text_of(render("table_03"), "table_03")
+    runs["table_02", "batch_16"][0].change(
+        versions={"torch": "2.1"}, source="0b501e7e", commit="def456", device="NVIDIA H100"
+    )
+    out = render("table_03", "table_05")
+    expected = (
+        "Not all runs of this table were made in the same way: commits abc123 and def456;"
+        " torch 2.0 and 2.1; devices cpu and NVIDIA H100."
+    )
+    assert expected in text_of(out, "table_03")
+    assert expected in (out / "table_03" / "table.tex").read_text()
+    assert "in the same way" not in text_of(out, "table_05")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +27,7 @@ def test_baseline_predicts_trains_majority_even_where_the_split_has_another(
     found = grid_of(render("table_03", runs=runs) / "table_03" / "table.md")
     frame, labels = (
         runs["table_02", "batch_8"][0].logits("test"),
-        runs["table_02", "batch_8"][0].result["labels"],
+        list(runs["table_02", "batch_8"][0].result.labels),
     )
     frame[labels] = np.eye(len(labels))[labels.index("joy")]
     expected = sklearn_metrics(frame, labels)
@@ -44,9 +43,9 @@ def test_baseline_predicts_trains_majority_even_where_the_split_has_another(
 def test_selection_never_looks_at_test(render: Make, runs: Any) -> None:
     """The row with the best val and the worst test is chosen."""
     run = runs["table_02", "batch_8"][0]
-    result = run.result
-    result["metrics"]["val"]["weighted_f1"] = 0.99
-    (run.folder / "result.json").write_text(json.dumps(result))
+    metrics = run.result.metrics
+    metrics["val"]["weighted_f1"] = 0.99
+    run.change(metrics=metrics)
     text = (render("table_06") / "table_06" / "table.md").read_text()
     assert "fine-tuned BERT (batch_8)" in text
     chosen_from = [
@@ -73,7 +72,7 @@ def test_several_seeds_give_mean_spread_and_the_interval_of_the_mean(
     out = render("table_03", "table_02", seeds=[1, 2, 3])
     of_cell = runs["table_02", "batch_16"]
     values = [
-        sklearn_metrics(run.logits("test"), run.result["labels"])["weighted_f1"] for run in of_cell
+        sklearn_metrics(run.logits("test"), run.result.labels)["weighted_f1"] for run in of_cell
     ]
     low, high = st.bootstrap([st.scored(run, "test") for run in of_cell])["weighted_f1"]
     expected = f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f} [{low:.4f}, {high:.4f}]"

@@ -29,7 +29,7 @@ def test_scored_joins_by_key_whatever_the_order_of_rows(
     assert list(frame["key"]) != sorted(frame["key"])
     found = st.scored(run, "test")
     assert list(found.keys) == sorted(frame["key"])
-    assert found.metrics() == pytest.approx(sklearn_metrics(frame, run.result["labels"]))
+    assert found.metrics() == pytest.approx(sklearn_metrics(frame, run.result.labels))
 
 
 def test_resamples_are_scikit_learns_metrics_of_the_drawn_rows(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from meld_lightning.errors import UserError
+from meld_lightning.runs.result import Result
 from meld_lightning.study.kinds import read_tables
 from meld_lightning.study.sources import best_place, source_runs, stored
 from meld_lightning.study.spec import Rule, Table
+from tests.study.conftest import result_of
 
 SPEC: dict[str, Any] = {
     "scored": {
@@ -36,12 +38,11 @@ class Scored:
     test: float = 0.5
     folder: str = "runs/one"
     config: Any = None
-    other: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def result(self) -> dict[str, Any]:
+    def result(self) -> Result:
         metrics = {"val": {"accuracy": self.val}, "test": {"accuracy": self.test}}
-        return {"seed": self.seed, "metrics": metrics}
+        return result_of(seed=self.seed, metrics=metrics)
 
     def logits(self, split: str) -> Any:
         raise AssertionError("a source is chosen by what result.json says")
