@@ -44,7 +44,6 @@ PRIVATE_NAMES = {  # (file, name of another module)
 LONG_FILES = {
     "benchmarks/speech_inference.py",
     "meld_lightning/config/check.py",
-    "meld_lightning/launching/slurm.py",
     "meld_lightning/training/fit.py",
     "tests/corpus/test_manifest.py",
     "tests/tracking/test_loggers.py",

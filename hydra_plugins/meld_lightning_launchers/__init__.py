@@ -1,1 +1,1 @@
-"""Our Hydra launchers; Hydra looks for them in `hydra_plugins` and nowhere else."""
+"""Our Hydra launchers. Hydra looks for plugins in `hydra_plugins` and nowhere else."""

@@ -1,5 +1,5 @@
-"""hydra/launcher=local: the jobs of a sweep on this machine, a process each. Finished runs are
-read, not run."""
+"""hydra/launcher=local: runs the jobs of a sweep on this machine, one process each; reads finished
+runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class LocalLauncherConf:
-    """jobs: how many run at once; 0 is one for each GPU, or without any for each core, four at the
-    most."""
+    """jobs: how many run at a time; 0 is one per GPU, or without GPUs one per core, but at most
+    four."""
 
     _target_: str = "hydra_plugins.meld_lightning_launchers.local.LocalLauncher"
     jobs: int = 0
@@ -29,12 +29,12 @@ ConfigStore.instance().store(
 
 
 class LocalLauncher(SweepLauncher):
-    """Hands the jobs to meld_lightning.launching.local."""
+    """Passes the jobs to meld_lightning.launching.local."""
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
 
     def run(self, jobs: "Sequence[Job]", logs: Path) -> None:
-        from meld_lightning.launching.local import room, run_here
+        from meld_lightning.launching.local import default_jobs, run_here
 
-        run_here(jobs, self.jobs or room(jobs), logs)
+        run_here(jobs, self.jobs or default_jobs(jobs), logs)

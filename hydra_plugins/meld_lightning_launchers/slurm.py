@@ -1,5 +1,5 @@
-"""hydra/launcher=slurm: the jobs of a sweep as one array of Slurm jobs. Finished runs are read,
-running ones joined."""
+"""hydra/launcher=slurm: runs the jobs of a sweep as an array of Slurm jobs; reads finished runs and
+attaches to running ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class SlurmLauncherConf(Resources):
-    """The options, and whom they are for."""
+    """The launcher's options."""
 
     _target_: str = "hydra_plugins.meld_lightning_launchers.slurm.SlurmLauncher"
 
@@ -28,7 +28,7 @@ ConfigStore.instance().store(
 
 
 class SlurmLauncher(SweepLauncher):
-    """Hands the jobs to meld_lightning.launching.slurm."""
+    """Passes the jobs to meld_lightning.launching.slurm."""
 
     def __init__(self, **options: Any) -> None:
         self.resources = Resources(**options)

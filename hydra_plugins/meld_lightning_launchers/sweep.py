@@ -1,7 +1,7 @@
-"""What our Hydra launchers share: from Hydra's sweep to meld_lightning's jobs, and from their runs
-back to Hydra.
+"""What our Hydra launchers share: turns Hydra's sweep into jobs, and their runs into Hydra's
+results.
 
-Hydra imports this file at every start: nothing heavy stands at its top.
+Hydra imports this file whenever it starts: nothing heavy is imported at its top.
 """
 
 from abc import abstractmethod
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SweepLauncher(Launcher):
-    """Finished runs are read, not run; the failure of one takes no other with it."""
+    """A launcher that reads finished runs, and in which a job that fails affects no other."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -28,13 +28,14 @@ class SweepLauncher(Launcher):
 
     @abstractmethod
     def run(self, jobs: "Sequence[Job]", logs: Path) -> None:
-        """Runs the jobs; a failed one is told by its status. What `reproduce` calls of a
-        launcher."""
+        """Runs the jobs and sets their status, `failed` for those that failed. `reproduce` calls
+        this, too."""
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        from meld_lightning.launching.jobs import job_of, report_failures
+        from meld_lightning.launching.jobs import job_of
+        from meld_lightning.launching.sweep import report_failures
 
         setup_globals()
         command = str(self.config.hydra.job.config_name)

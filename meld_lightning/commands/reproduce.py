@@ -26,7 +26,8 @@ def _reproduce(cfg: DictConfig) -> None:
 
     from meld_lightning.config.check import plain
     from meld_lightning.corpus import prepared_corpus
-    from meld_lightning.launching.jobs import job_of, report_failures
+    from meld_lightning.launching.jobs import job_of
+    from meld_lightning.launching.sweep import report_failures
     from meld_lightning.report.notes import check_notes
     from meld_lightning.report.render import render_study
     from meld_lightning.study.evidence import keep_study

@@ -1,2 +1,1 @@
-"""The jobs of a sweep, run side by side: on this machine (`local`) or as an array of Slurm jobs
-(`slurm`)."""
+"""Launchers: run the jobs of a sweep in parallel, on this machine or as an array of Slurm jobs."""

@@ -30,11 +30,11 @@ def exit_status(work: Callable[[], None]) -> int:
             f" {remedy}"
         )
     except Preempted as error:
-        print(f"meld-lightning: preempted; {error}; it resumes once requeued", file=sys.stderr)
+        print(f"meld-lightning: preempted; {error}; it resumes when requeued", file=sys.stderr)
         return TRY_AGAIN
     except (Stopped, KeyboardInterrupt) as error:
         state = str(error) or "everything finished is kept"
-        print(f"meld-lightning: stopped; {state}: run the same command to resume", file=sys.stderr)
+        print(f"meld-lightning: stopped; {state}; run the same command to resume", file=sys.stderr)
         return STOPPED
     return 0
 

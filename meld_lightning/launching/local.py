@@ -1,7 +1,7 @@
-"""The jobs of a sweep on this machine: a process each, a bounded number at once, the failure of one
-kept to itself.
+"""Runs the jobs of a sweep on this machine: one process each, a bounded number at a time.
 
-Used by the `local` launcher (`--multirun`) and by `reproduce`. Writes a log per job.
+A job that fails affects no other. Used by the `local` launcher (`--multirun`) and by `reproduce`.
+Writes one log per job.
 """
 
 import os
@@ -13,64 +13,61 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from meld_lightning.errors import Stopped, UserError
-from meld_lightning.launching.jobs import Job, Sweep, last_words
+from meld_lightning.launching.jobs import Job, last_line
+from meld_lightning.launching.sweep import Sweep
 
-MOST_AT_ONCE = 4  # a training holds 1 to 3 GB; more of them would fill a laptop's memory
+MOST_AT_ONCE = 4  # a training holds 1 to 3 GB: more of them would fill a laptop's memory
 GRACE_S = 60  # how long a stopped job may take to save its checkpoint
 
-Place = dict[str, str]  # environment that gives a job its own devices
+Devices = dict[str, str]  # environment variables that give a job its own GPUs
 
 
-def room(jobs: Sequence[Job]) -> int:
-    """How many of the jobs this machine takes side by side: one for each of its GPUs, else for each
-    core, but no more than MOST_AT_ONCE; fewer where a job is several processes."""
-    each = max((job.config.numerics.world_size for job in jobs), default=1)
-    return max(1, (_gpus() or min(os.cpu_count() or 1, MOST_AT_ONCE)) // each)
+def default_jobs(jobs: Sequence[Job]) -> int:
+    """How many jobs to run at a time: one per GPU, or without GPUs one per core but at most
+    MOST_AT_ONCE; fewer if a job is several processes."""
+    processes = max((job.config.numerics.world_size for job in jobs), default=1)
+    return max(1, (_gpus() or min(os.cpu_count() or 1, MOST_AT_ONCE)) // processes)
 
 
 def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
-    """Runs what is not finished yet, `at_once` processes side by side; fills in each job's status
-    and reason.
+    """Runs the unfinished jobs, `at_once` at a time, and sets each job's status and reason.
 
-    Two jobs with one hash are run once. Ctrl-C asks the running jobs to save, waits for them, and
+    Two jobs with the same hash run once. Ctrl-C makes the running jobs save, waits for them, and
     raises Stopped.
     """
     if at_once < 1:
         raise UserError(f"jobs={at_once}: expected at least 1")
     with Sweep(jobs, logs) as sweep:
-        sweep.announce(f"{at_once} at once")
-        waiting = list(sweep.to_do)
-        running: dict[subprocess.Popen, tuple[Job, Place]] = {}
-        places = _places(at_once, jobs) if waiting else []
-        before = signal.signal(
-            signal.SIGTERM, signal.default_int_handler
-        )  # as Ctrl-C: the jobs are asked to save
+        sweep.announce(f"{at_once} at a time")
+        waiting = list(sweep.pending)
+        running: dict[subprocess.Popen, tuple[Job, Devices]] = {}
+        devices = _devices(at_once, jobs) if waiting else []
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
-                    job, place = waiting.pop(0), places.pop()
-                    running[_start(job, place, sweep)] = (job, place)
+                    job, own = waiting.pop(0), devices.pop()
+                    running[_start(job, own, sweep)] = (job, own)
                 time.sleep(0.1)
                 sweep.bar.set_postfix_str(f"{len(running)} running")
                 for process in [process for process in running if process.poll() is not None]:
-                    job, place = running.pop(process)
-                    places.append(place)
-                    sweep.settle(job, _reason(job, process.returncode))
+                    job, own = running.pop(process)
+                    devices.append(own)
+                    sweep.end(job, _failure(job, process.returncode))
         except BaseException as error:
-            _stop(
-                {process: job for process, (job, _) in running.items()}
-            )  # no job is left running unseen
+            _stop({process: job for process, (job, _) in running.items()})
             if not isinstance(error, KeyboardInterrupt):
                 raise
             left = len(waiting) + sum(job.run is None for job, _ in running.values())
-            raise Stopped(f"{left} of {len(jobs)} runs are left, those begun are saved") from None
+            raise Stopped(
+                f"{left} of {len(jobs)} runs are unfinished; those that had started are saved"
+            ) from None
         finally:
             signal.signal(signal.SIGTERM, before)
 
 
-def _places(at_once: int, jobs: Sequence[Job]) -> list[Place]:
-    """What each of the jobs that run side by side is told of the GPUs: its own, in turn where there
-    are too few."""
+def _devices(at_once: int, jobs: Sequence[Job]) -> list[Devices]:
+    """The GPUs of each of the jobs that run at the same time; they share if there are too few."""
     gpus = _gpus()
     if gpus < 2 or at_once < 2:
         return [{} for _ in range(at_once)]
@@ -86,34 +83,34 @@ def _gpus() -> int:
     return torch.cuda.device_count()
 
 
-def _start(job: Job, place: Place, sweep: Sweep) -> subprocess.Popen:
+def _start(job: Job, devices: Devices, sweep: Sweep) -> subprocess.Popen:
     log = sweep.logs / f"{job.name}.log"
     config = sweep.begin(job, log)
     with log.open("w") as file:
         return subprocess.Popen(
             [sys.executable, "-m", "meld_lightning.launching.job", job.command, str(config)],
-            env={**os.environ, **place},
+            env={**os.environ, **devices},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches it through `_stop` alone, once
+            start_new_session=True,  # a terminal's Ctrl-C reaches the job through `_stop` only
         )
 
 
-def _reason(job: Job, code: int) -> str:
+def _failure(job: Job, code: int) -> str:
+    """Why a process with this return code failed; empty for 0."""
     if code == 0:
         return ""
     if code < 0:
         hint = " (out of memory?)" if -code == signal.SIGKILL else ""
         return f"killed by {signal.Signals(-code).name}{hint}"
     assert job.log is not None
-    return last_words(job.log) or f"exit status {code}"
+    return last_line(job.log) or f"exit status {code}"
 
 
 def _stop(running: dict[subprocess.Popen, Job]) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # asked once more, they are still given their time to save
+    """Makes the jobs save and end; kills those that take longer than GRACE_S."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C does not shorten their time
     for process in running:
         process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + GRACE_S

@@ -1,32 +1,14 @@
-"""What a Slurm job asks of the cluster. Imports nothing heavy: Hydra reads it at every start."""
+"""The options of hydra/launcher=slurm: what a job asks of the cluster, and their checks.
 
+Imports nothing heavy: Hydra reads this file whenever it starts.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from meld_lightning.errors import UserError
 
-@dataclass
-class Resources:
-    """The options of hydra/launcher=slurm. A job is one process, or with numerics.world_size one a
-    device."""
-
-    partition: str | None = None
-    account: str | None = None
-    nodes: int = 1  # of a job: its processes are shared out evenly over them
-    gpus: int = 1  # of a process; 0: none
-    cpus: int = 4  # of a process
-    memory_gb: float = 16.0  # of a process
-    minutes: int = 240  # time limit; a job that reaches it saves, is queued again and goes on
-    # how long before the limit a job is told; before a preemption, the partition's GraceTime says
-    grace_s: int = 120
-    at_once: int = 16  # jobs of the array that may run at the same time
-    setup: list[str] = field(
-        default_factory=list
-    )  # lines of shell before a job starts: ['module load cuda']
-    sbatch: list[str] = field(
-        default_factory=list
-    )  # further options of sbatch: ['--constraint=a100','--exclusive']
-
-
-LEAST = {
+MINIMUM = {
     "nodes": 1,
     "gpus": 0,
     "cpus": 1,
@@ -35,3 +17,72 @@ LEAST = {
     "grace_s": 0,
     "at_once": 1,
 }
+SET_BY_THE_LAUNCHER = (
+    "--array",
+    "--output",
+    "--error",
+    "--signal",
+    "--open-mode",
+    "--ntasks",
+    "--ntasks-per-node",
+    "--wrap",
+)
+
+
+@dataclass
+class Resources:
+    """What a job asks for. A job has numerics.world_size processes, one by default."""
+
+    partition: str | None = None  # None: the cluster's default
+    account: str | None = None
+    nodes: int = 1  # per job; its processes are distributed evenly over them
+    gpus: int = 1  # per process; 0 for none
+    cpus: int = 4  # per process
+    memory_gb: float = 16.0  # per process
+    minutes: int = 240  # time limit; a job that reaches it saves, is requeued and resumes
+    # how long before the time limit a job is asked to save; before a preemption it has the
+    # partition's GraceTime
+    grace_s: int = 120
+    at_once: int = 16  # jobs of the sweep that may run at the same time
+    # lines of shell to run before a job starts: ['module load cuda']
+    setup: list[str] = field(default_factory=list)
+    # further options of sbatch: ['--constraint=a100','--exclusive']
+    sbatch: list[str] = field(default_factory=list)
+
+
+def check_resources(resources: Resources, world_size: int) -> None:
+    """UserError for what Slurm cannot be asked for."""
+    sbatch_options(resources.sbatch)
+    for name, minimum in MINIMUM.items():
+        if getattr(resources, name) < minimum:
+            raise UserError(
+                f"hydra.launcher.{name}={getattr(resources, name)}: expected at least {minimum}"
+            )
+    if resources.grace_s >= 60 * resources.minutes:
+        raise UserError(
+            f"hydra.launcher.grace_s={resources.grace_s}: expected less than the time limit of"
+            f" {resources.minutes} minutes"
+        )
+    if world_size % resources.nodes:
+        raise UserError(
+            f"hydra.launcher.nodes={resources.nodes}: cannot distribute numerics.world_size="
+            f"{world_size} processes evenly over that many nodes"
+        )
+
+
+def sbatch_options(options: Sequence[str]) -> dict[str, str | bool]:
+    """['--qos=long', '--exclusive'] as submitit takes them."""
+    found: dict[str, str | bool] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not name.startswith("--"):
+            raise UserError(
+                f"hydra.launcher.sbatch: {option!r} is not an option of sbatch; expected"
+                " '--name=value'"
+            )
+        if name in SET_BY_THE_LAUNCHER:
+            raise UserError(
+                f"hydra.launcher.sbatch: {name} is set by the launcher itself; leave it out"
+            )
+        found[name.removeprefix("--").replace("-", "_")] = value if equals else True
+    return found

@@ -63,7 +63,7 @@ def test_again_every_run_is_read_and_the_tables_have_the_same_bytes(
     before, runs = tables(reproduced), stamps(reproduced / "runs")
     done = meld_lightning(*ASKED, cwd=reproduced)
     assert done.returncode == 0, done.stderr
-    assert "6 finished before, 0 to do" in done.stdout
+    assert "6 already finished, 0 to run" in done.stdout
     assert stamps(reproduced / "runs") == runs
     assert tables(reproduced) == before
 
@@ -74,7 +74,7 @@ def test_a_deleted_run_comes_back_with_the_same_numbers(
     before = tables(reproduced)
     shutil.rmtree(next(reproduced.glob("runs/text-roberta/*/result.json")).parent)
     done = meld_lightning(*ASKED, cwd=reproduced)
-    assert "5 finished before, 1 to do" in done.stdout
+    assert "5 already finished, 1 to run" in done.stdout
     assert tables(reproduced) == before
 
 

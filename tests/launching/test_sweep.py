@@ -30,7 +30,7 @@ def test_a_failing_job_takes_no_other_with_it(
     first = meld_lightning(*asked, cwd=folder)
     assert first.returncode == 1
     assert [row["status"] for row in summary(folder)] == ["failed", "finished", "finished"]
-    assert "1 of 3 runs failed; the same command runs just these again" in first.stderr
+    assert "1 of 3 runs failed; run the same command to repeat them" in first.stderr
     assert "data.max_tokens=100000: expected 8 to 512" in first.stderr
     again = meld_lightning(*asked, cwd=folder)
     assert again.returncode == 1
@@ -104,8 +104,8 @@ def test_ctrl_c_leaves_resumable_runs_and_one_line(prepared: Path, tmp_path: Pat
     assert sweep.wait(HANGS_S) == 130
     assert (
         sweep.stderr.strip()
-        == "meld-lightning: stopped; 2 of 2 runs are left, those begun are saved: run the same"
-        " command to resume"
+        == "meld-lightning: stopped; 2 of 2 runs are unfinished; those that had started are saved;"
+        " run the same command to resume"
     )
     assert [row["status"] for row in summary(folder)] == ["stopped", "waiting"]
 

@@ -54,7 +54,7 @@ def test_a_time_limit_is_only_a_pause(
     sweep = client(folder, *TEXT, *SMALL_JOBS, *limits, "seed=1", "epochs=1,28")
     status, said = sweep.wait()
     assert status == 0, said
-    paused = {run: log_of(run).count("made room") for run in every(folder)}
+    paused = {run: log_of(run).count("meld-lightning: preempted") for run in every(folder)}
     assert max(paused.values()) >= 1
     assert {run: restarts(job_of(run)) for run in paused} == paused, (
         "a task was started again that did not ask for it"

@@ -40,7 +40,7 @@ def test_a_sweep_runs_over_both_nodes_and_only_the_dead_run_again(
     status, said = first.wait()
     assert status == 1, said
     assert statuses(folder) == ["failed", "finished", "finished"]
-    assert "1 of 3 runs failed; the same command runs just these again" in said
+    assert "1 of 3 runs failed; run the same command to repeat them" in said
     finished = {
         seed: (run / "result.json").stat().st_mtime_ns
         for seed, run in runs(folder).items()
@@ -75,7 +75,7 @@ def test_what_slurm_refuses_is_one_line(
         ),
         "hydra.launcher.minutes=0": "hydra.launcher.minutes=0: expected at least 1",
         "hydra.launcher.nodes=2": (
-            "hydra.launcher.nodes=2: numerics.world_size=1 processes cannot be shared out"
+            "hydra.launcher.nodes=2: cannot distribute numerics.world_size=1 processes evenly"
         ),
     }.items():
         status, said = client(folder, *TEXT, *SMALL_JOBS, "seed=1,2", wrong).wait()
@@ -97,7 +97,7 @@ def test_a_killed_client_finds_its_jobs_again(
     for process in held:
         os.kill(process, signal.SIGSTOP)  # they must not end before the next client looks for them
     second = client(folder, *asked)
-    second.until(lambda: "2 of them in the queue already" in second.text())
+    second.until(lambda: "2 in the queue already" in second.text())
     for process in held:
         os.kill(process, signal.SIGCONT)
     status, said = second.wait()
@@ -109,7 +109,7 @@ def test_a_killed_client_finds_its_jobs_again(
     interrupted.process.send_signal(signal.SIGINT)
     status, said = interrupted.wait()
     assert status == 130
-    assert "2 jobs go on in Slurm" in said
+    assert "2 jobs keep running in Slurm" in said
     assert len(slurm("squeue", "--noheader", "--array").splitlines()) == 2
 
 

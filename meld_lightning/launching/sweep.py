@@ -1,0 +1,149 @@
+"""A sweep: its pending jobs, their outcomes, and the report of its progress.
+
+Reads run folders; writes summary.json and results.csv beside the jobs' logs. Used by both launchers
+and by `reproduce`.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from omegaconf import OmegaConf
+from tqdm import tqdm
+
+from meld_lightning.errors import UserError
+from meld_lightning.launching.jobs import Job
+from meld_lightning.runs.lifecycle import mention_differences
+from meld_lightning.storage.atomic import write_csv, write_json
+from meld_lightning.tracking.loggers import is_logged
+
+logger = logging.getLogger(__name__)
+
+
+class Sweep:
+    """The jobs of one command, as a context; `pending` has one job for each run that is not
+    finished, even if several jobs ask for it.
+
+    Logs a line for each job that ends. Writes summary.json, each job's outcome, and results.csv,
+    each run's metrics; nothing in results.csv depends on when, where or how often a job ran.
+    """
+
+    def __init__(self, jobs: Sequence[Job], logs: Path) -> None:
+        self.jobs, self.logs = jobs, logs
+        self._by_name: dict[str, Job] = {}
+        for job in jobs:
+            if job.run is not None and not job.rerun:
+                job.status = "read"
+            else:
+                self._by_name.setdefault(job.name, job)
+        self.pending = list(self._by_name.values())
+        self._ended = 0
+
+    def __enter__(self) -> Self:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        # disable=None shows the bar on terminals only
+        self.bar = tqdm(total=len(self.pending), unit="run", disable=None, mininterval=1)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.close()
+        for job in self.jobs:
+            ran = self._by_name.get(job.name, job)
+            job.status, job.reason, job.log = ran.status, ran.reason, ran.log
+        write_json(self.logs / "summary.json", [_summary(job) for job in self.jobs])
+        _write_results(self.logs / "results.csv", self.jobs)
+
+    def announce(self, how: str) -> None:
+        """Logs how many jobs are pending, and `how` they run."""
+        finished = len(self.jobs) - len(self.pending)
+        mention_differences([job.run for job in self.jobs if job.status == "read" and job.run])
+        logger.info(
+            "%d runs: %d already finished, %d to run%s",
+            len(self.jobs),
+            finished,
+            len(self.pending),
+            f" ({how})" if self.pending else "",
+        )
+        if finished and is_logged(self.jobs[0].config):
+            logger.info("finished runs are not logged again")
+
+    def begin(self, job: Job, log: Path) -> Path:
+        """Marks the job as running with this log; writes its config and returns that file."""
+        job.status, job.log, job.wall_s = "running", log, -time.monotonic()
+        config = self.logs / f"{job.name}.yaml"
+        OmegaConf.save(job.config, config, resolve=True)
+        return config
+
+    def end(self, job: Job, failure: str) -> None:
+        """Marks the job as finished or failed. failure: why its process failed; empty if it did
+        not."""
+        job.wall_s += time.monotonic()
+        done = job.run is not None if job.identity else not failure
+        if job.rerun and failure:  # the run that is found may be the old one
+            done = False
+        job.status = "finished" if done else "failed"
+        job.reason = "" if done else failure or "it left no result"
+        self._ended += 1
+        self.bar.update()
+        logger.info("[%d/%d] %s", self._ended, len(self.pending), _outcome(job))
+
+
+def report_failures(jobs: Sequence[Job]) -> None:
+    """Raises UserError with one line per failed job, if any failed."""
+    failed = [job for job in jobs if job.status == "failed"]
+    if failed:
+        lines = [f"  {' '.join(job.overrides)}: {job.reason} ({_log_of(job)})" for job in failed]
+        first = f"{len(failed)} of {len(jobs)} runs failed; run the same command to repeat them:"
+        raise UserError("\n".join([first, *lines]))
+
+
+def _log_of(job: Job) -> str:
+    return f"log: {job.log}" if job.log and job.log.is_file() else "no log: it never started"
+
+
+def _outcome(job: Job) -> str:
+    name, run = " ".join(job.overrides), job.run
+    if job.status == "failed":
+        return f"FAILED {name}: {job.reason}"
+    if run is None:
+        return f"{name}: done ({job.wall_s:.0f} s)"
+    best = run.result.best
+    return f"{name}: {best['monitor']} {best['value']:.4f} ({job.wall_s:.0f} s)"
+
+
+def _write_results(path: Path, jobs: Sequence[Job]) -> None:
+    """One line per finished run: its overrides, chosen epoch, and all metrics of val and test."""
+    rows: list[dict[str, Any]] = []
+    for job in jobs:
+        if (run := job.run) is None:
+            continue
+        metrics = {
+            f"{split}/{name}": value
+            for split in ("val", "test")
+            for name, value in run.result.metrics[split].items()
+            if isinstance(value, (int, float))
+        }
+        overrides, epoch = " ".join(job.overrides), run.result.best["epoch"]
+        rows.append({"overrides": overrides, "run": job.name, "epoch": epoch, **metrics})
+    if rows:
+        write_csv(path, rows)
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    return {
+        "overrides": job.overrides,
+        "run": job.name,
+        "folder": str(job.identity.folder) if job.identity else None,
+        "status": job.status,
+        "reason": job.reason,
+        "wall_s": round(max(job.wall_s, 0), 1),
+        "log": str(job.log) if job.log else None,
+    }
