@@ -60,5 +60,5 @@ class SweepLauncher(Launcher):
 
 def _returned(job: "Job") -> JobReturn:
     result = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
-    result.return_value = job.run.result["best"]["value"] if job.run else None
+    result.return_value = job.run.result.best["value"] if job.run else None
     return result

@@ -23,7 +23,7 @@ def run(cfg: DictConfig) -> None:
 
     quieten()
     run = fuse(cfg)
-    best, test = run.result["best"], run.result["metrics"]["test"]
+    best, test = run.result.best, run.result.metrics["test"]
     print(
         f"{run.folder}: {best['monitor']} {best['value']:.4f} (cross-validated), test weighted F1"
         f" {test['weighted_f1']:.4f}, accuracy {test['accuracy']:.4f}"

@@ -67,11 +67,11 @@ class JoinedRuns:
     def __init__(self, runs: Mapping[str, Run]) -> None:
         self.modalities, self.runs = tuple(runs), runs
         first = next(iter(runs.values()))
-        self.labels: tuple[str, ...] = tuple(first.result["labels"])
+        self.labels: tuple[str, ...] = tuple(first.result.labels)
         for run in runs.values():
             for what, one, other in (
-                ("labels", self.labels, tuple(run.result["labels"])),
-                ("corpus", first.result["digests"]["corpus"], run.result["digests"]["corpus"]),
+                ("labels", self.labels, tuple(run.result.labels)),
+                ("corpus", first.result.digests["corpus"], run.result.digests["corpus"]),
             ):
                 if one != other:
                     raise UserError(

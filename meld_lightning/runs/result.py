@@ -59,13 +59,6 @@ class Result:
     last: dict[str, Any] | None = None
     wall_s: float | None = None
 
-    def __getitem__(self, name: str) -> Any:
-        return getattr(self, name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The field `name`, or `default`."""
-        return getattr(self, name, default)
-
 
 def read_result(folder: Path) -> Result:
     """The result of the finished run in `folder`; UserError where it is damaged."""

@@ -155,7 +155,7 @@ def test_the_hash_holds_what_changes_a_result_and_nothing_else(override: str, sa
         (["train", "scheduler.warmup=5"], "expected 0 to 1"),
         (["train", "gradient_clip=nan"], "expected at least 0"),
         (["train", "numerics.world_size=0"], "expected at least 1"),
-        (["train", "model=roberta", "optimizer.lr=1e9"], "not finite any more; lower optimizer.lr"),
+        (["train", "model=roberta", "optimizer.lr=1e9"], "no longer finite; lower optimizer.lr"),
         (["train", "corpus=meld"], "corpus.root"),
         (["train", "data.batch_size=[1,"], "cannot be read as key=value"),
         (["prepare", "corpus=meld", "corpus.root=/nowhere"], "/nowhere"),

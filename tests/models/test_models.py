@@ -123,7 +123,7 @@ def test_sentiment_as_the_target_with_every_remedy_for_imbalance(
     )
     assert done.returncode == 0, done.stderr
     run = load_run(next(folder.glob("runs/*/*/result.json")).parent)
-    assert run.result["labels"] == ["neutral", "positive", "negative"]
+    assert run.result.labels == ("neutral", "positive", "negative")
     assert set(run.logits("test")["label"]) == {"neutral", "positive", "negative"}
 
 
@@ -137,8 +137,6 @@ def test_a_model_is_added_with_a_class_and_a_config_file(
     asked = ["train", "--config-dir", "my_conf", "model=toy", "optimizer.lr=1e-2", "epochs=1"]
     done = meld_lightning("train", "--multirun", *asked[1:], "seed=1", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert (
-        load_run(next(folder.glob("runs/text-toy/*/result.json")).parent).result["model"] == "toy"
-    )
+    assert load_run(next(folder.glob("runs/text-toy/*/result.json")).parent).result.model == "toy"
     refused = meld_lightning(*asked, "model.widht=3", cwd=folder)
     assert "'model.widht' is not known (did you mean 'model.width'?)" in refused.stderr

@@ -139,10 +139,8 @@ def test_a_failure_before_the_first_checkpoint_takes_the_folder_with_it(tmp_path
 def test_a_result_survives_the_disk_and_a_damaged_one_is_named(tmp_path: Path) -> None:
     folder = obtain(Toy(tmp_path)).folder
     assert load_run(folder).result == result()
-    assert json.loads((folder / "result.json").read_text()) == {
-        **dataclasses.asdict(result()),
-        "labels": list(LABELS),
-    }
+    on_disk = json.loads((folder / "result.json").read_text())
+    assert on_disk == {**dataclasses.asdict(result()), "labels": list(LABELS)}
     (folder / "result.json").write_text('{"hash": "h"}')
     with pytest.raises(UserError, match=f"{folder}: damaged result.json .*delete that folder"):
         load_run(folder)

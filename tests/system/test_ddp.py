@@ -88,22 +88,23 @@ def test_two_processes_score_and_train_like_one(
 
 def assert_counted_once(run: Run) -> None:
     """The metrics of a run's only epoch, summed over ranks, are those of its logits of val."""
-    scored = run.result["metrics"]["val"]
-    expected = {name: scored[name] for name in run.result["last"]["val"]}
-    assert run.result["last"]["val"] == pytest.approx(expected, abs=1e-6)
+    scored = run.result.metrics["val"]
+    assert run.result.last is not None
+    expected = {name: scored[name] for name in run.result.last["val"]}
+    assert run.result.last["val"] == pytest.approx(expected, abs=1e-6)
 
 
 def assert_close(one: Path, two: Path, within: float) -> None:
     runs = [load_run(folder) for folder in (one, two)]
-    assert runs[0].result["hash"] != runs[1].result["hash"]
+    assert runs[0].result.hash != runs[1].result.hash
     for run in runs:
         assert_counted_once(run)
     for split in ("train", "val", "test"):
         logits = [run.logits(split) for run in runs]
         assert list(logits[0]["key"]) == list(logits[1]["key"])
-        labels = runs[0].result["labels"]
+        labels = list(runs[0].result.labels)
         np.testing.assert_allclose(logits[0][labels], logits[1][labels], atol=within, rtol=0)
-    fitted = [run.result["metrics"]["train"].get("fit_loss", 0.0) for run in runs]
+    fitted = [run.result.metrics["train"].get("fit_loss", 0.0) for run in runs]
     assert fitted[0] == pytest.approx(fitted[1], abs=within)
     if (one / "checkpoints" / "best.ckpt").is_file():
         states = [
@@ -153,16 +154,16 @@ def test_two_processes_score_and_train_on_text_like_one(
         )
         assert done.returncode == 0, done.stderr
         runs[world_size] = load_run(only_run(folder))
-    assert runs[1].result["hash"] != runs[2].result["hash"]
+    assert runs[1].result.hash != runs[2].result.hash
     for split in ("train", "val", "test"):
         one, two = runs[1].logits(split), runs[2].logits(split)
         assert list(one["key"]) == list(two["key"])
-        labels = runs[1].result["labels"]
+        labels = list(runs[1].result.labels)
         np.testing.assert_allclose(one[labels], two[labels], atol=1e-4)
     for run in runs.values():
         assert_counted_once(run)
-    assert runs[2].result["metrics"]["train"]["fit_loss"] == pytest.approx(
-        runs[1].result["metrics"]["train"]["fit_loss"], abs=1e-4
+    assert runs[2].result.metrics["train"]["fit_loss"] == pytest.approx(
+        runs[1].result.metrics["train"]["fit_loss"], abs=1e-4
     )
 
 

@@ -78,12 +78,12 @@ def assert_equal_to(one: Path, other: Path, within: float) -> None:
         )
     runs = [load_run(folder) for folder in (one, other)]
     for split in ("train", "val", "test"):
-        found, expected = (run.logits(split)[run.result["labels"]] for run in runs)
+        found, expected = (run.logits(split)[list(run.result.labels)] for run in runs)
         np.testing.assert_allclose(found, expected, atol=within)
-    assert runs[0].result["metrics"]["train"]["fit_loss"] == pytest.approx(
-        runs[1].result["metrics"]["train"]["fit_loss"], abs=within
+    assert runs[0].result.metrics["train"]["fit_loss"] == pytest.approx(
+        runs[1].result.metrics["train"]["fit_loss"], abs=within
     )
-    assert runs[0].result["best"] == pytest.approx(runs[1].result["best"], abs=within)
+    assert runs[0].result.best == pytest.approx(runs[1].result.best, abs=within)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_run_that_did_not_fit_ends_as_one_that_did(
     roomy, cramped = (folder_over(prepared, tmp_path / name) for name in ("roomy", "cramped"))
     done = meld_lightning(*asked, cwd=roomy)
     assert done.returncode == 0, done.stderr
-    assert load_run(only_run(roomy)).result["accumulation"] == [{"from_step": 0, "microbatches": 1}]
+    assert load_run(only_run(roomy)).result.accumulation == [{"from_step": 0, "microbatches": 1}]
     cramp(monkeypatch, fits, first)
     done = meld_lightning(*asked, cwd=cramped)
     assert done.returncode == 0, done.stderr
@@ -126,7 +126,7 @@ def test_a_run_that_did_not_fit_ends_as_one_that_did(
     said = [line for line in done.stdout.splitlines() if "out of memory" in line]
     assert len(said) == np.log2(pieces)
     assert said[-1].endswith(f"resuming from step {step} with {pieces} microbatches per batch")
-    found = load_run(only_run(cramped)).result["accumulation"]
+    found = load_run(only_run(cramped)).result.accumulation
     assert [(one["from_step"], one["microbatches"]) for one in found] == taken
     assert_equal_to(only_run(cramped), only_run(roomy), 1e-4)
 
@@ -145,7 +145,7 @@ def test_a_run_in_pieces_is_exact_after_a_kill(
     assert again.returncode == 0, again.stderr
     assert "out of memory" not in again.stdout
     assert "resuming from its last checkpoint" in again.stdout
-    assert load_run(only_run(killed)).result["accumulation"][-1]["microbatches"] > 1
+    assert load_run(only_run(killed)).result.accumulation[-1]["microbatches"] > 1
     assert_same_run(only_run(killed), only_run(calm))
 
 
@@ -160,9 +160,7 @@ def test_one_of_two_ranks_that_runs_out_takes_the_other_along(
     monkeypatch.setenv("ONLY", "1")
     done = meld_lightning(*asked, cwd=cramped)
     assert done.returncode == 0, done.stderr
-    assert load_run(only_run(cramped)).result["accumulation"] == [
-        {"from_step": 0, "microbatches": 2}
-    ]
+    assert load_run(only_run(cramped)).result.accumulation == [{"from_step": 0, "microbatches": 2}]
     assert_equal_to(only_run(cramped), only_run(roomy), 1e-4)
 
 

@@ -30,7 +30,7 @@ def test_a_run_leaves_what_others_read(finished: Path) -> None:
     }
     history = pd.read_csv(finished / "metrics.csv")
     assert list(history["epoch"]) == [1, 2, 3]
-    assert run.result["best"]["value"] == history["val/weighted_f1"].max()
+    assert run.result.best["value"] == history["val/weighted_f1"].max()
     for name in ("best", "last"):
         torch.load(finished / "checkpoints" / f"{name}.ckpt", weights_only=True)
     predictions = pd.read_parquet(finished / "predictions.parquet")
@@ -54,7 +54,7 @@ def test_a_run_leaves_what_others_read(finished: Path) -> None:
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_scikit_learn_agrees_with_every_metric(finished: Path, split: str) -> None:
     run = load_run(finished)
-    frame, labels, printed = run.logits(split), run.result["labels"], run.result["metrics"][split]
+    frame, labels, printed = run.logits(split), list(run.result.labels), run.result.metrics[split]
     logits = frame[labels].to_numpy()
     true, predicted = frame["label"].to_numpy(), np.asarray(labels)[logits.argmax(1)]
     average = {"average": "weighted", "zero_division": 0}
@@ -77,7 +77,7 @@ def test_scikit_learn_agrees_with_every_metric(finished: Path, split: str) -> No
     assert printed["f1"] == pytest.approx(dict(zip(labels, per_class, strict=True)))
     assert printed["n"] == len(frame)
     if split == "val":  # the epoch that was chosen is the epoch that is scored
-        assert printed["weighted_f1"] == pytest.approx(run.result["best"]["value"])
+        assert printed["weighted_f1"] == pytest.approx(run.result.best["value"])
 
 
 def test_asked_again_a_run_is_read(finished: Path, meld_lightning: Command) -> None:

@@ -68,4 +68,4 @@ def test_a_rank_that_runs_out_of_memory_has_the_job_queued_again(
     assert status == 0, said
     [run] = runs(folder).values()
     assert restarts(job_of(run)) == 1
-    assert [one["microbatches"] for one in load_run(run).result["accumulation"]] == [1, 2]
+    assert [one["microbatches"] for one in load_run(run).result.accumulation] == [1, 2]
