@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.running import CHECKOUT, Command, argv, folder_over, run_well
+from tests.running import Command, argv, folder_over, run_well
 
 ASKED = ["reproduce", "tables=[table_01,table_04,table_05]", "study.seeds=[1,2]"]
 
@@ -128,26 +128,3 @@ def test_a_missing_run_shows_as_missing(
     assert meld_lightning("report", *ASKED[1:], cwd=folder).returncode == 0
     rendered = (folder / "experiments" / "mini" / "table_05" / "table.md").read_text()
     assert "missing 1 of 2 seeds" in rendered
-
-
-@pytest.mark.parametrize(
-    "study",
-    sorted(path.name for path in (CHECKOUT / "experiments").glob("*") if path.name != "mini"),
-)
-def test_committed_evidence_renders_to_the_committed_tables(
-    study: str, tmp_path: Path, meld_lightning: Command
-) -> None:
-    committed = CHECKOUT / "experiments" / study
-    shutil.copytree(committed / "runs", tmp_path / "experiments" / study / "runs")
-    shutil.copyfile(committed / "corpus.json", tmp_path / "experiments" / study / "corpus.json")
-    done = meld_lightning("report", f"study={study}", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    files = sorted(
-        path.relative_to(committed) for path in committed.rglob("*") if "runs" not in path.parts
-    )
-    assert len([path for path in files if path.suffix == ".csv"]) >= 3
-    for path in files:
-        if (committed / path).is_file():
-            assert (tmp_path / "experiments" / study / path).read_bytes() == (
-                committed / path
-            ).read_bytes(), path

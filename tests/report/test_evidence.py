@@ -1,0 +1,40 @@
+"""The committed evidence renders to the committed tables, figure by figure and byte by byte, where
+nothing else is: no corpus, no cache, no runs."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.running import CHECKOUT, argv, run
+
+EXPERIMENTS = CHECKOUT / "experiments"
+
+
+def figures(path: Path) -> list[tuple[str, ...]]:
+    """What results.csv says, but for the identities of the runs."""
+    with path.open(newline="") as file:
+        return [
+            tuple(value for name, value in line.items() if name != "run")
+            for line in csv.DictReader(file)
+        ]
+
+
+@pytest.mark.parametrize("study", sorted(path.name for path in EXPERIMENTS.iterdir()))
+def test_the_evidence_renders_to_the_committed_tables(study: str, tmp_path: Path) -> None:
+    committed, rendered = EXPERIMENTS / study, tmp_path / "experiments" / study
+    shutil.copytree(committed / "runs", rendered / "runs")
+    shutil.copyfile(committed / "corpus.json", rendered / "corpus.json")
+    done = run(argv("report", f"study={study}"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    tables = sorted(path.relative_to(committed) for path in committed.glob("*/results.csv"))
+    assert len(tables) >= 3
+    for path in tables:
+        assert figures(rendered / path) == figures(committed / path), path
+    for path in [committed / "README.md", *committed.glob("*/*.*")]:
+        if path.parent.name != "runs":
+            name = path.relative_to(committed)
+            assert (rendered / name).read_bytes() == path.read_bytes(), name
