@@ -90,10 +90,10 @@ def decord(clips: Sequence[str], threads: int) -> Timing:
 def floor(clips: Sequence[str], threads: int) -> Timing:
     """Decoding alone, by the very plan of read_frames: private, but any other plan would be another
     floor."""
-    from meld_lightning.media.frames import _wanted
+    from meld_lightning.media.frames import wanted_frames
 
     def frames(clip: str) -> int:
-        return sum(1 for _ in _wanted(clip, EVERY))
+        return sum(1 for _ in wanted_frames(clip, EVERY))
 
     frames(clips[0])
     return timed(lambda: [frames(clip) for clip in clips], sum)

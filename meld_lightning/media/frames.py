@@ -45,7 +45,7 @@ def read_frames(path: str | Path, every: int = 10, size: int = 224) -> np.ndarra
 def iter_frames(path: str | Path, every: int, size: int) -> Iterator[np.ndarray]:
     """The frames of `read_frames` one by one, so that a long clip needs no more memory than a short
     one."""
-    for frame in _wanted(path, every):
+    for frame in wanted_frames(path, every):
         yield fit(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90), size)
 
 
@@ -69,7 +69,7 @@ def fit(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(whole.resize((size, size), Image.Resampling.BICUBIC, box=box))
 
 
-def _wanted(path: str | Path, every: int) -> Iterator[av.VideoFrame]:
+def wanted_frames(path: str | Path, every: int) -> Iterator[av.VideoFrame]:
     """Every Nth frame as decoded."""
     import av
 

@@ -11,13 +11,10 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from meld_lightning.runs.result import Result
+from typing import Any, Protocol
 
 # Distributions whose versions every result records. Their classes enter identities by name.
 VERSIONS = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "av")
@@ -36,6 +33,21 @@ RESULT_ROOMS = (
     "fusion",
     "runs",
 )
+
+
+class Recorded(Protocol):
+    """What a result records of how it was computed."""
+
+    @property
+    def source(self) -> str | None: ...
+    @property
+    def commit(self) -> str | None: ...
+    @property
+    def versions(self) -> Mapping[str, str]: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def accumulation(self) -> Sequence[Mapping[str, Any]]: ...
 
 
 @functools.cache
@@ -73,7 +85,7 @@ def git_commit() -> tuple[str | None, bool]:
     return head.stdout.strip(), bool(changed.stdout.strip())
 
 
-def differences(results: Sequence["Result"]) -> list[str]:
+def differences(results: Sequence[Recorded]) -> list[str]:
     """In what the results of one table differ beside their configs, a plain phrase each.
 
     For example "torch 2.13.0 and 2.14.1" or "commits 276e6e6 and 70cd8b5". Results whose package
@@ -109,7 +121,7 @@ def device_here(accelerator: str) -> str:
     return f"{kind} {platform.machine()}"
 
 
-def differences_from_here(results: Sequence["Result"], device: str | None = None) -> str:
+def differences_from_here(results: Sequence[Recorded], device: str | None = None) -> str:
     """How finished runs differ from what would run here now, as one phrase; empty if they do not.
 
     device: the device that would be used here; None where that is not known, as on the login node
@@ -140,6 +152,6 @@ def _phrase(what: str, values: Sequence[str]) -> list[str]:
     return [f"{what} {', '.join(distinct[:-1])} and {distinct[-1]}"]
 
 
-def _accumulation(result: "Result") -> str:
+def _accumulation(result: Recorded) -> str:
     most = max((one["microbatches"] for one in result.accumulation), default=1)
     return "none" if most == 1 else f"up to {most} microbatches"
