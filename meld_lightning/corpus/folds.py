@@ -1,7 +1,7 @@
-"""Splits a corpus that has no split of its own: whole units (speakers, dialogues or rows) into
-folds.
+"""Assigns whole units (speakers, dialogues or rows) to folds.
 
-Reads and writes nothing; used by manifest.py and by fusing.
+Reads and writes nothing; used by readers/manifest_splits.py for corpora without a split of their
+own, and by fusion for cross-validation.
 """
 
 from collections import Counter
@@ -12,25 +12,24 @@ from meld_lightning.storage.fingerprint import bytes_digest
 
 
 def split_by_units(units: Sequence[str], folds: int, fold: int, held_out: bool = True) -> list[str]:
-    """The split of each of the N rows, given their units: fold `fold` is test, the next one val,
-    the rest train.
+    """The split of each row (N,), given the unit of each row (N,): fold `fold` is test, the next
+    one is val, the others are train.
 
-    held_out: False where test is of other rows: fold `fold` is then val, the rest train.
+    held_out: False if test consists of other rows; then fold `fold` is val and the others are
+    train.
     """
     least = 3 if held_out else 2
     if folds < least:
         raise UserError(
-            f"corpus.folds is {folds}: {'train, val and test' if held_out else 'train and val'}"
-            f" need {least}"
+            f"corpus.folds={folds}: expected at least {least}, one each for"
+            f" {'train, val and test' if held_out else 'train and val'}"
         )
     if not 0 <= fold < folds:
-        raise UserError(
-            f"corpus.fold is {fold}: with corpus.folds={folds} it goes from 0 to {folds - 1}"
-        )
+        raise UserError(f"corpus.fold={fold}: expected 0 to {folds - 1} with corpus.folds={folds}")
     if len(set(units)) < folds:
         raise UserError(
-            f"{len(set(units))} units for corpus.folds={folds}: each fold needs one of its own;"
-            " lower corpus.folds or choose another corpus.split"
+            f"corpus.folds={folds}: there are only {len(set(units))} units, and each fold needs at"
+            " least one; lower corpus.folds or choose another corpus.split"
         )
     fold_of = balanced_folds(units, folds)
     parts = {fold: "test", (fold + 1) % folds: "val"} if held_out else {fold: "val"}
@@ -38,21 +37,22 @@ def split_by_units(units: Sequence[str], folds: int, fold: int, held_out: bool =
 
 
 def balanced_folds(units: Sequence[str], folds: int) -> list[int]:
-    """The fold of each row (N,), 0 to folds - 1: no unit in two folds, about as many rows in each.
+    """The fold of each row (N,), 0 to folds - 1: no unit is in two folds, and the folds have about
+    the same number of rows.
 
-    Units go, the largest first, to the lightest fold. The outcome depends on the set of (unit,
-    count) alone, not on the order of rows. scikit-learn's GroupKFold does the same but breaks ties
-    by numpy's default sort, which differs between processors.
+    Units are assigned to the smallest fold so far, largest unit first. The result depends only on
+    the units and their sizes, not on the order of rows. scikit-learn's GroupKFold does the same but
+    breaks ties with numpy's default sort, which differs between processors.
     """
     counts = Counter(units)
-    load = [0] * folds
+    size = [0] * folds
     fold_of: dict[str, int] = {}
-    # Ties by digest, not by name: names that cycle through the labels would put one label into each
-    # fold.
+    # Ties are broken by digest, not by name: with names that cycle through the labels, each fold
+    # would otherwise get a single label.
     for unit, count in sorted(
         counts.items(), key=lambda item: (-item[1], bytes_digest([item[0].encode()]))
     ):
-        lightest = min(range(folds), key=lambda number: (load[number], number))
-        fold_of[unit] = lightest
-        load[lightest] += count
+        smallest = min(range(folds), key=lambda number: (size[number], number))
+        fold_of[unit] = smallest
+        size[smallest] += count
     return [fold_of[unit] for unit in units]

@@ -1,7 +1,6 @@
-"""The names and the order of emotions, sentiments and splits: defined here and nowhere else.
+"""The names and order of emotions, sentiments and splits, defined here and nowhere else.
 
-Reads and writes nothing; used by every room that handles labels. Every stored vector over emotions
-is in this order.
+Every stored vector over emotions has this order. Used by every room that handles labels.
 """
 
 from collections.abc import Iterable
@@ -12,6 +11,6 @@ SPLITS = ("train", "val", "test")
 
 
 def ordered(labels: Iterable[str], known: tuple[str, ...]) -> tuple[str, ...]:
-    """The distinct `labels`: those in `known` first, in its order, the others sorted behind."""
+    """The distinct `labels`: those in `known` first and in its order, then the others, sorted."""
     present = set(labels)
     return tuple(label for label in known if label in present) + tuple(sorted(present - set(known)))

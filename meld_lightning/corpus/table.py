@@ -1,6 +1,6 @@
-"""Corpus: one row per utterance, with its labels, its report and its digest.
+"""Corpus: the table with one row per utterance, its labels, its report and its digest.
 
-Reads and writes nothing; the loaders in this package make it, every other room reads it.
+Reads and writes nothing. The readers of this room make it; every other room reads it.
 """
 
 import json
@@ -31,8 +31,8 @@ COLUMNS = (
     "audio",
     "unit",
 )
-# What a result can depend on. Not the paths (moved data is the same data), nor what follows from
-# the others (unit).
+# The columns that a result can depend on: not paths (moved data is the same data), nor columns that
+# follow from others (unit).
 DIGESTED = (
     "key",
     "split",
@@ -53,16 +53,14 @@ _WHOLE = ("utterance_id", "season", "episode")
 class Corpus:
     """A corpus as the rest of the project sees it.
 
-    name: what the configuration calls it.
-    table: DataFrame (N rows), columns COLUMNS. `key` is unique ("test/dia12_utt3", or a manifest's
-        id); `split` is
-    train,
-        val or test; times are seconds; `clip` and `audio` are paths or None; `unit` names what a
-        bootstrap draws (the dialogue, else the speaker, else the utterance). Where a manifest lacks
-        a column its values are None, <NA> or NaN.
-    emotions, sentiments: the labels in their fixed order; sentiments is empty where there are none.
-    report: what was found, as plain JSON-able data (see report.py).
-    sources: the files whose content the table was read from.
+    name: its name in the configuration.
+    table: DataFrame (N rows) with COLUMNS. `key` is unique ("test/dia12_utt3", or a manifest's id);
+        `split` is train, val or test; times are in seconds; `clip` and `audio` are paths or None;
+        `unit` is what a bootstrap resamples: the dialogue, else the speaker, else the utterance. If
+        the source lacks a column, its values are None, <NA> or NaN.
+    emotions, sentiments: the labels in their fixed order; sentiments is empty if there are none.
+    report: what was found, as JSON-able data (see report/build.py).
+    sources: the files that the table was read from.
     """
 
     name: str
@@ -73,11 +71,11 @@ class Corpus:
     sources: tuple[Path, ...] = ()
 
     def labels(self, target: str) -> tuple[str, ...]:
-        """The labels of `target` ("emotion" or "sentiment") in order; UserError where the corpus
-        has none."""
+        """The labels of `target` ("emotion" or "sentiment") in order; UserError if the corpus has
+        none."""
         choices = {"emotion": self.emotions, "sentiment": self.sentiments}
         if target not in choices:
-            raise UserError(f"target {target!r} is unknown: choose emotion or sentiment")
+            raise UserError(f"target={target}: unknown; choose emotion or sentiment")
         if not choices[target]:
             raise UserError(
                 f"corpus {self.name!r} has no {target} labels: add a column {target!r} or choose"
@@ -87,15 +85,15 @@ class Corpus:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 (hex) over DIGESTED, row by row in table order: neither the name nor the place of
-        the data matters."""
+        """sha256 (hex) of the columns DIGESTED, row by row. It does not depend on the corpus's name
+        or folder."""
         rows = self.table[list(DIGESTED)].itertuples(index=False, name=None)
         return bytes_digest(json.dumps([_plain(value) for value in row]).encode() for row in rows)
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with COLUMNS in order and each column in its own type, the same after loading and
-    after Parquet."""
+    """`table` with exactly COLUMNS, each with its own type: the same after reading the source and
+    after reading Parquet."""
     table = table.reindex(columns=list(COLUMNS)).reset_index(drop=True)
     for column in COLUMNS:
         values = table[column]

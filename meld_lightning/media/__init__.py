@@ -1,4 +1,4 @@
-"""Media: clip -> frames and waveform, decoded once and kept memory-mapped.
+"""Media: decodes clips to frames and waveforms, once, and reads them memory-mapped.
 
 Used by `prepare`, the datamodules and the report. Knows nothing of models.
 """

@@ -1,7 +1,7 @@
-"""A chunk: the decoded clips of some consecutive rows, in one file of frames and one of sound.
+"""A chunk: the decoded clips of consecutive rows, with one file of frames and one of sound.
 
-Writes <folder>/<number>/{frames.npy, audio.npy, manifest.json last} by way of a folder under
-another name. Used by store.py, which keeps several of them.
+Writes <folder>/<number>/{frames.npy, audio.npy, manifest.json} atomically. Used by store.py, which
+manages the chunks of a corpus.
 """
 
 import json
@@ -20,14 +20,17 @@ from meld_lightning.storage.fingerprint import Fingerprint
 KINDS = ("frames", "audio")
 BLOCK = 1 << 24
 
-Entry = dict[str, Any]  # of one row: key and, by kind, {source, start, count, crc, reason}
+Entry = dict[str, Any]  # one row: key and, for each kind, {source, start, count, crc, reason}
 
 
 def write_chunk(
     target: Path, wanted: Sequence[dict[str, Any]], settings: dict[str, Any], pool: Pool
 ) -> None:
-    """Decodes `wanted` ([{key, frames: path or None, audio: path or None}]) into the chunk
-    `target`."""
+    """Decodes the clips of `wanted` into the chunk `target`.
+
+    wanted: one {key, frames: path or None, audio: path or None} per row.
+    settings: conf/media.
+    """
     with atomic_folder(target) as fresh:
         parts = fresh / "parts"
         parts.mkdir()
@@ -52,7 +55,7 @@ def write_chunk(
 
 
 def read_chunk(folder: Path) -> list[Entry] | None:
-    """The entries of a chunk, or None where it is absent, cut short or not readable."""
+    """The entries of a chunk; None if it is missing, truncated or unreadable."""
     try:
         entries = json.loads((folder / "manifest.json").read_text())
         return entries if isinstance(entries, list) else None
@@ -61,7 +64,7 @@ def read_chunk(folder: Path) -> list[Entry] | None:
 
 
 def is_whole(folder: Path, entries: Sequence[Entry]) -> bool:
-    """Whether every byte of the chunk's arrays is the one that was written."""
+    """Whether the chunk's arrays are, byte for byte, those that were written."""
     for kind in KINDS:
         try:
             array = np.load(folder / f"{kind}.npy", mmap_mode="r", allow_pickle=False)
@@ -76,7 +79,7 @@ def is_whole(folder: Path, entries: Sequence[Entry]) -> bool:
 
 
 def crc_of(array: np.ndarray, one: dict[str, Any]) -> int:
-    """CRC-32 of a row's part of a chunk's array."""
+    """CRC-32 of one row's part of a chunk's array."""
     return zlib.crc32(np.ascontiguousarray(array[one["start"] : one["start"] + one["count"]]).data)
 
 
@@ -104,14 +107,14 @@ def _job(row: dict[str, Any], out: Path, settings: dict[str, Any]) -> dict[str, 
 def _found(row: dict[str, Any], kind: str, answer: dict[str, Any]) -> dict[str, Any]:
     if kind in answer:
         return dict(answer[kind])
-    return {"count": 0, "reason": "no file" if row[kind] is None else "not asked for (media.keep)"}
+    return {"count": 0, "reason": "no file" if row[kind] is None else "not decoded (media.keep)"}
 
 
 def _gather(
     path: Path, kind: str, settings: dict[str, Any], parts: Path, found: list[dict[str, Any]]
 ) -> None:
-    """Joins the workers' raw files to one array and notes where each row's part is and its
-    CRC-32."""
+    """Joins the workers' raw files into one array, and adds each row's position and CRC-32 to
+    `found`."""
     size = settings["size"]
     shape: tuple[int, ...] = (size, size, 3) if kind == "frames" else ()
     dtype = np.uint8 if kind == "frames" else np.float32

@@ -1,9 +1,9 @@
-"""Frames by decord instead of PyAV (media.decoder=decord): the same frames and pixels on ordinary
-clips.
+"""Decodes frames with decord instead of PyAV (media.decoder=decord); on ordinary clips the frames
+and pixels are the same.
 
-decord counts frames that an edit list hides, so that its count is checked against the container's,
-and a clip on which they differ is refused rather than sampled at the wrong places. Its audio is not
-sample-accurate and not used.
+decord also counts frames that an edit list hides. Its count is therefore compared with the
+container's, and a clip on which they differ is refused rather than sampled at the wrong places.
+Used by worker.py. decord's audio is not sample-accurate and is not used.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from meld_lightning.media.frames import fit
 
 
 def iter_frames_decord(path: str | Path, every: int, size: int) -> Iterator[np.ndarray]:
-    """Frames 0, every, 2 * every ... as `iter_frames`; raises MediaError, and UserError where
-    decord is missing."""
+    """Frames 0, every, 2 * every ... like `iter_frames`; raises MediaError, and UserError if decord
+    is not installed."""
     import av
 
     try:
@@ -45,7 +45,7 @@ def iter_frames_decord(path: str | Path, every: int, size: int) -> Iterator[np.n
     if len(reader) != shown:
         raise MediaError(
             path,
-            f"decord counts {len(reader)} frames where {shown} are shown; use media.decoder=pyav",
+            f"decord finds {len(reader)} frames instead of {shown}; use media.decoder=pyav",
         )
     for place in range(0, shown, every):
         try:

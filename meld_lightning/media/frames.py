@@ -1,9 +1,9 @@
-"""Every Nth frame of a clip, resized and cropped as CLIP's own processor does it.
+"""Decodes every Nth frame of a clip, resized and cropped as CLIP's own processor does it.
 
-Reads a video file with PyAV; writes nothing. A frame's number is its place in presentation order,
-as ffmpeg's `select` filter counts: packets that an edit list discards are not counted. Of H.264,
-frames that are neither wanted nor referenced by others are never decoded, which is most of the
-saving on clips with B-frames.
+Reads a video file with PyAV; writes nothing. Used by worker.py, by strips in the report and from
+Python. Frames are numbered in presentation order, as in ffmpeg's `select` filter: packets that an
+edit list discards are not counted. H.264 frames that are neither wanted nor referenced by others
+are not decoded, which saves most of the time on clips with B-frames.
 
 Axes: F frames, S pixels a side.
 """
@@ -23,39 +23,37 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# Opening a file otherwise decodes its first frames, to guess what its header or the decoder says
-# anyway.
+# Otherwise opening a file decodes its first frames, to guess what the header says anyway.
 OPEN = {"skip_frame": "all"}
-# A stream whose bits rotted decodes without a word otherwise, to frames of smeared blocks.
+# Otherwise a damaged stream decodes silently, to smeared frames.
 STRICT = {"err_detect": "explode"}
-# Without the guess of how many frames to hold back so as to give them in order, where the stream
-# itself does not say: as many as the standard allows.
+# If the stream does not say how many frames may be reordered, assume as many as the standard allows
+# instead of guessing.
 STRICT_H264 = {**STRICT, "strict": "1"}
 
 
 def read_frames(path: str | Path, every: int = 10, size: int = 224) -> np.ndarray:
     """Frames 0, every, 2 * every ... of `path`: uint8 (F, size, size, 3), RGB.
 
-    Raises MediaError where there is no video or any of it cannot be decoded.
+    Raises MediaError if there is no video or any part of it cannot be decoded.
     """
     frames = list(iter_frames(path, every, size))
     return np.stack(frames) if frames else np.zeros((0, size, size, 3), np.uint8)
 
 
 def iter_frames(path: str | Path, every: int, size: int) -> Iterator[np.ndarray]:
-    """The frames of `read_frames` one by one, so that a long clip needs no more memory than a short
-    one."""
+    """The frames of `read_frames` one at a time, so that a long clip needs no more memory than a
+    short one."""
     for frame in wanted_frames(path, every):
         yield fit(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90), size)
 
 
 def fit(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 RGB (height, width, 3) -> (size, size, 3): the shortest side resized to `size`, the
-    middle kept.
+    """uint8 RGB (height, width, 3) -> (size, size, 3): the shorter side resized to `size`, then the
+    centre cropped.
 
-    What transformers' CLIPImageProcessor does with `shortest_edge` and a centre crop of the same
-    size (bicubic), in one
-    step: only what is kept is computed.
+    The same as transformers' CLIPImageProcessor with `shortest_edge` and a centre crop of the same
+    size (bicubic), in one step that computes only the pixels it keeps.
     """
     from PIL import Image
 
@@ -78,14 +76,14 @@ def wanted_frames(path: str | Path, every: int) -> Iterator[av.VideoFrame]:
             stream = _video(container, path)
             packets = [packet for packet in container.demux(stream) if packet.size]
             if not packets:
-                raise MediaError(path, "no video in it, though a track for it")
+                raise MediaError(path, "its video track is empty")
             if any(packet.is_corrupt for packet in packets) or len(packets) < stream.frames:
-                raise MediaError(path, "cut short: some of its frames are not there")
+                raise MediaError(path, "truncated: frames are missing")
             times = [packet.pts for packet in packets if not packet.is_discard]
             ordered = sorted(time for time in times if time is not None)
             if len(set(ordered)) == len(times):
                 yield from _planned(stream, packets, set(ordered[::every]), path)
-            else:  # AVI and others that keep no presentation times: count what comes out
+            else:  # AVI and others without presentation times: count the decoded frames
                 decoded = (
                     frame
                     for packet in [*packets, None]
@@ -113,25 +111,24 @@ def _video(container: InputContainer, path: str | Path) -> VideoStream:
 def _planned(
     stream: VideoStream, packets: Sequence[av.Packet], wanted: set[int | None], path: str | Path
 ) -> Iterator[av.VideoFrame]:
-    """The frames whose presentation times are wanted, decoding little that nothing needs."""
+    """The frames with the wanted presentation times, decoding as few others as possible."""
     context, left = stream.codec_context, len(wanted)
     last = max((place for place, packet in enumerate(packets) if packet.pts in wanted), default=-1)
-    for packet in [*packets[: last + 1], None]:  # after None the decoder gives what it held back
-        if (
-            packet is not None and context.name == "h264"
-        ):  # HEVC's "non-reference" frames may be referenced after all
+    for packet in [*packets[: last + 1], None]:  # None flushes the decoder
+        # not for HEVC, whose "non-reference" frames may be referenced after all
+        if packet is not None and context.name == "h264":
             context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
         for frame in context.decode(packet):
             if frame.pts in wanted:
                 yield _whole(frame, path)
                 left -= 1
     if left:
-        raise MediaError(path, f"{left} of its frames do not come out of the decoder")
+        raise MediaError(path, f"{left} of its frames cannot be decoded")
 
 
 def _whole(frame: av.VideoFrame, path: str | Path) -> av.VideoFrame:
     if frame.is_corrupt:
-        raise MediaError(path, "damaged: a frame of it is decoded with errors")
+        raise MediaError(path, "damaged: a frame has decoding errors")
     return frame
 
 

@@ -1,7 +1,7 @@
-"""Decodes many clips in several processes, each clip under a time limit.
+"""Decodes clips in several worker processes, with a time limit per clip.
 
-Used by store.py. A worker that dies or takes too long is replaced; the clip it held gets that as
-its reason.
+Used by store.py. A worker that dies or takes too long is replaced, and its clip is recorded with
+that reason.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ Job = dict[str, Any]
 
 
 class _Worker:
-    """One process and the job it holds."""
+    """One worker process and its current job."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self.process = subprocess.Popen(
@@ -40,7 +40,9 @@ class _Worker:
     def give(self, job: Job) -> None:
         assert self.process.stdin
         self.job, self.started = job, time.monotonic()
-        with contextlib.suppress(BrokenPipeError):  # it died already: its end of file says so
+        with contextlib.suppress(
+            BrokenPipeError
+        ):  # it has died: the pool will read its end of file
             self.process.stdin.write(json.dumps(job).encode() + b"\n")
             self.process.stdin.flush()
 
@@ -54,7 +56,11 @@ class _Worker:
 
 
 class Pool:
-    """At most `size` workers, started as they are needed and ended with the block."""
+    """At most `size` workers, started when needed and ended with the `with` block.
+
+    timeout_s: time limit per clip.
+    command: the command line of a worker.
+    """
 
     def __init__(self, size: int, timeout_s: float, command: Sequence[str] = WORKER) -> None:
         self.size, self.timeout_s, self.command = size, timeout_s, command
@@ -71,9 +77,11 @@ class Pool:
         self.selector.close()
 
     def map(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
-        """(job, answer) as they are done. A job is a JSON-able dict with `sources`; an answer is
-        worker.decode's, or says in `retry_over_s` from which time limit on the clip is worth
-        another try."""
+        """Yields (job, answer) in the order in which jobs finish.
+
+        A job is worker.decode's argument, an answer its result. For a clip that crashed its worker
+        or took too long, `retry_over_s` says above which time limit it is worth another try.
+        """
         waiting = list(jobs)[::-1]
         while waiting or self.busy:
             while waiting and (self.idle or len(self.busy) < self.size):
@@ -84,7 +92,7 @@ class Pool:
                 yield self._answer(key.data)
             now = time.monotonic()
             for worker in [one for one in self.busy if now - one.started > self.timeout_s]:
-                reason = f"gave no result within {self.timeout_s:g} s (media.timeout_s)"
+                reason = f"not decoded within {self.timeout_s:g} s (media.timeout_s)"
                 yield self._lost(worker, reason, retry_over_s=self.timeout_s)
 
     def _start(self) -> _Worker:
@@ -100,9 +108,8 @@ class Pool:
         if not line.endswith(b"\n"):
             code = worker.process.wait()
             how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-            return self._lost(
-                worker, f"its decoder crashed ({how})", retry_over_s=0
-            )  # perhaps for want of memory
+            # perhaps because of too little memory, so that it is worth another try
+            return self._lost(worker, f"crashed the decoder ({how})", retry_over_s=0)
         answer = json.loads(line)
         if "refused" in answer:
             raise UserError(answer["refused"])

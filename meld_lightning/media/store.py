@@ -1,8 +1,10 @@
-"""The decoded clips of a corpus: written by prepare_media in chunks, read memory-mapped as Media.
+"""The decoded clips of a corpus: prepare_media writes them in chunks, Media reads them
+memory-mapped.
 
-Writes and reads <cache>/media/<name>-<8 hex>/<chunk>/ (see chunks.py); the hex digits stand for the
-keys and the settings. Any number of processes on any number of machines may prepare the same corpus
-at once: each takes the chunks that are neither finished nor held by another.
+Writes and reads <cache>/media/<name>-<8 hex>/<chunk>/ (see chunks.py); the hex digits are a digest
+of the utterance keys and the settings. Any number of processes on any number of machines may
+prepare the same corpus at once: each decodes the chunks that are neither finished nor locked by
+another.
 """
 
 from __future__ import annotations
@@ -33,18 +35,18 @@ from meld_lightning.storage.once import made_once
 if TYPE_CHECKING:
     import pandas as pd
 
-WRITER_VERSION = 1  # raise it when the same clip and settings would now give other arrays
-CHUNK = (
-    64  # rows: enough that a corpus is a few hundred files, few enough that little is decoded twice
-)
-# which settings change what is decoded, by kind
+WRITER_VERSION = 1  # raise it when the same clip and settings give different arrays
+CHUNK = 64  # rows: a corpus becomes a few hundred files, and a changed clip costs 63 others
+# the settings that change the arrays of each kind
 SETTINGS = {"frames": ("every", "size", "decoder"), "audio": ("rate", "channels")}
 DECIDING = ("keep", *SETTINGS["frames"], *SETTINGS["audio"])
 
 
 class Media:
-    """Frames and waveforms by row of the corpus table; what was not to be had is empty, its reason
-    in `reasons`."""
+    """Frames and waveforms by row of the corpus table.
+
+    Missing media is an empty array; `reasons` says why.
+    """
 
     def __init__(
         self, folder: Path, settings: Mapping[str, Any], chunks: Sequence[list[Entry]]
@@ -54,26 +56,26 @@ class Media:
         self._arrays: dict[tuple[int, str], np.ndarray] = {}
 
     def frames(self, row: int) -> np.ndarray:
-        """uint8 (F, size, size, 3), RGB, memory-mapped; F = 0 where there are none."""
+        """uint8 (F, size, size, 3), RGB, memory-mapped; F = 0 if there are none."""
         return self._read(row, "frames")
 
     def waveform(self, row: int) -> np.ndarray:
-        """float32 (T,) at `rate` samples a second, memory-mapped; T = 0 where there is none."""
+        """float32 (T,) at `rate` samples per second, memory-mapped; T = 0 if there is none."""
         return self._read(row, "audio")
 
     @cached_property
     def frame_counts(self) -> np.ndarray:
-        """Frames of each row, int64 (N,)."""
+        """Number of frames of each row, int64 (N,)."""
         return np.array([entry["frames"]["count"] for entry in self.entries], dtype=np.int64)
 
     @cached_property
     def samples(self) -> np.ndarray:
-        """Samples of each row, int64 (N,)."""
+        """Number of samples of each row, int64 (N,)."""
         return np.array([entry["audio"]["count"] for entry in self.entries], dtype=np.int64)
 
     @property
     def reasons(self) -> dict[str, dict[str, str]]:
-        """kind -> key -> why that row has no such thing."""
+        """kind -> key -> why that row has none."""
         return {
             kind: {
                 entry["key"]: entry[kind]["reason"]
@@ -84,8 +86,10 @@ class Media:
         }
 
     def digest(self, kind: str, rows: Sequence[int] | None = None) -> str:
-        """sha256 (hex) over what `kind` ("frames", "audio" or "all") holds for `rows` (all of them
-        where None)."""
+        """sha256 (hex) of the decoded media of `rows` (None: all rows).
+
+        kind: "frames", "audio" or "all".
+        """
         kinds = KINDS if kind == "all" else (kind,)
         chosen = self.entries if rows is None else [self.entries[row] for row in rows]
         content = [
@@ -123,13 +127,14 @@ def prepare_media(
     processes: int = 0,
     worker: Sequence[str] = WORKER,
 ) -> Media:
-    """Decodes what is not decoded yet, and whatever changed or was damaged since; returns all of
-    it.
+    """Decodes the clips that are not decoded yet, have changed or were damaged; returns all of
+    them.
 
-    table: Corpus.table. settings: conf/media. shard: of several processes that share the work,
-        which one this is: each
-    begins at a place of its own. processes: how many decode at once; 0 is one a core. worker: the
-    command that decodes.
+    table: Corpus.table.
+    settings: conf/media.
+    shard: the number of this process among those that share the work; each starts elsewhere.
+    processes: number of decoding processes; 0 is one per core.
+    worker: the command line of a decoding process.
     """
     folder, rows = _folder(table, name, settings, cache), _rows(table)
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,8 +157,8 @@ def prepare_media(
 def prepared_media(
     table: pd.DataFrame, name: str, settings: Mapping[str, Any], cache: Path
 ) -> Media:
-    """The clips as prepare_media left them; UserError where they are not there or their files
-    changed since."""
+    """The clips as prepare_media left them; UserError if they are missing or their files have
+    changed."""
     folder, rows = _folder(table, name, settings, cache), _rows(table)
     found = []
     for start in range(0, len(rows), CHUNK):
@@ -173,9 +178,11 @@ def prepared_media(
 
 
 def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
-    """For the corpus report: {"summary": a line, "counts": {kind: {split: utterances that have
-    it}}, "rows": [{key, modality, reason}]}, plain data. `reason` is why the utterance lacks the
-    modality."""
+    """The outcome of decoding, for the corpus report, as JSON-able data.
+
+    Keys: summary (one line), counts {kind: {split: utterances that have it}}, rows [{key, modality,
+    reason}] for the utterances without it.
+    """
     kept = [kind for kind in KINDS if kind in media.settings["keep"]]
     has = {"frames": media.frame_counts > 0, "audio": media.samples > 0}
     splits = table["split"].to_numpy()
@@ -186,14 +193,16 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
     rows = [
         {"key": key, "modality": kind, "reason": reason}
         for kind in kept
-        if has[kind].any()  # a corpus without any clip is one of text, and not in doubt
+        if has[kind].any()  # a corpus without any clips is just text
         for key, reason in media.reasons[kind].items()
     ]
     frames, hours = (
         int(media.frame_counts.sum()),
         media.samples.sum() / media.settings["rate"] / 3600,
     )
-    summary = f"{frames} frames, {hours:.2f} hours of sound; {len(rows)} modalities missing"
+    summary = (
+        f"{frames} frames, {hours:.2f} hours of sound; frames or sound missing in {len(rows)} cases"
+    )
     return {
         "summary": summary if any(map(np.any, has.values())) else "none",
         "counts": counts,
@@ -202,7 +211,7 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """key, and the files that frames and sound are read from."""
+    """For each row its key and the files that its frames and sound are read from."""
     return [
         {"key": key, "frames": clip, "audio": audio or clip}
         for key, clip, audio in zip(table["key"], table["clip"], table["audio"], strict=True)
@@ -222,7 +231,7 @@ def _try_chunk(
     pool: Pool,
     wait: bool,
 ) -> bool:
-    """Sees to one chunk; False where another process holds it and this one is not to wait."""
+    """Decodes one chunk if necessary; False if another process has locked it and wait is False."""
     wanted, target = rows[chunk * CHUNK : (chunk + 1) * CHUNK], folder / str(chunk)
     return made_once(
         Path(f"{target}.lock"),
@@ -244,8 +253,7 @@ def _is_done(target: Path, wanted: Sequence[dict[str, Any]], settings: Mapping[s
 
 
 def _worth_a_retry(entries: Sequence[Entry], timeout_s: float) -> bool:
-    """Whether a clip of the chunk crashed its decoder, or was given less time than it would be
-    given now."""
+    """Whether a clip crashed the decoder, or ran into a shorter time limit than the present one."""
     return any(
         timeout_s > entry[kind].get("retry_over_s", timeout_s)
         for entry in entries
@@ -254,7 +262,7 @@ def _worth_a_retry(entries: Sequence[Entry], timeout_s: float) -> bool:
 
 
 def _changed(wanted: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> str | None:
-    """The first file that is not the one which was decoded."""
+    """The first file that is not the one that was decoded; None if there is none."""
     for row, entry in zip(wanted, entries, strict=True):
         for kind in KINDS:
             if not is_unchanged(row[kind], entry[kind]["source"]):
@@ -263,8 +271,8 @@ def _changed(wanted: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> str 
 
 
 def _spread(shard: int) -> float:
-    """Places in [0, 1) as far apart as can be, however many shards there are: 0, 1/2, 1/4, 3/4 ...
-    (van der Corput)."""
+    """Starting points in [0, 1) that are evenly spread for any number of shards: 0, 1/2, 1/4, 3/4
+    ... (the van der Corput sequence)."""
     place, part = 0.0, 0.5
     while shard:
         place += part * (shard & 1)

@@ -1,6 +1,8 @@
-"""The sound of a clip as mono float32, resampled as ffmpeg does it.
+"""Decodes the sound of a clip to mono float32, resampled as ffmpeg does it.
 
-Reads a video or audio file with PyAV; writes nothing. Axes: T samples, C channels.
+Reads a video or audio file with PyAV; writes nothing. Used by worker.py and from Python.
+
+Axes: T samples, C channels.
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ Channels = Literal["center", "mean"]
 
 
 def read_waveform(path: str | Path, rate: int = 16000, channels: Channels = "center") -> np.ndarray:
-    """The sound of `path`: float32 (T,) at `rate` samples a second.
+    """The sound of `path`: float32 (T,) at `rate` samples per second.
 
-    channels: `center` takes the front centre where there is one (5.1: dialogue lives there, and the
-        mean drowns it) and
-    else ffmpeg's own down-mix (`-ac 1`); `mean` takes the plain mean of all channels.
-    Raises MediaError where there is no sound or any of it cannot be decoded.
+    channels: `center` takes the front centre channel if there is one (in 5.1 sound it contains the
+        dialogue, which the mean would drown out), else ffmpeg's own down-mix (`-ac 1`); `mean`
+        takes the mean of all channels.
+
+    Raises MediaError if there is no sound or any part of it cannot be decoded.
     """
     pieces = list(iter_waveform(path, rate, channels))
     return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
@@ -48,7 +51,7 @@ def iter_waveform(path: str | Path, rate: int, channels: Channels) -> Iterator[n
                     resampler, pick = _resampler(frame, rate, channels)
                 yield from (_mono(one, pick) for one in resampler.resample(frame))
             if resampler is None:
-                raise MediaError(path, "an audio track without a sample")
+                raise MediaError(path, "its audio track is empty")
             yield from (_mono(one, pick) for one in resampler.resample(None))
     except FileNotFoundError:
         raise MediaError(path, "no such file") from None
@@ -60,7 +63,7 @@ def iter_waveform(path: str | Path, rate: int, channels: Channels) -> Iterator[n
 def _resampler(
     frame: av.AudioFrame, rate: int, channels: Channels
 ) -> tuple[av.AudioResampler, int | None]:
-    """A resampler and the channel to take of what it gives; None for the mean of them."""
+    """A resampler, and the channel of its output to use; None for the mean of all."""
     import av
 
     names = [channel.name for channel in frame.layout.channels]

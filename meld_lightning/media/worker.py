@@ -1,8 +1,8 @@
-"""A process that decodes clips one by one, so that one which crashes or hangs its decoder costs
-itself alone.
+"""A process that decodes clips one at a time, so that a clip that crashes or hangs the decoder
+affects no other.
 
-Reads a job a line from stdin (JSON), writes raw arrays beside each other in the job's folder and
-answers with a line. Started by pool.py as `python -m meld_lightning.media.worker`.
+Reads one job per line (JSON) from stdin, writes raw arrays to the job's folder and answers with one
+line on stdout. Started by pool.py as `python -m meld_lightning.media.worker`.
 """
 
 import json
@@ -20,6 +20,7 @@ from meld_lightning.media.frames import iter_frames
 from meld_lightning.media.waveform import iter_waveform
 from meld_lightning.storage.atomic import writing
 
+NOUNS = {"frames": "frames", "audio": "samples"}
 DECODERS: dict[str, Callable[[str, int, int], Iterable[np.ndarray]]] = {
     "pyav": iter_frames,
     "decord": iter_frames_decord,
@@ -27,8 +28,11 @@ DECODERS: dict[str, Callable[[str, int, int], Iterable[np.ndarray]]] = {
 
 
 def decode(job: dict[str, Any]) -> dict[str, Any]:
-    """Writes <out>.frames and <out>.audio; says how many frames and samples each holds, or the
-    reason for none."""
+    """Writes <out>.frames and <out>.audio; returns {kind: {count, reason}}, with a reason where
+    there is nothing.
+
+    job: {"out": path, "sources": {kind: file}, "settings": conf/media}.
+    """
     settings, out = job["settings"], Path(job["out"])
     answer: dict[str, Any] = {}
     for kind, source in job["sources"].items():
@@ -40,14 +44,11 @@ def decode(job: dict[str, Any]) -> dict[str, Any]:
             count = _write(pieces, out.with_name(f"{out.name}.{kind}"), kind)
             answer[kind] = {
                 "count": count,
-                "reason": None if count else f"empty: not one {NOUNS[kind]}",
+                "reason": None if count else f"no {NOUNS[kind]} in it",
             }
         except MediaError as error:
             answer[kind] = {"count": 0, "reason": error.reason}
     return answer
-
-
-NOUNS = {"frames": "frame", "audio": "sample"}
 
 
 def _write(pieces: Iterable[np.ndarray], path: Path, kind: str) -> int:
@@ -64,9 +65,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             answer = decode(json.loads(line))
-        except (
-            UserError
-        ) as error:  # a full disk, or a decoder that is not installed: no clip's fault
+        except UserError as error:  # a full disk or a decoder that is not installed, not the clip
             answer = {"refused": str(error)}
         print(json.dumps(answer), flush=True)
 

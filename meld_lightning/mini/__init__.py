@@ -1,2 +1,2 @@
-"""The embedded corpus and its checkpoints, written by the project itself. Nothing here knows of
-runs or reports."""
+"""The mini corpus and its checkpoints, which the project generates itself, so that everything runs
+without a download. Knows nothing of runs or reports."""

@@ -1,7 +1,8 @@
-"""The mini corpus's clips: small mp4 files in the folders and with the flaws of MELD's archive.
+"""Writes the mini corpus's clips: small mp4 files in the folders and with the flaws of MELD's
+archive.
 
-Writes below one folder what mini_flaws.py plans; used by mini.py. A clip's bytes depend on its plan
-alone, whatever is written beside it.
+Writes what flaws.py plans below one folder; used by corpus.py. A clip's bytes depend on its plan
+alone.
 """
 
 import os
@@ -20,15 +21,14 @@ from meld_lightning.mini.voices import RATE, speak
 
 FPS = Fraction(24000, 1001)
 SOUND_RATE = 48000
-SURROUND_SHARE = 0.15  # of 5.1; MELD has 88 %, which would take the time of all else
+SURROUND_SHARE = 0.15  # of clips have 5.1 sound; MELD's 88 % would take too long to encode
 STUB = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        ".ljust(
     212, b"\0"
 )  # an AppleDouble header
 
 
 def write_clips(root: Path, plans: Sequence[Plan], stubs: Sequence[str]) -> None:
-    """Writes every plan's file below `root`, in as many threads as there are cores, and the
-    stubs."""
+    """Writes the file of every plan below `root`, with one thread per core, and the stubs."""
     for folder in {str(Path(name).parent) for name in (*stubs, *(plan.name for plan in plans))}:
         (root / folder).mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -59,7 +59,7 @@ def _write(root: Path, plan: Plan) -> None:
 
 
 def _talking(face: str, frames: int, stream: random.Random) -> Iterator[np.ndarray]:
-    """The frames as yuv420p planes; the mouth moves at a pace of its own."""
+    """The frames as yuv420p planes; the mouth moves at a pace that does not depend on the cue."""
     images = draw_face(Head.draw(stream), face, np.random.default_rng(stream.getrandbits(32)))
     faces = [planes(image) for image in images]
     pace, start = stream.uniform(2.5, 6), stream.random()
@@ -101,7 +101,7 @@ def _encode_sound(
     surround: bool,
     stream: random.Random,
 ) -> None:
-    """The voice on both channels, or in the centre of six with murmuring all around it."""
+    """The voice on both channels, or in the centre of six with noise on the others."""
     if surround:
         noise = (
             np.random.default_rng(stream.getrandbits(32))

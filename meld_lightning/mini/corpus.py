@@ -1,13 +1,14 @@
-"""Writes the mini corpus: the project's own small corpus in MELD's layout and with MELD's flaws,
-always the same bytes.
+"""Writes the mini corpus: a small synthetic corpus with MELD's layout and MELD's flaws, the same
+bytes every time.
 
 Writes {train,dev,test}_sent_emo.csv, the clips in MELD's folders, mini_truth.csv and mini.json
-(last) below one folder; read by the very loader that reads MELD. prepare.py calls it. How an
-utterance comes about: the emotion is drawn first, from PRIOR and independently of all others; then
-the cue of each modality, given the emotion and nothing else (see mini_cues.py): the wording, the
-voice, the face. Hence the posterior of each emotion given a cue is known exactly; wording, length,
-speaker, neighbours, loudness and colours tell nothing more. Each modality draws from a random
-stream of its own: adding one leaves the others as they are.
+(last) below one folder. Used by reader.py.
+
+Each utterance's emotion is drawn from PRIOR, independently of all others. The cue of each modality
+(wording, voice, face) is then drawn given the emotion and nothing else; see cues.py. So the
+posterior of the emotions given a cue is known exactly, and everything else (length, speaker,
+neighbouring utterances, loudness, colours) is uninformative. Each modality has its own random
+stream, so that adding one leaves the others unchanged.
 """
 
 import csv
@@ -37,7 +38,7 @@ TRUTH = "mini_truth.csv"
 
 @dataclass
 class Utterance:
-    """One drawn utterance: what is true of it, and the line of CSV that it becomes."""
+    """One drawn utterance: its emotion, the cue of each modality, and its row of the CSV file."""
 
     split: str
     emotion: str
@@ -46,9 +47,9 @@ class Utterance:
 
 
 def write_mini(root: Path) -> None:
-    """Write the mini corpus as the folder `root`, in place of an older one.
+    """Writes the mini corpus as the folder `root`, replacing an older version.
 
-    UserError where `root` holds anything else.
+    Raises UserError if `root` contains anything else.
     """
     root = Path(root)
     if (
@@ -59,9 +60,8 @@ def write_mini(root: Path) -> None:
         raise UserError(
             f"{root}: exists and is not a mini corpus; remove it or choose another corpus.root"
         )
-    from meld_lightning.mini.clips import (
-        write_clips,  # PyAV: nothing that only reads a corpus needs it
-    )
+    # imports PyAV, which reading a corpus does not need
+    from meld_lightning.mini.clips import write_clips
 
     contents, plans, stubs = _contents()
     digests = {name: bytes_digest([raw]) for name, raw in contents.items()}
@@ -74,31 +74,26 @@ def write_mini(root: Path) -> None:
 
 
 def mini_is_current(root: Path) -> bool:
-    """Whether `root` holds the mini corpus of this version, its CSV files whole and untouched.
+    """Whether `root` contains this version of the mini corpus with unchanged CSV files.
 
-    A clip that was damaged or removed stays so, as one of MELD's would: the corpus report tells of
-    it.
+    Clips are not checked: one that was damaged or removed stays so, as in MELD, and is listed in
+    the corpus report.
     """
     try:
         marker = json.loads((root / MARKER).read_text())
         return bool(marker["version"] == MINI_VERSION) and all(
             file_digest(root / name) == digest for name, digest in marker["files"].items()
         )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-    ):  # absent, damaged or foreign: not current, and written anew
+    except (OSError, ValueError, KeyError):  # missing, damaged or something else
         return False
 
 
 def mini_optimum(root: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """The best that any model can do, from mini_truth.csv: split -> modality, or `fused` ->
-    {"expected", "realised"}.
+    """The best possible accuracy, from mini_truth.csv: split -> modality or "fused" -> {"expected",
+    "realised"}.
 
-    expected: the mean over rows of the largest posterior, an accuracy. realised: how often the
-        emotion of largest
-    posterior is the label.
+    expected: the mean over rows of the largest posterior. realised: how often the emotion with the
+    largest posterior is the label.
     """
     with (root / TRUTH).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -157,9 +152,8 @@ def _draw(split: str, streams: dict[str, random.Random]) -> Utterance:
         )[0]
     utterance.line.text = text
     utterance.line.emotion = emotion
-    positive = (
-        streams["emotion"].random() < 0.5
-    )  # of surprise alone, which is either in MELD, about evenly
+    # Surprise alone can be either; in MELD about half of it is positive.
+    positive = streams["emotion"].random() < 0.5
     utterance.line.sentiment = {"neutral": "neutral", "joy": "positive"}.get(
         emotion, "positive" if emotion == "surprise" and positive else "negative"
     )
@@ -167,16 +161,15 @@ def _draw(split: str, streams: dict[str, random.Random]) -> Utterance:
 
 
 def _wording(emotion: str, stream: random.Random) -> tuple[str, str]:
-    """A sentence and the cue that it is."""
+    """A sentence, and the cue that it shows."""
     cue = emotion
     templates, words = CLEAR[emotion]
     if stream.random() < CUES["text"].share:
         weights = [shares.get(emotion, 0.0) for shares in CUES["text"].sets.values()]
         cue = stream.choices(list(AMBIGUOUS), weights=weights)[0]
         _, templates, words = AMBIGUOUS[cue]
-    bare = (
-        stream.random() < 0.4
-    )  # short, so that the same text comes up under several labels, as in MELD
+    # Short sentences occur more than once, under several labels, as in MELD.
+    bare = stream.random() < 0.4
     clause = stream.choice(templates).format(
         t="that" if bare else stream.choice(TOPICS), w=stream.choice(words)
     )

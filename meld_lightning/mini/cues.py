@@ -1,9 +1,9 @@
-"""How the mini corpus's cues depend on the emotion: the model that its best possible scores are
-computed from.
+"""The probability model of the mini corpus: P(cue | emotion), from which the best possible accuracy
+follows.
 
-Each modality shows one cue, given the emotion and nothing else: with probability 1 - share the
-emotion's own, else one of a set that several emotions share. Reads and writes nothing; used by
-mini.py and, for known answers, by tests.
+Each modality shows one cue: with probability 1 - share the emotion's own cue, otherwise an
+ambiguous cue that several emotions share. Reads and writes nothing; used by corpus.py and by tests
+that need known answers.
 
 Axes: M modalities, N utterances, C emotions, K cues.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from meld_lightning.corpus.labels import EMOTIONS
 from meld_lightning.mini.words import AMBIGUOUS
 
-# About MELD's own shares, the rare ones raised a little so that every split holds all seven.
+# About MELD's proportions, with the rare ones raised so that every split contains all seven.
 PRIOR = {
     "neutral": 0.46,
     "joy": 0.17,
@@ -31,7 +31,11 @@ PRIOR_C = np.array([PRIOR[name] for name in EMOTIONS])
 
 @dataclass(frozen=True)
 class Cues:
-    """share: how often a cue is ambiguous. sets: ambiguous cue -> emotion -> its weight there."""
+    """The cues of one modality.
+
+    share: the probability that a cue is ambiguous.
+    sets: ambiguous cue -> emotion -> the cue's weight among that emotion's ambiguous cues.
+    """
 
     share: float
     sets: Mapping[str, Mapping[str, float]]
@@ -81,8 +85,8 @@ CUES = {
 def optimum(posteriors_MNC: np.ndarray) -> np.ndarray:
     """P(emotion | all cues) (N, C) from each modality's posterior (M, N, C).
 
-    Their product, with the prior but once: the cues are independent given the emotion. A modality
-    that tells nothing has the prior as its posterior.
+    The cues are independent given the emotion, so this is the product of the likelihoods and the
+    prior. The posterior of a missing modality is the prior.
     """
     fused_NC = np.prod(posteriors_MNC / PRIOR_C, axis=0) * PRIOR_C
     return fused_NC / fused_NC.sum(1, keepdims=True)
@@ -91,8 +95,8 @@ def optimum(posteriors_MNC: np.ndarray) -> np.ndarray:
 def draw_posteriors(
     count: int, seed: int, modalities: Sequence[str] = tuple(CUES)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Utterances of this model without their media: posteriors (M, N, C), and labels (N,), indices
-    into EMOTIONS."""
+    """Draws `count` utterances without text or media: posteriors (M, N, C), and labels (N,) as
+    indices into EMOTIONS."""
     rng = np.random.default_rng(seed)
     labels_N = rng.choice(len(EMOTIONS), count, p=PRIOR_C)
     posteriors = []

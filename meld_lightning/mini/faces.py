@@ -1,8 +1,7 @@
-"""The mini corpus's faces: a drawn head whose brows, eyes and mouth show a cue, and nothing else
-does.
+"""Draws the mini corpus's faces: brows, eyes and mouth show the cue, and nothing else does.
 
-Reads and writes nothing; used by mini_clips.py. Head, colours, place and background are drawn
-independently of the cue, and so is how fast the mouth moves.
+Reads and writes nothing; used by clips.py. Head, colours, position and background are drawn
+independently of the cue, as is the pace of the mouth.
 """
 
 import random
@@ -18,9 +17,13 @@ PHASES = 3  # positions of the talking mouth
 
 @dataclass(frozen=True)
 class Look:
-    """brow: its height and the slant of its inner end (up is positive). eye: how open. curve, gape,
-    width, pull: of the mouth, how far its corners rise, how open it rests, how wide it is, how far
-        it goes to one side."""
+    """The expression of a cue.
+
+    brow, slant: the brows' height, and how far their inner ends rise.
+    eye: how wide the eyes are open.
+    curve, gape, width, pull: the mouth's corners (up is positive), how far it is open at rest, its
+        width, and its shift to one side.
+    """
 
     brow: float
     slant: float
@@ -49,7 +52,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Head:
-    """What is the person's and the scene's own."""
+    """The person and the scene, which do not depend on the cue."""
 
     skin: Colour
     hair: Colour
@@ -60,7 +63,7 @@ class Head:
 
     @staticmethod
     def draw(stream: random.Random) -> "Head":
-        """A head of its own."""
+        """Draws a head at random."""
         tone = stream.random()
         colours = [tuple(stream.randint(20, 235) for _ in range(3)) for _ in range(3)]
         return Head(
@@ -74,7 +77,7 @@ class Head:
 
 
 def draw_face(head: Head, cue: str, noise: np.random.Generator) -> list[np.ndarray]:
-    """The face in PHASES positions of its mouth: uint8 RGB (SIDE, SIDE, 3) each."""
+    """The face with its mouth in PHASES positions, uint8 RGB (SIDE, SIDE, 3) each."""
     side = SIDE * SCALE
     ramp = np.linspace(0, 1, side)[:, None, None]
     wall = (1 - ramp) * np.array(head.wall[0]) + ramp * np.array(head.wall[1])
@@ -89,10 +92,10 @@ def draw_face(head: Head, cue: str, noise: np.random.Generator) -> list[np.ndarr
 
 
 def planes(image: np.ndarray) -> np.ndarray:
-    """uint8 RGB (SIDE, SIDE, 3) -> the planes of yuv420p below one another (1.5 SIDE, SIDE):
-    BT.601, limited range.
+    """uint8 RGB (SIDE, SIDE, 3) -> the stacked planes of yuv420p (1.5 SIDE, SIDE), BT.601 limited
+    range.
 
-    Here rather than by swscale, whose result was seen to depend on bytes beyond the picture.
+    Not done by swscale, whose result was seen to depend on bytes outside the picture.
     """
     red, green, blue = np.moveaxis(image.astype(np.float64), -1, 0)
     luma = 16 + (65.738 * red + 129.057 * green + 25.064 * blue) / 256

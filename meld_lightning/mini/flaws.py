@@ -1,8 +1,8 @@
-"""The frame around the mini corpus's utterances: dialogues, speakers, times, and the flaws of
-MELD's CSVs and archive.
+"""Arranges the mini corpus's utterances in dialogues with speakers and times, and adds the flaws of
+MELD's CSV files and archive.
 
-Writes CSV bytes and plans clips; used by mini.py and mini_clips.py. Nothing here looks at an
-emotion, so that none of it gives one away.
+Makes CSV bytes and plans clips; used by corpus.py and clips.py. Nothing here depends on an emotion,
+so that nothing here reveals one.
 """
 
 import csv
@@ -36,19 +36,19 @@ FOLDERS = {
     "val": "dev_splits_complete",
     "test": "output_repeated_splits_test",
 }
-SOUNDLESS_S = 0.2  # a clip shorter than this has no room for a voice that tells anything
+SOUNDLESS_S = 0.2  # a shorter clip has no room for an audible cue
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One mp4 file: what it shows and how it is spoilt. A cue that is None is a track left out."""
+    """One mp4 file: the cues it shows and its flaw. A cue that is None means no such track."""
 
     name: str  # below the corpus's folder
     face: str | None
     voice: str | None
     seconds: float
     seed: str
-    headless: bool = False  # cut before the index at its end, as an aborted download is
+    headless: bool = False  # cut off before the index at its end, like an aborted download
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Line:
 
 
 def spoil(splits: dict[str, list[Line]], frame: random.Random, flaws: random.Random) -> None:
-    """Give every line its dialogue, speaker and times, then MELD's flaws, in place."""
+    """Gives every line its dialogue, speaker and times, then adds MELD's flaws, in place."""
     dialogues = {split: _frame(split, lines, frame) for split, lines in splits.items()}
     for split, groups in dialogues.items():
         _spoil_text(splits[split], flaws)
@@ -81,7 +81,7 @@ def spoil(splits: dict[str, list[Line]], frame: random.Random, flaws: random.Ran
 
 
 def csv_bytes(lines: list[Line]) -> bytes:
-    """MELD's format: UTF-8, CRLF, quotes where needed."""
+    """The lines as a CSV file in MELD's format: UTF-8, CRLF, quoted where needed."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(HEADER)
@@ -111,8 +111,7 @@ def _clock(milliseconds: int, short_hours: bool) -> str:
 
 
 def _frame(split: str, lines: list[Line], stream: random.Random) -> list[list[Line]]:
-    """Dialogues of 1 to 12 turns, two to four speakers each, one after another in their
-    episodes."""
+    """Dialogues of 1 to 12 turns with two to four speakers, one after another in their episode."""
     groups: list[list[Line]] = []
     clock: dict[tuple[int, int], int] = {}
     offset = {"train": 60_000, "val": 900_000, "test": 1_200_000}[
@@ -139,8 +138,8 @@ def _frame(split: str, lines: list[Line], stream: random.Random) -> list[list[Li
 
 
 def _spoil_text(lines: list[Line], stream: random.Random) -> None:
-    """Typographic marks as today's MELD has them, and in one row of four the C1 controls of its
-    older copies."""
+    """Adds typographic characters as in today's MELD and, in a quarter of the rows, the C1 control
+    characters of its older copies."""
     for line in lines:
         line.text = line.text.replace("...", "\u2026")
         draw = stream.random()
@@ -155,8 +154,7 @@ def _spoil_text(lines: list[Line], stream: random.Random) -> None:
 
 
 def _spoil_ids(split: str, groups: list[list[Line]]) -> None:
-    """Utterance ids left out inside some dialogues, and one dialogue id of train left out
-    altogether."""
+    """Skips utterance ids within some dialogues, and one dialogue id of train."""
     for group in [group for group in groups if len(group) >= 4][:: 5 if split == "train" else 9]:
         for line in group[2:]:
             line.utterance += 1
@@ -179,7 +177,7 @@ def _spoil_speakers(split: str, lines: list[Line], stream: random.Random) -> Non
 
 
 def _spoil_times(split: str, groups: list[list[Line]]) -> None:
-    """Shared times, decreasing starts, near-empty spans, and one that is far too long."""
+    """Adds equal times, decreasing starts, very short rows, and one that is far too long."""
     long = [group for group in groups if len(group) >= 5]
     for group in long[::6]:
         group[1].start, group[1].end = group[0].start, group[0].end
@@ -193,7 +191,7 @@ def _spoil_times(split: str, groups: list[list[Line]]) -> None:
 
 
 def _overlap(dialogues: dict[str, list[list[Line]]]) -> None:
-    """Some rows of val and test lie over a train row of their episode."""
+    """Lets some rows of val and test overlap a train row of their episode."""
     train = [
         line for group in dialogues["train"] for line in group if line.end - line.start > 1_500
     ]
@@ -209,11 +207,10 @@ def _overlap(dialogues: dict[str, list[list[Line]]]) -> None:
 def plan_clips(
     shown: dict[str, list[tuple[Line, dict[str, str]]]], seed: int
 ) -> tuple[list[Plan], list[str]]:
-    """A clip for each row, with what is wrong in MELD's archive; and the names of its AppleDouble
-    stubs.
+    """Plans a clip for each row, with the flaws of MELD's archive, and names its AppleDouble files.
 
-    shown: each row's line and the cue of each modality. Marks in the lines which modalities their
-        clips cannot show.
+    shown: split -> (line, cue of each modality) for each row. Notes in each line which modalities
+        its clip lacks.
     """
     plans: list[Plan] = []
     for split, rows in shown.items():

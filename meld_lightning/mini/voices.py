@@ -1,8 +1,8 @@
-"""The mini corpus's voices: harmonics through formants, whose pitch contour, tempo and timbre show
-a cue.
+"""Synthesises the mini corpus's voices: harmonics and noise through formants. Pitch contour, tempo
+and timbre show the cue.
 
-Reads and writes nothing; used by mini_clips.py. The speaker's pitch and vocal tract and the
-loudness are drawn independently of the cue, and every voice has the same power before its loudness.
+Reads and writes nothing; used by clips.py. The speaker's pitch, vocal tract and loudness are drawn
+independently of the cue, and voices have equal power before the loudness is applied.
 
 Axes: T samples, H harmonics.
 """
@@ -18,10 +18,17 @@ HARMONICS = np.arange(1, 31)
 
 @dataclass(frozen=True)
 class Tone:
-    """pitch: over the speaker's own. slope: how far it moves over a syllable, in octaves. wave,
-    rate: how far it trembles, in octaves, and how fast, in Hz. tempo: syllables a second. tilt:
-        fall of the harmonics, an exponent.
-    breath: share of noise. formants: Hz. rough: depth of a flutter at 35 Hz."""
+    """The sound of a cue.
+
+    pitch: relative to the speaker's own.
+    slope: change of pitch over a syllable, in octaves.
+    wave, rate: depth (octaves) and rate (Hz) of the vibrato.
+    tempo: syllables per second.
+    tilt: exponent of the harmonics' decay.
+    breath: proportion of noise.
+    formants: Hz.
+    rough: depth of a 35 Hz tremolo.
+    """
 
     pitch: float
     slope: float
@@ -77,7 +84,7 @@ def speak(cue: str, seconds: float, stream: random.Random) -> np.ndarray:
 
 
 def _gain(hertz: float | np.ndarray, tone: Tone, tract: float) -> np.ndarray:
-    """Two resonances and a floor."""
+    """The gain of two resonances above a constant floor."""
     peaks = [
         1 / (1 + ((np.asarray(hertz) - formant * tract) / 180) ** 2) for formant in tone.formants
     ]
@@ -85,7 +92,7 @@ def _gain(hertz: float | np.ndarray, tone: Tone, tract: float) -> np.ndarray:
 
 
 def _shaped(noise: np.ndarray, tone: Tone, tract: float) -> np.ndarray:
-    """Noise through the same resonances."""
+    """Noise filtered by the same resonances."""
     spectrum = np.fft.rfft(noise)
     return np.fft.irfft(
         spectrum * _gain(np.fft.rfftfreq(len(noise), 1 / RATE), tone, tract), len(noise)

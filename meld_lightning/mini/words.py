@@ -1,10 +1,10 @@
-"""The wording of the mini corpus: clear utterances show one emotion, ambiguous ones are shared by
-several.
+"""The vocabulary of the mini corpus: clear sentences express one emotion, ambiguous ones may
+express several.
 
-Reads and writes nothing; used by mini.py. A clear template belongs to one emotion and an ambiguous
-one to one confusable set, so that the posterior of the emotions given an utterance follows from
-which of the two it was drawn from (mini.py). Emotion words stand in {w}; everything in TOPICS,
-OPENERS and TAILS is drawn independently of the emotion.
+Reads and writes nothing; used by corpus.py and cues.py. A clear template belongs to one emotion, an
+ambiguous one to one set of emotions, so that the posterior given a sentence follows from the
+template it was made from. {w} is an emotion word; {t}, from TOPICS, and OPENERS and TAILS are drawn
+independently of the emotion.
 """
 
 OPENERS = (
@@ -58,9 +58,10 @@ TOPICS = (
     "my uniform",
 )
 
-# No pool gives its emotion away by shape: the clear ones have templates of 1, 3, 3 and 4 words
-# beside the slots, no marks, and 5 emotion words of one word, 4 of two, 3 of three; the ambiguous
-# ones 2, 3 and 4, and 2, 4 and 2. emotion -> (templates, emotion words)
+# Sentence length must not reveal the emotion, so every entry has the same shape: clear ones have
+# templates with 1, 3, 3 and 4 words beside the slots, and 5 emotion words of one word, 4 of two and
+# 3 of three; ambiguous ones have templates with 2, 3 and 4 words, and 2, 4 and 2 emotion words.
+# emotion -> (templates, emotion words)
 CLEAR: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "neutral": (
         (
@@ -203,8 +204,7 @@ CLEAR: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 
-# name -> (the emotions that use it with the share of each one's ambiguous utterances, templates,
-# words)
+# cue -> (emotion -> the cue's weight among that emotion's ambiguous sentences, templates, words)
 AMBIGUOUS: dict[str, tuple[dict[str, float], tuple[str, ...], tuple[str, ...]]] = {
     "pleasant": (
         {"neutral": 0.35, "joy": 0.6},

@@ -171,14 +171,14 @@ def test_quoted_line_ends_commas_and_a_mark_at_the_start(meld_like: Write) -> No
     ("content", "message"),
     [
         (b"", "empty"),
-        (HEADER, "a header and no rows"),
+        (HEADER, "no rows after the header"),
         (
             HEADER.replace("Emotion", "Emotions") + ROW,
             "no column 'Emotion' (did you mean 'Emotions'?); columns found: Sr No.",
         ),
         (HEADER + ROW + NEXT[:30], "row 3: 6 fields where 11 were expected"),
         (HEADER + ROW + NEXT[:-6], "row 3: not valid CSV (unexpected end of data)"),
-        (HEADER.encode() + ROW.encode() + b"2,We\0\0\0", "row 3: holds NUL bytes"),
+        (HEADER.encode() + ROW.encode() + b"2,We\0\0\0", "row 3: contains NUL bytes"),
         (
             HEADER.encode() + ROW.encode() + NEXT.encode().replace(b"Well", b"It\x92s"),
             "row 3: byte 0x92 is not UTF-8",

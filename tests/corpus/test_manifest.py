@@ -202,12 +202,12 @@ def _changed(**columns: Any) -> list[dict[str, Any]]:
             {"split": "speaker"},
             "needs a column 'speaker'",
         ),
-        (speech(speakers=3), {"split": "speaker"}, "units for corpus.folds=5"),
-        (speech(), {"split": "row", "folds": 2}, "corpus.folds is 2"),
+        (speech(speakers=3), {"split": "speaker"}, "corpus.folds=5: there are only 3 units"),
+        (speech(), {"split": "row", "folds": 2}, "corpus.folds=2: expected at least 3"),
         (
             speech(),
             {"split": "row", "fold": 5},
-            "corpus.fold is 5: with corpus.folds=5 it goes from 0 to 4",
+            "corpus.fold=5: expected 0 to 4 with corpus.folds=5",
         ),
         ([{**row, "split": "train"} for row in speech()], {"split": "row"}, "remove one of them"),
         ([{**row, "split": "train"} for row in speech()], {}, "no row has split val"),
@@ -288,7 +288,7 @@ def test_a_second_manifest_is_test_and_shares_no_unit_with_the_first(tmp_path: P
         ),
         ({"split": None}, "with corpus.test, set corpus.split to the unit"),
         ({"folds": 1}, "train and val need 2"),
-        ({"folds": 99}, "units for corpus.folds=99"),
+        ({"folds": 99}, "corpus.folds=99: there are only"),
     ],
 )
 def test_a_wrong_second_manifest_is_refused(

@@ -1,7 +1,8 @@
-"""CSV bytes to records, with errors that name file and row: the one place where text is decoded.
+"""Reads CSV files into records, repairs legacy characters, and checks values with errors that name
+file and row.
 
-Reads the corpus's CSV files; used by meld.py and manifest.py.
-Rows are numbered as a spreadsheet does: the header is row 1.
+Reads the corpus's CSV files; used by the readers. Rows are numbered as in a spreadsheet: the header
+is row 1.
 """
 
 import csv
@@ -19,8 +20,7 @@ _TIME = re.compile(r"(\d{1,2}):([0-5]?\d):([0-5]?\d)[,.](\d{1,3})")
 
 @dataclass(frozen=True)
 class Record:
-    """One row of a CSV file. `fields` by column name; `repaired` counts the C1 controls that became
-    characters."""
+    """One row of a CSV file: `fields` by column name, and the number of characters `repaired`."""
 
     file: Path
     row: int
@@ -33,11 +33,11 @@ class Record:
 
 
 def read_records(path: Path, required: Sequence[str]) -> list[Record]:
-    """The rows of the CSV file `path`; UserError where it is not a whole UTF-8 CSV with the
+    """The rows of the CSV file `path`; UserError if it is not a complete UTF-8 CSV file with the
     `required` columns."""
     text = _decode(path)
-    # Never str.splitlines(): it also splits at U+0085, which older MELD copies hold inside
-    # utterances.
+    # Not str.splitlines(): it also splits at U+0085, which occurs inside utterances of older MELD
+    # copies.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[list[str]] = []
     try:
@@ -46,7 +46,7 @@ def read_records(path: Path, required: Sequence[str]) -> list[Record]:
     except csv.Error as error:
         raise UserError(
             f"{path}, row {len(rows) + 1}: not valid CSV ({error}): an unbalanced quote or a"
-            " truncated file; download it again or mend the row"
+            " truncated file; download it again or correct the row"
         ) from error
     header = [name.strip() for name in rows[0]]
     check_columns(path, header, required)
@@ -57,11 +57,13 @@ def read_records(path: Path, required: Sequence[str]) -> list[Record]:
         if len(row) != len(header):
             raise UserError(
                 f"{path}, row {number}: {len(row)} fields where {len(header)} were expected: a"
-                " truncated file, or a comma outside quotes; download it again or mend the row"
+                " truncated file, or a comma outside quotes; download it again or correct the row"
             )
         records.append(repaired_record(path, number, dict(zip(header, row, strict=True))))
     if not records:
-        raise UserError(f"{path}: a header and no rows; a truncated file? download it again")
+        raise UserError(
+            f"{path}: no rows after the header; the file may be truncated: download it again"
+        )
     return records
 
 
@@ -69,14 +71,16 @@ def _decode(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); make it readable") from error
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); check its permissions"
+        ) from error
     if not raw.strip():
         raise UserError(f"{path}: the file is empty; download it again")
     if b"\0" in raw:
         row = raw[: raw.index(b"\0")].count(b"\n") + 1
         raise UserError(
-            f"{path}, row {row}: holds NUL bytes: a damaged or truncated download, or not a UTF-8"
-            " text file; download it again or save it as UTF-8"
+            f"{path}, row {row}: contains NUL bytes, so it is a damaged download or not UTF-8"
+            " text; download it again or save it as UTF-8"
         )
     try:
         return raw.decode("utf-8-sig")
@@ -88,16 +92,16 @@ def _decode(path: Path) -> str:
 
 
 def repaired_record(path: Path, number: int, fields: dict[str, str]) -> Record:
-    """A Record of row `number` with its C1 controls mended and counted."""
+    """The Record of row `number`, its C1 control characters repaired and counted."""
     found = sum(len(_C1.findall(value)) for value in fields.values())
     return Record(path, number, {name: repair(value) for name, value in fields.items()}, found)
 
 
 def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) -> None:
-    """UserError where one of `required` is not in `header`, or a name stands there twice."""
+    """Raises UserError if a column of `required` is missing or a column name occurs twice."""
     doubled = sorted({name for name in header if header.count(name) > 1})
     if doubled:
-        raise UserError(f"{path}: column {doubled[0]!r} stands there twice; keep one")
+        raise UserError(f"{path}: column {doubled[0]!r} occurs twice; keep one")
     for name in required:
         if name not in header:
             shown = ", ".join(name[:40] for name in header[:20])
@@ -107,11 +111,11 @@ def check_columns(path: Path, header: Sequence[str], required: Sequence[str]) ->
 
 
 def repair(text: str) -> str:
-    """C1 controls (U+0080-U+009F) as the cp1252 characters that they once were, one at a time.
+    """Replaces each C1 control character (U+0080-U+009F) by the cp1252 character it stands for.
 
-    Older MELD copies carry U+0092 for an apostrophe; some of their rows also hold U+2019, so that
-    re-encoding a whole string would fail. The five code points that cp1252 leaves undefined stay as
-    they are.
+    Older MELD copies have U+0092 for an apostrophe. Some of their rows contain U+2019 too, so that
+    re-encoding the whole string would fail. The five code points that are undefined in cp1252 are
+    kept.
     """
     return _C1.sub(
         lambda match: bytes([ord(match[0])]).decode("cp1252", errors="ignore") or match[0], text
@@ -119,7 +123,7 @@ def repair(text: str) -> str:
 
 
 def controls_left(text: str) -> bool:
-    """Whether a C1 control is still in `text` after repair()."""
+    """Whether `text` still contains a C1 control character after repair()."""
     return _C1.search(text) is not None
 
 
@@ -137,35 +141,34 @@ def filled(record: Record, column: str) -> str:
 
 
 def milliseconds(record: Record, column: str) -> int:
-    """A time such as `00:16:16,059` or `0:10:44,769` in milliseconds; UserError where it is
-    something else.
+    """A time such as `00:16:16,059` or `0:10:44,769` in milliseconds; UserError if it is not one.
 
-    After the comma stands a decimal fraction: three rows of MELD end like `00:06:47,28`, and their
-    clips at 47.28 s.
+    The digits after the comma are a decimal fraction: three rows of MELD have times like
+    `00:06:47,28`, and their clips end at 47.28 s.
     """
     match = _TIME.fullmatch(record.fields[column].strip())
     if match is None:
         raise UserError(
             f"{record.where}: {column} {record.fields[column]!r} is not a time like 00:16:16,059;"
-            " mend the row"
+            " correct the row"
         )
     hours, minutes, seconds = (int(match[group]) for group in (1, 2, 3))
     return ((hours * 60 + minutes) * 60 + seconds) * 1000 + int(match[4].ljust(3, "0"))
 
 
 def whole(record: Record, column: str) -> int:
-    """A whole number >= 0; UserError where it is something else."""
+    """A whole number >= 0; UserError if it is not one."""
     value = record.fields[column].strip()
     if not (value.isascii() and value.isdigit()):
         raise UserError(
-            f"{record.where}: {column} {value!r} is not a whole number of 0 or more; mend the row"
+            f"{record.where}: {column} {value!r} is not a whole number >= 0; correct the row"
         )
     return int(value)
 
 
 def choice(record: Record, column: str, allowed: Sequence[str], fold_case: bool = False) -> str:
-    """One of `allowed`, in lower case if `fold_case`; UserError with the nearest one where it is
-    something else."""
+    """One of `allowed`, converted to lower case if `fold_case`; UserError with the nearest match if
+    it is not one."""
     value = record.fields[column].strip()
     value = value.lower() if fold_case else value
     if value not in allowed:

@@ -1,7 +1,6 @@
-"""Finds MELD's files below a folder, however an archive was unpacked there: by name, never by
-depth.
+"""Finds MELD's files at any depth below a folder, by their names.
 
-Reads folder listings and the CSV files it has to compare; used by meld.py.
+Lists folders, and reads CSV files that have to be compared; used by meld.py.
 """
 
 import os
@@ -14,12 +13,11 @@ from meld_lightning.corpus.readers.csv_records import repair
 from meld_lightning.errors import UserError
 
 CSV_NAMES = {"train": "train_sent_emo.csv", "val": "dev_sent_emo.csv", "test": "test_sent_emo.csv"}
-# MELD corrected 132 test clips and left the wrong cuts beside them: the long name wins over the
-# plain one.
+# MELD corrected 132 test clips and left the wrong ones beside them: the long name takes precedence
+# over the plain one.
 _CLIP = re.compile(r"(final_videos_test)?dia(\d+)_utt(\d+)\.mp4", re.IGNORECASE)
-_STUB = re.compile(
-    r"\._.*\.mp4", re.IGNORECASE
-)  # AppleDouble leftovers of the archiving Mac, no videos
+# AppleDouble files, which macOS adds to archives; they contain no video.
+_STUB = re.compile(r"\._.*\.mp4", re.IGNORECASE)
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train|dev|valid|validation|val|test)(?![a-z])")
 _SPLIT_OF = {
     "train": "train",
@@ -33,7 +31,11 @@ _SPLIT_OF = {
 
 @dataclass
 class Clips:
-    """The clips found: the file of each (split, dialogue, utterance), and what was passed over."""
+    """Clip files by (split, dialogue, utterance), and files that were not used.
+
+    recuts: clips whose corrected version is used. copies: all files of a clip found more than once.
+    stubs: number of AppleDouble files by split. unplaced: clips whose folders name no split.
+    """
 
     files: dict[tuple[str, int, int], Path] = field(default_factory=dict)
     recuts: set[tuple[str, int, int]] = field(default_factory=set)
@@ -43,8 +45,8 @@ class Clips:
 
 
 def files_below(root: Path) -> list[Path]:
-    """Every file below the folder `root`, shallow before deep, then by name; links to folders are
-    followed once."""
+    """Every file below the folder `root`, sorted by depth, then by name; a linked folder is visited
+    once."""
     found: list[Path] = []
     seen: set[str] = set()
     for folder, folders, names in os.walk(root, followlinks=True, onerror=_unreadable):
@@ -60,13 +62,12 @@ def files_below(root: Path) -> list[Path]:
 
 def _unreadable(error: OSError) -> None:
     raise UserError(
-        f"{error.filename}: cannot be listed ({error.strerror}); make it readable or move it away"
+        f"{error.filename}: cannot be listed ({error.strerror}); check its permissions or move it"
     ) from error
 
 
 def find_csvs(root: Path, files: Sequence[Path]) -> dict[str, Path]:
-    """split -> its CSV among `files`; UserError where one is missing or where copies of one
-    differ."""
+    """split -> its CSV file; UserError if one is missing or copies of one differ."""
     chosen: dict[str, Path] = {}
     missing = []
     for split, name in CSV_NAMES.items():
@@ -77,8 +78,8 @@ def find_csvs(root: Path, files: Sequence[Path]) -> dict[str, Path]:
         for other in copies[1:]:
             if _content(other) != _content(copies[0]):
                 raise UserError(
-                    f"{copies[0]} and {other} differ: keep one of them, or name the folder of one"
-                    " as corpus.root"
+                    f"{copies[0]} and {other} differ: keep one of them, or set corpus.root to the"
+                    " folder of one"
                 )
         chosen[split] = copies[0]
     if missing:
@@ -87,13 +88,11 @@ def find_csvs(root: Path, files: Sequence[Path]) -> dict[str, Path]:
 
 
 def _content(path: Path) -> bytes:
-    """The file's bytes, comparable: an old copy and its repaired self are the same content."""
+    """The file's bytes in a form in which an old copy and its repaired version are equal."""
     raw = path.read_bytes()
     try:
         return repair(raw.decode("utf-8-sig")).replace("\r\n", "\n").strip().encode()
-    except (
-        UnicodeDecodeError
-    ):  # two copies that are alike are still alike; read_records names the bad byte
+    except UnicodeDecodeError:  # read_records will name the byte
         return raw
 
 
@@ -123,7 +122,7 @@ def _not_found(
 
 
 def find_clips(root: Path, files: Iterable[Path]) -> Clips:
-    """MELD's clips among `files`; the split comes from the nearest folder that names one."""
+    """MELD's clips among `files`; the nearest folder that names a split decides the split."""
     clips = Clips()
     ranked: dict[tuple[str, int, int], list[tuple[int, Path]]] = {}
     for path in files:
@@ -141,9 +140,7 @@ def find_clips(root: Path, files: Iterable[Path]) -> Clips:
                 (0 if match[1] else 1, path)
             )
     for key, candidates in ranked.items():
-        candidates.sort(
-            key=lambda candidate: candidate[0]
-        )  # stable: shallow before deep within a rank
+        candidates.sort(key=lambda candidate: candidate[0])  # stable: keeps the order of depth
         best = candidates[0][0]
         clips.files[key] = candidates[0][1]
         if best == 0 and key[0] == "test":
