@@ -90,6 +90,7 @@ def execute(
     sys.argv = [option, *rest]
     sys.path.insert(0, str(folder))  # as -m and -c do
     if option == "-m":
+        sys.path.insert(0, str(folder))  # as Python does
         runpy.run_module(what, run_name="__main__", alter_sys=True)
     else:
         exec(what, {"__name__": "__main__"})

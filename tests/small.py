@@ -129,7 +129,7 @@ def save_bert(folder: Path, words: Sequence[str]) -> Path:
         sep_token="[SEP]",
     ).save_pretrained(folder)
     torch.manual_seed(0)
-    config = tf.BertConfig(**TOWER, vocab_size=len(vocabulary), max_position_embeddings=64)
+    config = tf.BertConfig(**TOWER, vocab_size=len(vocabulary), max_position_embeddings=512)
     tf.BertModel(config).save_pretrained(folder)
     return folder
 

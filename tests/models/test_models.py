@@ -1,5 +1,4 @@
-"""The loss, the class weights and the targets of a module, and a model that somebody adds in two
-files."""
+"""The loss, the class weights and the targets of a model."""
 
 import itertools
 from collections.abc import Callable
@@ -17,30 +16,6 @@ from meld_lightning.models.class_weights import class_weights
 from tests.running import Command, folder_over
 
 COUNTS = np.array([4710, 1743, 1205, 1109, 683, 271, 268])  # MELD's train split
-
-TOY = '''
-import torch
-from transformers import AutoConfig
-from meld_lightning.models.classifier import Classifier
-
-class BagOfTokens(Classifier):
-    """Mean of token embeddings, one linear layer."""
-
-    def __init__(self, name: str, checkpoint: str, width: int, *, labels, **training):
-        super().__init__(weighting="none", label_smoothing=0.0, **training)
-        vocabulary = AutoConfig.from_pretrained(checkpoint).vocab_size
-        self.bag = torch.nn.EmbeddingBag(vocabulary, width)
-        self.head = torch.nn.Linear(width, len(labels))
-
-    def forward(self, batch):
-        return self.head(self.bag(batch.input_ids_NT, per_sample_weights=None))
-'''
-TOY_CONFIG = """
-_target_: toy.BagOfTokens
-name: toy
-checkpoint: ${checkpoints.roberta}
-width: 16
-"""
 
 
 def trainer(world_size: int, pieces: int) -> Any:
@@ -125,18 +100,3 @@ def test_sentiment_as_the_target_with_every_remedy_for_imbalance(
     run = load_run(next(folder.glob("runs/*/*/result.json")).parent)
     assert run.result.labels == ("neutral", "positive", "negative")
     assert set(run.logits("test")["label"]) == {"neutral", "positive", "negative"}
-
-
-def test_a_model_is_added_with_a_class_and_a_config_file(
-    prepared: Path, tmp_path: Path, meld_lightning: Command
-) -> None:
-    folder = folder_over(prepared, tmp_path / "toy")
-    (folder / "toy.py").write_text(TOY)
-    (folder / "my_conf" / "model").mkdir(parents=True)
-    (folder / "my_conf" / "model" / "toy.yaml").write_text(TOY_CONFIG)
-    asked = ["train", "--config-dir", "my_conf", "model=toy", "optimizer.lr=1e-2", "epochs=1"]
-    done = meld_lightning("train", "--multirun", *asked[1:], "seed=1", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert load_run(next(folder.glob("runs/text-toy/*/result.json")).parent).result.model == "toy"
-    refused = meld_lightning(*asked, "model.widht=3", cwd=folder)
-    assert "'model.widht' is not known (did you mean 'model.width'?)" in refused.stderr
