@@ -80,6 +80,7 @@ def execute(
 ) -> None:
     """Runs, in the forked process, what `python ARGUMENTS` runs."""
     multiprocessing.set_start_method(None, force=True)  # the platform's, as everywhere
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's is ignored
     os.setsid()
     os.chdir(folder)
     os.environ.clear()

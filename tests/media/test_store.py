@@ -29,7 +29,7 @@ from meld_lightning.media import (
     worker,
 )
 from meld_lightning.media.frames import iter_frames
-from tests.media.conftest import Write
+from tests.media.conftest import Write, encode_clip
 from tests.running import HANGS_S, environment
 
 SETTINGS: dict[str, Any] = {
@@ -45,13 +45,21 @@ SETTINGS: dict[str, Any] = {
 CLIPS = 5
 
 
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Five clips."""
+    folder = tmp_path_factory.mktemp("encoded")
+    paths = [folder / f"c{n}.mp4" for n in range(CLIPS)]
+    for n, path in enumerate(paths):
+        encode_clip(path, frames=20 + n, seed=n, shape=(48, 64))
+    return paths
+
+
 @pytest.fixture
-def table(write_clip: Write, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+def table(encoded: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     """Five rows with a clip each and one without, in chunks of two."""
     monkeypatch.setattr(store, "CHUNK", 2)
-    clips = [
-        str(write_clip(f"c{n}.mp4", frames=20 + n, seed=n, shape=(48, 64))) for n in range(CLIPS)
-    ]
+    clips = [str(shutil.copy(path, tmp_path)) for path in encoded]
     keys = [f"test/dia0_utt{n}" for n in range(CLIPS + 1)]
     return pd.DataFrame(
         {"key": keys, "clip": [*clips, None], "audio": [None] * 6, "split": "test"}, dtype=object
