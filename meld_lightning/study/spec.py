@@ -35,9 +35,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from omegaconf import DictConfig, OmegaConf
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from meld_lightning.errors import UserError, near_miss
 from meld_lightning.metrics import METRICS
@@ -47,6 +49,17 @@ CHOSEN, OWN_CHOSEN, BASELINE = RESERVED = ("chosen", "own_chosen", "baseline")
 
 Overrides = list[str]
 RowKey = tuple[str, str]  # (table, row)
+Kind = Literal["runs", "corpus", "confusion", "frames", "diagram"]
+Fold = Annotated[int, Field(ge=0)]
+
+# what was expected, by pydantic's type of error
+EXPECTED = {
+    "string_type": "text: put it in quotes",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "tuple_type": "a list",
+    "greater_than_equal": "at least 0",
+}
 
 
 @dataclass(frozen=True)
@@ -77,14 +90,14 @@ class Source:
         ]
 
 
-@dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=ConfigDict(strict=True))
 class Table:
-    """A checked table spec; the module docstring lists the keys."""
+    """A table spec; the module docstring lists the keys. pydantic checks the types."""
 
     name: str
     title: str
     source: str  # the table that declares the rows: its own name, or what `from` says
-    kind: str = "runs"
+    kind: Kind = "runs"
     rows: dict[str, Overrides | None] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, str] = field(default_factory=dict)
@@ -98,7 +111,7 @@ class Table:
     sources: dict[str, Source] = field(default_factory=dict)
     against: str | None = None
     by_class: bool = False
-    folds: tuple[int, ...] = ()
+    folds: tuple[Fold, ...] = ()
 
     @property
     def split(self) -> str:
@@ -147,18 +160,25 @@ def parse_table(name: str, specs: Mapping[str, dict[str, Any]]) -> Table:
         "against",
         "by_class",
     )
-    return Table(
-        name=name,
-        source=source,
-        rows=_rows(source, owner),
-        columns=spec.get("columns", owner.get("columns", {})),
-        notes=tuple(spec.get("notes", ())),
-        folds=_folds(source, owner.get("folds", ())),
-        select=_rule(name, "select", spec.get("select")),
-        compare=_rule(name, "compare", spec.get("compare")),
-        sources={key: _source(name, key, text) for key, text in spec.get("sources", {}).items()},
-        **{key: spec[key] for key in verbatim if key in spec},
-    )
+    try:
+        return Table(
+            name=name,
+            source=source,
+            rows=_rows(source, owner),
+            columns=spec.get("columns", owner.get("columns", {})),
+            notes=_as_tuple(spec.get("notes", [])),
+            folds=_as_tuple(owner.get("folds", [])),
+            select=_rule(name, "select", spec.get("select")),
+            compare=_rule(name, "compare", spec.get("compare")),
+            sources={key: _source(name, key, one) for key, one in spec.get("sources", {}).items()},
+            **{key: spec[key] for key in verbatim if key in spec},
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        expected = first.get("ctx", {}).get("expected") or EXPECTED.get(first["type"])
+        wanted = f"expected {expected}" if expected else first["msg"]
+        raise spec_error(name, key, f"is {first['input']!r}, {wanted}") from None
 
 
 def plain_spec(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,17 +238,8 @@ def _product(name: str, axes: Mapping[str, Any]) -> dict[str, Overrides]:
     return rows
 
 
-def _folds(name: str, folds: Any) -> tuple[int, ...]:
-    is_list = not isinstance(folds, (str, Mapping)) and isinstance(folds, Collection)
-    if (
-        not is_list
-        or any(type(one) is not int or one < 0 for one in folds)
-        or len(set(folds)) != len(folds)
-    ):
-        raise spec_error(
-            name, "folds", f"is {folds!r}, expected distinct fold numbers such as [0, 1, 2]"
-        )
-    return tuple(folds)
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _rule(name: str, key: str, text: str | None) -> Rule | None:

@@ -65,7 +65,7 @@ def test_settings_are_written_as_people_write_them() -> None:
         ),
         (
             {"rows": {"a": ["x=1"]}, "paper": {"a": {"val/accuracy": 0.5}}},
-            "grid.paper.a.val/accuracy is 0.5: quote it",
+            "grid.paper.a.val/accuracy is 0.5, expected text: put it in quotes",
         ),
         ({"rows": {"a": "x=1"}}, "grid.rows.a is 'x=1', expected a list of key=value"),
         ({"rows": {"a": ["bert"]}}, "grid.rows.a is ['bert'], expected a list of key=value"),
@@ -88,7 +88,7 @@ def test_settings_are_written_as_people_write_them() -> None:
         ({"from": "grid_2"}, "grid.from is 'grid_2', expected a table with rows of its own"),
         (
             {"kind": "corups"},
-            "grid.kind is 'corups', expected runs, corpus or one of confusion, frames, diagram",
+            "grid.kind is 'corups', expected 'runs', 'corpus', 'confusion', 'frames' or 'diagram'",
         ),
         ({"kind": "corpus"}, "grid.paper has no 'found'"),
         ({"metrics": {"train/fit_loss": "loss"}}, "grid.metrics score []"),
@@ -97,6 +97,11 @@ def test_settings_are_written_as_people_write_them() -> None:
             "grid.metrics score ['test', 'val']",
         ),
         ({"title": None}, "grid.title is missing"),
+        ({"percent": "yes"}, "grid.percent is 'yes', expected true or false"),
+        ({"columns": {"seed": 1}}, "grid.columns.seed is 1, expected text: put it in quotes"),
+        ({"notes": 3}, "grid.notes is 3, expected a list"),
+        ({"folds": [0, -1]}, "grid.folds.1 is -1, expected at least 0"),
+        ({"folds": [0, 1, 0]}, "grid.folds is [0, 1, 0], which names a fold twice"),
     ],
 )
 def test_wrong_specs_say_what_is_wrong(spec: Spec, message: str) -> None:
