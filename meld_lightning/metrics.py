@@ -1,9 +1,9 @@
-"""Classification metrics computed from confusion matrices, with numpy alone.
+"""Classification metrics, computed from confusion matrices with numpy alone.
 
-Reads label indices, writes nothing. Used by the modules (metrics of an epoch) and by the report
-(thousands of bootstrap resamples at once, which is why everything works on any number of leading
-axes). The definitions are scikit-learn's, with zero_division=0; the paper's "weighted accuracy" is
-plain accuracy.
+Reads and writes no files. Used by the models (metrics of an epoch), by training and fusion (metrics
+of a split), and by the report, which computes thousands of bootstrap resamples at once: therefore
+every function accepts any number of leading axes. The definitions are those of scikit-learn with
+zero_division=0; the paper's "weighted accuracy" is plain accuracy.
 
 Axes: N utterances, K classes, ... any leading axes.
 """
@@ -29,17 +29,17 @@ Floats = NDArray[np.float64]
 
 
 def confusion(true: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """Count (truth, prediction) pairs.
+    """Count the pairs of true and predicted class.
 
-    true, predicted: integers (N,) in [0, classes). Returns int64 (K, K), rows = truth, columns =
-        prediction.
-    Raises ValueError where the two differ in length or hold an index outside the range.
+    true, predicted: integers (N,) in [0, classes).
+    Returns int64 (K, K); rows are the true class, columns the predicted one. Raises ValueError if
+    the two differ in length or hold an index out of range.
     """
     true, predicted = np.asarray(true), np.asarray(predicted)
     if true.ndim != 1 or true.shape != predicted.shape:
         raise ValueError(
-            f"truth {true.shape} and prediction {predicted.shape} must be two lists of the same"
-            " length"
+            f"true classes {true.shape} and predicted ones {predicted.shape} must be two lists of"
+            " the same length"
         )
     for name, index in (("truth", true), ("prediction", predicted)):
         if index.size and not (index.min() >= 0 and index.max() < classes):
@@ -53,19 +53,18 @@ def confusion(true: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np
 
 
 def from_confusion(confusion: ArrayLike) -> dict[str, Floats]:
-    """Every metric in METRICS of each confusion matrix.
+    """All of METRICS for each confusion matrix.
 
-    confusion: (..., K, K) counts, rows = truth. Returns arrays of shape (...,). Averages are those
-        of
-    scikit-learn with labels=None: "weighted" by a class's true count, "macro" over the classes that
-    occur in truth or prediction.
-    Raises ValueError for a matrix without a single count, whose metrics do not exist.
+    confusion: counts (..., K, K); rows are the true class.
+    Returns an array of shape (...,) for each metric. "weighted" averages weigh a class by its true
+    count; "macro" averages are over the classes that occur among the true or predicted ones, as in
+    scikit-learn with labels=None. Raises ValueError for a matrix without any counts.
     """
     counts = np.asarray(confusion, dtype=np.float64)
     hits, true, predicted = _margins(counts)
     total = true.sum(-1)
     if (total == 0).any():
-        raise ValueError("no utterance to score: a confusion matrix is all zeros")
+        raise ValueError("no utterance to score: a confusion matrix has no counts")
     weight = true / total[..., None]
     f1, precision, recall = (
         _ratio(2 * hits, true + predicted),
@@ -85,9 +84,9 @@ def from_confusion(confusion: ArrayLike) -> dict[str, Floats]:
 
 
 def by_class(confusion: ArrayLike) -> dict[str, Floats]:
-    """Precision, recall, F1 and support of each class: confusion (..., K, K) -> (..., K) each.
+    """Precision, recall, F1 and support of each class (..., K), from counts (..., K, K).
 
-    0 for a class without predictions, or absent from truth.
+    A class that is never predicted has precision 0; one that is never true has recall 0.
     """
     hits, true, predicted = _margins(np.asarray(confusion, dtype=np.float64))
     return {

@@ -1,5 +1,5 @@
-"""Which utterances a batch holds: each once an epoch, grouped by length, the same on every rank and
-after a resume."""
+"""Batches: every utterance once per epoch, grouped by length, the same on all ranks and after a
+resume."""
 
 import numpy as np
 import pytest
@@ -29,15 +29,13 @@ def test_an_epoch_holds_every_row_once(batch_size: int) -> None:
     )
 
 
-def test_grouping_leaves_little_padding_and_shuffles_anew() -> None:
+def test_grouping_leaves_little_padding_and_every_epoch_is_shuffled() -> None:
     first, second = (length_grouped(LENGTHS, 16, seed=1, epoch=epoch) for epoch in (0, 1))
     shuffled = np.random.default_rng(1).permutation(2001)
     assert padding(first) < 0.1 < 0.5 < padding(np.array_split(shuffled, 126))
     assert {tuple(sorted(batch)) for batch in first} != {tuple(sorted(batch)) for batch in second}
-    longest = [LENGTHS[batch].max() for batch in first]
-    assert (
-        abs(np.corrcoef(np.arange(len(longest)), longest)[0, 1]) < 0.3
-    )  # length does not tell when
+    longest = [LENGTHS[batch].max() for batch in first]  # says nothing of a batch's place
+    assert abs(np.corrcoef(np.arange(len(longest)), longest)[0, 1]) < 0.3
 
 
 def test_ranks_share_a_batch_and_score_each_row_once() -> None:
@@ -52,7 +50,7 @@ def test_ranks_share_a_batch_and_score_each_row_once() -> None:
     assert sorted(scored) == list(range(2001))
 
 
-def test_a_plan_goes_on_where_it_was_left() -> None:
+def test_a_plan_continues_at_its_first_unseen_batch() -> None:
     plan = EpochPlan(LENGTHS, 16, seed=3)
     whole = [tuple(batch) for batch, _ in plan]
     plan.first = 40

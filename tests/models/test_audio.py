@@ -1,5 +1,5 @@
-"""Audio models: transformers' own logits whatever the batch, odd clips, and the command on the mini
-corpus."""
+"""Audio models: transformers' own logits whatever the batch, very short clips, and a training on
+the mini corpus."""
 
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def test_logits_are_transformers_own_whatever_the_batch(
     ours.classifier.load_state_dict(theirs.classifier.state_dict())
     batch = batch_of(1.3, 0.4, 2.0, 0.9)
     extractor = tf.AutoFeatureExtractor.from_pretrained(folder)
-    padded = ours(batch).detach()  # the way of training and of GPUs; a CPU scores clip by clip
+    padded = ours(batch).detach()  # as in training and on GPUs; a CPU scores clip by clip
     with torch.inference_mode():
         found = ours(batch)
         for row, count in enumerate(batch.samples_N.tolist()):
@@ -98,7 +98,7 @@ def test_whispers_encoder_reads_the_clip_and_no_silence(whisper: Path) -> None:
     with torch.inference_mode():
         hidden_LNFH, mask_NF = encoder(batch.wave_NT, batch.samples_N)
         short = tf.WhisperConfig.from_pretrained(whisper)
-        short.max_source_positions = 50  # transformers' own encoder of one second
+        short.max_source_positions = 50  # transformers' own encoder, for one second of sound
         theirs = tf.models.whisper.modeling_whisper.WhisperEncoder(short).eval()
         weights = encoder.model.state_dict()
         weights["embed_positions.weight"] = weights["embed_positions.weight"][:50]
@@ -140,7 +140,7 @@ def test_padding_changes_no_clip(pooling: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pooling", ["mean", "mean_std", "attentive"])
 def test_short_clips_train_without_nan(pooling: str, tmp_path: Path) -> None:
-    """Shorter than a frame, than a mask of SpecAugment, and than a batch's others."""
+    """Clips shorter than a frame, than a SpecAugment mask, and than the rest of their batch."""
     folder = save_speech(tmp_path, mask_time_prob=0.5, mask_time_length=10)
     model = AudioClassifier(
         **{**HEAD, "pooling": pooling, "layer_weights": True}, checkpoint=folder, **TRAINING
@@ -198,7 +198,7 @@ def test_an_emotion_checkpoint_is_scored_as_it_is(tmp_path: Path) -> None:
 
 
 def test_whispers_features_are_the_same_under_bf16(whisper: Path) -> None:
-    """Its extractor computes with torch, and autocast must not reach into it."""
+    """Its feature extractor uses torch, and autocast must not change its precision."""
     model = AudioClassifier(checkpoint=whisper, **HEAD, **TRAINING)
     batch = batch_of(0.5, 1.0)
     with torch.autocast("cpu", torch.bfloat16):
@@ -244,10 +244,8 @@ def test_a_probe_scores_the_clip_as_recorded_and_trains_on_all_speeds(
     torch.manual_seed(0)
     assert torch.equal(drawn, model(probe_batch(features_NSLD)))
     assert not torch.equal(drawn, model(probe_batch(features_NSLD)))
-    alone = model.losses(
-        probe_batch(features_NSLD[:1])
-    )  # a batch of one, as the last of an epoch may be
-    assert torch.isfinite(alone).all()
+    # a batch of one, as the last of an epoch may be
+    assert torch.isfinite(model.losses(probe_batch(features_NSLD[:1]))).all()
     with pytest.raises(UserError, match="expected one or more of 0 to 2"):
         AudioProbe("p", save_speech(tmp_path), **{**options, "layers": [3]})
 
@@ -272,7 +270,7 @@ def test_the_command_trains_on_the_mini_corpus(meld_lightning: Command, with_cli
     logits = pd.read_parquet(folder / "logits/test.parquet")
     assert len(logits) == 480
     lost = logits[~logits["present"]]
-    assert len(lost) == 1  # the clip without sound stays in the denominator, told to be neutral
+    assert len(lost) == 1  # the clip without sound stays in the denominator, predicted as neutral
     assert (lost[["neutral", "joy", "fear"]].to_numpy().argmax(1) == 0).all()
     accuracy = float(done.stdout.split()[-1])
     assert accuracy > 0.6, "the constant baseline has .456"

@@ -1,5 +1,5 @@
-"""CLIP: the scores that transformers' own model gives, aggregated over frames; prompts; the
-probe."""
+"""Video models: CLIP's zero-shot scores as transformers computes them, aggregation over frames,
+prompts, and the probe."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def frames() -> np.ndarray:
 
 
 def batch_of(embeds: torch.Tensor, *counts: int) -> VideoBatch:
-    """Frames of clips one after another, padded."""
+    """A batch of clips, whose frames are given end to end."""
     padded = torch.nn.utils.rnn.pad_sequence(list(embeds.split(list(counts))), batch_first=True)
     labels = torch.arange(len(counts)) % len(LABELS)
     return VideoBatch(

@@ -1,4 +1,4 @@
-"""The loss, the class weights and the targets of a model."""
+"""The base of all models: loss, class weights and targets."""
 
 import itertools
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from tests.running import Command, folder_over
 COUNTS = np.array([4710, 1743, 1205, 1109, 683, 271, 268])  # MELD's train split
 
 
-def trainer(world_size: int, pieces: int) -> Any:
-    return SimpleNamespace(world_size=world_size, accumulate_grad_batches=pieces)
+def trainer(world_size: int, microbatches: int) -> Any:
+    return SimpleNamespace(world_size=world_size, accumulate_grad_batches=microbatches)
 
 
 def test_inverse_weights_are_scikit_learns_balanced_ones() -> None:
@@ -30,10 +30,9 @@ def test_inverse_weights_are_scikit_learns_balanced_ones() -> None:
     )
 
 
-def test_effective_weights_follow_the_paper_and_lie_between() -> None:
-    expected = np.array(
-        [(1 - 0.999) / (1 - 0.999**n) for n in COUNTS]
-    )  # Cui et al. 2019, equation 2
+def test_effective_weights_follow_the_paper_and_vary_less_than_inverse_ones() -> None:
+    # Cui et al. 2019, equation 2
+    expected = np.array([(1 - 0.999) / (1 - 0.999**n) for n in COUNTS])
     effective = class_weights(COUNTS, "effective").numpy()
     np.testing.assert_allclose(effective, expected / expected.mean(), rtol=1e-6)
     inverse = class_weights(COUNTS, "inverse").numpy()
@@ -47,8 +46,8 @@ def test_effective_weights_follow_the_paper_and_lie_between() -> None:
 def test_the_loss_is_torchs_own(
     weighting: str, smoothing: float, compose_train: Callable[..., Any]
 ) -> None:
-    """training_step against torch.nn.CrossEntropyLoss with class weights, of one process, of ranks,
-    of pieces."""
+    """One process, several ranks and several microbatches all give torch.nn.CrossEntropyLoss with
+    class weights."""
     from meld_lightning.runs.inputs import read_inputs
     from meld_lightning.training.build import build
 
@@ -65,17 +64,16 @@ def test_the_loss_is_torchs_own(
     expected = loss(module(batch), batch.labels_N).item()
     module._trainer = trainer(1, 1)
     assert module.training_step(batch, 0).item() == pytest.approx(expected, abs=1e-5)
-    for world_size, pieces in ((2, 1), (1, 2), (2, 3)):
+    for world_size, microbatches in ((2, 1), (1, 2), (2, 3)):
         shares = []
         for rank in range(world_size):
             datamodule.rank, datamodule.world_size = rank, world_size
-            datamodule.microbatches = pieces
-            module._trainer = trainer(world_size, pieces)
-            batches = itertools.islice(datamodule.train_dataloader(), pieces)
+            datamodule.microbatches = microbatches
+            module._trainer = trainer(world_size, microbatches)
+            batches = itertools.islice(datamodule.train_dataloader(), microbatches)
             shares += [module.training_step(batch, 0).item() for batch in batches]
-        assert np.mean(shares) == pytest.approx(
-            expected, abs=1e-5
-        )  # DDP averages the ranks, Lightning the pieces
+        # DDP averages over ranks, Lightning over microbatches
+        assert np.mean(shares) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.slow
