@@ -89,6 +89,7 @@ def execute(
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     option, what, *rest = arguments
     sys.argv = [option, *rest]
+    sys.path.insert(0, str(folder))
     sys.path.insert(0, str(folder))  # as -m and -c do
     if option == "-m":
         sys.path.insert(0, str(folder))  # as Python does
