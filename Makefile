@@ -1,4 +1,4 @@
-# Everything runs in .venv, which the first target that needs it makes. Examples:
+# Everything runs in .venv, which the first target that needs it creates. Examples:
 #   make reproduce-tables                                              the mini corpus: no download, no GPU
 #   make reproduce-tables STUDY=meld MELD_ROOT=/data/MELD LAUNCHER=slurm
 #   make test ARGS="-k checkpoints"
@@ -11,7 +11,7 @@ EXPERIMENT ?= bert_grid
 BENCH    ?= text_training
 ARGS     ?=
 
-# MELD_ROOT may hold spaces and quotes: quoted here for Hydra, and by "$$CORPUS_ROOT" for the shell.
+# MELD_ROOT may contain spaces and quotes: it is quoted here for Hydra, and by "$$CORPUS_ROOT" for the shell.
 export CORPUS_ROOT := corpus.root='$(subst ',\',$(MELD_ROOT))'
 ROOT := $(if $(MELD_ROOT),"$$CORPUS_ROOT")
 PY   := .venv/bin/python
@@ -23,30 +23,34 @@ VENV_PACKAGE := $(notdir $(PYTHON))-venv
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-18s %s\n", $$1, $$2}' Makefile
 
-setup: .venv/installed ## make .venv with the tested versions (constraints.txt): about 6 GB
+setup: .venv/installed ## install the tested versions (constraints.txt) into .venv: about 6 GB
 
-test: .venv/installed ## the quick tests; ARGS="-m slow" for the slow ones
+test: .venv/installed ## run the quick tests; ARGS="-m slow" runs the slow ones
 	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
-lint: .venv/installed ## ruff and mypy
+lint: .venv/installed ## run ruff and mypy
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
-data: .venv/installed ## check the study's corpus, make or fetch its checkpoints, write the corpus report
+data: .venv/installed ## check the study's corpus, decode its clips, get its checkpoints, write the corpus report
 	$(MELD) prepare study=$(STUDY) $(ROOT) $(ARGS)
 
-reproduce-tables: .venv/installed ## every run the study's tables need, then the tables: experiments/STUDY
+reproduce-tables: .venv/installed ## run what the study's tables still need, then render them into experiments/STUDY
 	$(MELD) reproduce study=$(STUDY) hydra/launcher=$(LAUNCHER) $(ROOT) $(ARGS)
 
-sweep: data ## EXPERIMENT=bert_grid or roberta_grid: the paper's grid as one sweep; LAUNCHER=slurm on a cluster
+# The ARGS of a sweep are those of train; prepare gets the ones that both take.
+PREPARE_ARGS = $(filter corpus% paths.% media.% checkpoints% target=%,$(ARGS))
+
+sweep: .venv/installed ## run the paper's grid: EXPERIMENT=bert_grid or roberta_grid; LAUNCHER=slurm on a cluster
+	$(MELD) prepare study=$(STUDY) $(ROOT) $(PREPARE_ARGS)
 	$(MELD) train experiment=$(EXPERIMENT) study=$(STUDY) hydra/launcher=$(LAUNCHER) $(ROOT) $(ARGS)
 
-dashboards: .venv/installed ## what W&B shows of sweeps run with ARGS=logger=wandb; without a W&B key, as JSON
+dashboards: .venv/installed ## make a W&B view and report of each sweep run with ARGS=logger=wandb; without a W&B key, as JSON
 	$(MELD) dashboards study=$(STUDY) $(ROOT) $(ARGS)
 
-bench: .venv/installed ## BENCH=text_training, decoding, clip_scoring, speech_inference or weight_search, beside other ways
+bench: .venv/installed ## compare with other ways: BENCH=text_training, decoding, clip_scoring, speech_inference or weight_search
 	$(PY) benchmarks/$(BENCH).py $(ARGS)
 
-clean: ## what tools leave behind; runs/, cache/, experiments/ and .venv/ stay
+clean: ## remove what tools leave behind; runs/, cache/, experiments/ and .venv/ stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache build dist multirun outputs
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 

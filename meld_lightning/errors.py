@@ -1,5 +1,5 @@
-"""The exceptions that users are meant to see: the command line prints each as a single line,
-without a traceback."""
+"""The exceptions that users are meant to see: commands print each as one line, without a
+traceback."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,23 +9,23 @@ class UserError(Exception):
     """Says in one line what is wrong, where, what was expected and what to do."""
 
 
-class NotPrepared(UserError):  # noqa: N818 -- says what is the matter, as Stopped does
-    """What `meld-lightning prepare` makes is not there yet (as against: there, and wrong)."""
+class NotPrepared(UserError):  # noqa: N818 -- named by what is the case
+    """What `meld-lightning prepare` makes does not exist yet, rather than being damaged."""
 
 
 class OutOfMemory(UserError):  # noqa: N818 -- as above
-    """A run did not fit; its folder says that the next try takes smaller pieces, and whoever
-    started it tries again."""
+    """A run ran out of memory and has doubled the microbatches in its folder; whoever started it
+    tries again."""
 
 
 class Stopped(Exception):  # noqa: N818 -- nothing went wrong
-    """The user or the machine asked a run to end early; says where it stands. The same command goes
-    on from there."""
+    """The user or the machine asked for a stop; says how far the work got. The same command
+    resumes it."""
 
 
 class Preempted(Stopped):
-    """The cluster wants the machine back, or the time limit is near: the job asks to be queued
-    again."""
+    """The cluster needs the machine back, or the time limit is near: the job asks to be
+    requeued."""
 
 
 def near_miss(word: str, known: Iterable[str]) -> str:

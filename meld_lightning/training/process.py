@@ -1,7 +1,6 @@
-"""What a process that trains or fuses sets for itself first: which warnings it shows, how it holds
-memory.
+"""Settings of a process that trains or fuses: the warnings it shows, how it holds memory.
 
-Used by training, fusing and the benchmarks.
+Used by training, fusion and the benchmarks.
 """
 
 import ctypes
@@ -13,33 +12,33 @@ import warnings
 import pytorch_lightning as pl
 import torch
 
+logger = logging.getLogger(__name__)
+
+NOT_APPLYING = (
+    ".*find_unused_parameters=True was specified.*",  # on purpose: see training/build.py
+    ".*LeafSpec.*",  # Lightning's own use of torch
+    ".*`srun` command is available.*",  # on a login node, where this run does not use Slurm
+    ".*your dataloader is not resumable.*",  # it is: see LastCheckpoint
+)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def quieten() -> None:
-    """Leaves warnings and our own lines: the libraries' greetings and loading bars say nothing
-    about a run."""
+    """Hides the libraries' greetings and loading bars, and warnings that do not apply; our own
+    messages and all other warnings stay."""
     import transformers
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     for library in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    warnings.filterwarnings(
-        "ignore", message=".*find_unused_parameters=True was specified.*"
-    )  # see _ddp
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
-    warnings.filterwarnings(
-        "ignore", message=".*`srun` command is available.*"
-    )  # on a login node, of a run of its own
-    warnings.filterwarnings(
-        "ignore", message=".*your dataloader is not resumable.*"
-    )  # it is: see RunCheckpoints
+    for message in NOT_APPLYING:
+        warnings.filterwarnings("ignore", message=message)
 
 
 def keep_freed_memory() -> None:
-    """Tells glibc not to hand freed blocks back: the word embedding's gradient (46 MB for BERT) is
-    otherwise mapped and page-faulted anew at every step, a tenth of a MiniLM step on a CPU."""
+    """Makes glibc keep freed blocks. Otherwise the word embedding's gradient (46 MB for BERT) is
+    mapped and page-faulted again at every step, a tenth of a MiniLM step on a CPU."""
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
@@ -47,8 +46,8 @@ def keep_freed_memory() -> None:
 
 
 def advise_on_precision(precision: str, trainer: pl.Trainer) -> None:
-    """Precision is part of a run's hash and never chosen by the device; what the device would
-    rather do is said."""
+    """Logs which precision would be faster on this device. It is never chosen by the device, since
+    it is part of a run's hash."""
     device = trainer.strategy.root_device.type
     if device == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -56,7 +55,4 @@ def advise_on_precision(precision: str, trainer: pl.Trainer) -> None:
         fast = device == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     if trainer.is_global_zero and fast != (precision == "bf16-mixed"):
         other, why = ("bf16", "computes bf16 fast") if fast else ("fp32", "has no fast bf16")
-        print(
-            f"this device {why}: numerics={other} would train faster (as a run of its own)",
-            flush=True,
-        )
+        logger.info("this device %s: numerics=%s would train faster, as another run", why, other)

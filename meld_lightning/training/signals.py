@@ -1,8 +1,7 @@
-"""Stops asked of a running process: Ctrl-C, a polite kill, or a cluster that wants the machine
-back.
+"""Requests to stop a running process: Ctrl-C, SIGTERM, or a cluster that needs the machine back.
 
-Used by the launchers' jobs, by training and by its checkpoints. Imports nothing heavy: a job
-listens before it imports.
+Used by Slurm's jobs, by training and by its callbacks. Imports nothing heavy: a job listens for
+signals before its heavy imports.
 """
 
 import functools
@@ -15,16 +14,16 @@ from types import FrameType
 
 from meld_lightning.errors import Preempted, Stopped
 
-MAKE_ROOM = signal.SIGUSR2  # what submitit has Slurm send before a preemption or a time limit
+MAKE_ROOM = signal.SIGUSR2  # submitit makes Slurm send it before a preemption or a time limit
 SIGNALS = (signal.SIGINT, signal.SIGTERM, MAKE_ROOM)
 SAME_REQUEST_S = 1.0
 
 
 class StopRequest:
-    """Set by a signal. Raises at once, or while `deferred` at a batch boundary; asked again, at
-    once.
+    """Handles the signals: raises at once, or, while `deferred`, leaves that to whoever reads
+    `asked`. A second request raises at once.
 
-    MAKE_ROOM raises Preempted, which asks to be started again; the others raise Stopped.
+    MAKE_ROOM raises Preempted, after which the job is requeued; the other signals raise Stopped.
     """
 
     def __init__(self) -> None:
@@ -36,28 +35,27 @@ class StopRequest:
         if self.asked and (
             signum == MAKE_ROOM or time.monotonic() - self._asked_at < SAME_REQUEST_S
         ):
-            # a terminal's Ctrl-C reaches a rank twice: by itself and through the process that
-            # started it
+            # a terminal's Ctrl-C reaches a rank twice: directly and through its parent process
             return
         if not self.asked:
             self.preempted = signum == MAKE_ROOM
         again, self.asked, self._asked_at = self.asked, True, time.monotonic()
         if again or not self.deferred:
-            raise self.leaving("what was saved last stands")
+            raise self.leaving("its last checkpoint is kept")
 
-    def leaving(self, said: str) -> Stopped:
-        """What to raise; `said` tells where the run stands."""
-        return Preempted(said) if self.preempted else Stopped(said)
+    def leaving(self, state: str) -> Stopped:
+        """The exception to raise; `state` says how far the run got."""
+        return Preempted(state) if self.preempted else Stopped(state)
 
     def take_over(self) -> None:
-        """Listens to SIGNALS from here on, where this is the main thread."""
+        """Handles SIGNALS from now on, if this is the main thread."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, self)
 
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:
-        """Takes the signals over until the block ends."""
+        """Handles SIGNALS until the block ends."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
@@ -72,6 +70,6 @@ class StopRequest:
 
 @functools.cache
 def stop_request() -> StopRequest:
-    """This process's: an exception that was raised where nobody heard it is still remembered at the
-    next batch."""
+    """The process's only one: a request whose exception was swallowed by a library still counts at
+    the end of the next step."""
     return StopRequest()

@@ -107,7 +107,16 @@ def test_meld_root_reaches_hydra_unharmed(bare: Path, target: str, root: str) ->
     assert values["study"] == "meld"
 
 
-def test_without_meld_root_nothing_is_said_of_it() -> None:
+def test_a_sweep_prepares_with_those_arguments_that_prepare_takes() -> None:
+    asked = "ARGS=logger=wandb paths.cache=/cache hydra.launcher.partition=gpu"
+    lines = make("-n", "sweep", asked).stdout.splitlines()
+    prepare, train = [line.split()[3:] for line in lines if "-m meld_lightning" in line]
+    assert prepare == ["prepare", "study=mini", "paths.cache=/cache"]
+    assert train[0] == "train"
+    assert set(train) >= {"logger=wandb", "paths.cache=/cache", "hydra.launcher.partition=gpu"}
+
+
+def test_without_meld_root_no_corpus_root_is_passed() -> None:
     assert "corpus" not in make("-n", "reproduce-tables").stdout
 
 

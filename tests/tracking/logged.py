@@ -1,0 +1,43 @@
+"""A small logged run, and the comparison of what loggers hold with the run folder."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.tracking.wandb_offline import WatchedRun, read_runs
+
+SMALL = ["train", "model=roberta", "optimizer.lr=1e-3", "data.batch_size=16", "epochs=2"]
+STEP = "trainer/global_step"
+
+
+def logged(folder: Path) -> WatchedRun:
+    [run] = read_runs(folder / "runs")
+    return run
+
+
+def assert_shows(
+    rows: dict[int, dict[str, float]], run: Path, exactly: float = 1e-12, every_step: bool = True
+) -> None:
+    """rows, by step, hold every row of metrics.csv, the scores of result.json, and the loss of
+    every tenth step."""
+    written = pd.read_csv(run / "metrics.csv").set_index("step")
+    for step, row in written.iterrows():
+        for name, value in row.items():
+            assert rows[int(str(step))][str(name)] == pytest.approx(
+                value, rel=exactly, abs=exactly
+            ), name
+    last, result = rows[int(written.index[-1])], json.loads((run / "result.json").read_text())
+    assert last["best/epoch"] == result["best"]["epoch"]
+    for split in ("val", "test"):
+        for name in ("weighted_f1", "accuracy", "loss"):
+            expected = result["metrics"][split][name]
+            assert last[f"best/{split}/{name}"] == pytest.approx(expected, rel=exactly, abs=exactly)
+        f1 = {label: last[f"best/{split}/f1/{label}"] for label in result["labels"]}
+        assert f1 == pytest.approx(result["metrics"][split]["f1"], rel=exactly, abs=exactly)
+    steps = sorted(step for step, row in rows.items() if "train/loss" in row)
+    expected_steps = list(range(10, int(written.index[-1]) + 1, 10))
+    assert steps == expected_steps if every_step else set(steps) <= set(expected_steps)
+    assert expected_steps[-1] in steps
+    assert all(row["lr"] <= 1e-3 for row in rows.values() if "lr" in row)

@@ -1,0 +1,27 @@
+"""Messages of the package are printed once, as bare lines on stdout, whatever Hydra logs."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.running import Command, folder_over
+
+
+@pytest.mark.parametrize("job_logging", ["default", "stdout", "none"])
+def test_a_command_prints_each_message_once(
+    job_logging: str, prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    folder = folder_over(prepared, tmp_path / "run")
+    asked = ["media.keep=[]", "checkpoints.clip=null", f"hydra/job_logging={job_logging}"]
+    done = meld_lightning("prepare", *asked, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("corpus mini: train 640, val 160, test 480 utterances; report: ")
+    assert len(lines) == len(set(lines))
+    assert [line.split()[1] for line in lines[1:]] == [
+        "bert:",
+        "roberta:",
+        "wav2vec2:",
+        "speech_emotion:",
+    ]
