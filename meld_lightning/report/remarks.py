@@ -34,38 +34,63 @@ def reading_remark(table: Table, rows: Sequence[Row], seeds: Sequence[int]) -> l
         " utterances where a corpus has no dialogues).",
         f"Guessing uniformly among the {labels} labels has accuracy {1 / labels:.4f};"
         " the constant row predicts the most common train label.",
+        *_on_folds(table),
+        *_on_missing_modalities(rows),
+        *_on_val(table),
+        *_on_seeds(seeds),
+        *_on_selection(table),
     ]
-    if table.folds:
-        sentences.append(
-            f"There is one run for each of {len(table.folds)} folds, and each utterance is"
-            " predicted by the run that held it out. Every utterance is in val for another fold, so"
-            " choices made on val make these figures somewhat optimistic."
-        )
+    return [" ".join(sentences)]
+
+
+def _on_folds(table: Table) -> list[str]:
+    if not table.folds:
+        return []
+    return [
+        f"There is one run for each of {len(table.folds)} folds, and each utterance is predicted by"
+        " the run that held it out. Every utterance is in val for another fold, so choices made on"
+        " val make these figures somewhat optimistic."
+    ]
+
+
+def _on_missing_modalities(rows: Sequence[Row]) -> list[str]:
     absent = {row.label: int((~row.scored[0].present).sum()) for row in rows if row.scored}
-    if any(absent.values()):
-        counts = ", ".join(f"{count} ({label})" for label, count in absent.items() if count)
-        sentences.append(
-            "An utterance that lacks every modality that a row reads is predicted as the most"
-            f" common train label and stays in n: {counts}."
-        )
-    if any(not has_interval(metric) for metric in table.metrics):
-        sentences.append("Losses have no interval.")
+    counts = ", ".join(f"{count} ({label})" for label, count in absent.items() if count)
+    if not counts:
+        return []
+    return [
+        "An utterance that lacks every modality that a row reads is predicted as the most common"
+        f" train label and stays in n: {counts}."
+    ]
+
+
+def _on_val(table: Table) -> list[str]:
+    losses = any(not has_interval(metric) for metric in table.metrics)
+    sentences = ["Losses have no interval."] if losses else []
     if table.split == "val":
         sentences.append(
             "Each run's epoch was also chosen on val, which makes these figures optimistic."
         )
-    if len(seeds) > 1:
-        sentences.append(
-            f"Our figures are means ± standard deviations over {len(seeds)} seeds; the interval is"
-            " that of the mean and reflects the sampling of units, not of seeds."
-        )
-    if table.select:
-        best = "highest" if table.select.best == "max" else "lowest"
-        sentences.append(
-            f"Our row is the one with the {best} {table.select.metric}; test played no part in the"
-            " choice. Published results come without predictions, so they allow no paired test."
-        )
-    return [" ".join(sentences)]
+    return sentences
+
+
+def _on_seeds(seeds: Sequence[int]) -> list[str]:
+    if len(seeds) < 2:
+        return []
+    return [
+        f"Our figures are means ± standard deviations over {len(seeds)} seeds; the interval is that"
+        " of the mean and reflects the sampling of units, not of seeds."
+    ]
+
+
+def _on_selection(table: Table) -> list[str]:
+    if table.select is None:
+        return []
+    best = "highest" if table.select.best == "max" else "lowest"
+    return [
+        f"Our row is the one with the {best} {table.select.metric}; test played no part in the"
+        " choice. Published results come without predictions, so they allow no paired test."
+    ]
 
 
 def tests_remark(table: Table, seeds: int) -> list[str]:

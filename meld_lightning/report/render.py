@@ -8,6 +8,7 @@ Reads run objects and the corpus report. Writes <out>/<table>/{table.md, table.t
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ from meld_lightning.study.kinds import FIGURES, FOUND, SPLITS, named_table, read
 from meld_lightning.study.plan import PlannedRun
 from meld_lightning.study.sources import FinishedRun, source_runs
 from meld_lightning.study.spec import RowKey, Table
+
+logger = logging.getLogger(__name__)
 
 FindClips = Callable[[FinishedRun], list[dict[str, Any]]]
 
@@ -87,7 +90,7 @@ def render_study(
     )
     with writing(folder):
         written = render_tables(material, cfg.tables, folder)
-    print(f"tables: {written[-1]}", flush=True)
+    logger.info("tables: %s", written[-1])
 
 
 def render_tables(material: Material, selected: Iterable[str], out: Path) -> list[Path]:

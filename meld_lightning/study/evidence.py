@@ -1,9 +1,10 @@
-"""The runs of a study that are at hand: finished ones, else their evidence in experiments/<study>/.
+"""Finds a study's runs: finished ones, otherwise their evidence in experiments/<study>/.
 
 Reads run folders and experiments/<study>/runs; `keep_study` writes the latter. Used by `reproduce`
 and `report`.
 """
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from meld_lightning.study.plan import PlannedRun
 from meld_lightning.study.spec import RowKey
 from meld_lightning.training.train import Training
 
+logger = logging.getLogger(__name__)
+
 
 def study_folder(cfg: DictConfig) -> Path:
     """experiments/<study>/"""
@@ -30,7 +33,7 @@ def study_folder(cfg: DictConfig) -> Path:
 def find_fusions(
     cfg: DictConfig, fusions: Mapping[RowKey, Sequence[DictConfig]]
 ) -> dict[RowKey, list[Run]]:
-    """The fusion runs at hand: finished ones, else the evidence of the same."""
+    """The finished fusions, or their evidence where they are not finished here."""
     from meld_lightning.fusion.fuse import Fusing
 
     evidence = {
@@ -50,12 +53,11 @@ def find_fusions(
 def find_runs(
     cfg: DictConfig, planned: Mapping[RowKey, Sequence[PlannedRun]]
 ) -> dict[RowKey, list[Run]]:
-    """The runs at hand: finished ones of the prepared corpus and checkpoints, else the evidence of
-    the same runs.
+    """The finished training runs, or their evidence where they are not finished here.
 
-    Where nothing is prepared (a fresh clone), evidence is known by its config alone. Raises
-    UserError where two pieces of evidence then fit one row, or where what was prepared has changed
-    since.
+    Where nothing is prepared, as in a fresh clone, evidence is recognised by its config alone.
+    Raises UserError if two pieces of evidence then match one run, or if prepared data has changed
+    since it was prepared.
     """
     folder = study_folder(cfg)
     evidence = [load_run(path.parent) for path in sorted(folder.glob("runs/*/result.json"))]
@@ -67,7 +69,7 @@ def find_runs(
         run.folder for run in evidence
     }
     if kept:
-        print(f"{len(kept)} runs are read from the evidence in {folder / 'runs'}")
+        logger.info("%d runs are read from the evidence in %s", len(kept), folder / "runs")
     return found
 
 
@@ -79,8 +81,8 @@ def _find(config: DictConfig, evidence: Sequence[Run]) -> Run | None:
         fitting = [run for run in evidence if run.result.config_hash == wanted]
         if len(fitting) > 1:
             raise UserError(
-                f"{fitting[0].folder} and {fitting[1].folder}: the same config over different data;"
-                " prepare the corpus and the checkpoints that are meant"
+                f"{fitting[0].folder} and {fitting[1].folder} have the same config but different"
+                " data; prepare the corpus and the checkpoints, so that one of them can be chosen"
             ) from None
     else:
         if run := find_run(identity):

@@ -1,0 +1,39 @@
+"""Evidence as runs: found by its config where nothing is prepared, and refused where it is
+ambiguous."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from tests.running import CHECKOUT, argv, run
+
+STUDY = Path("experiments") / "meld_minilm"
+
+
+def copied(folder: Path) -> list[Path]:
+    """The evidence of meld_minilm, copied; its runs."""
+    shutil.copytree(CHECKOUT / STUDY / "runs", folder / STUDY / "runs")
+    return sorted((folder / STUDY / "runs").iterdir())
+
+
+def test_two_runs_of_one_config_over_different_data_are_refused(tmp_path: Path) -> None:
+    one, *_ = copied(tmp_path)
+    other = one.with_name("0123456789ab")
+    shutil.copytree(one, other)
+    result = json.loads((other / "result.json").read_text())
+    result |= {"hash": other.name, "digests": {"corpus": "another"}}
+    (other / "result.json").write_text(json.dumps(result))
+    done = run(argv("report", "study=meld_minilm"), tmp_path)
+    assert done.returncode == 1
+    assert "have the same config but different data; prepare the corpus" in done.stderr
+    assert str(STUDY / "runs" / other.name) in done.stderr
+
+
+def test_a_study_without_any_run_says_what_to_do(tmp_path: Path) -> None:
+    done = run(argv("report", "study=meld_minilm"), tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "study meld_minilm: no finished run in runs" in done.stderr
+    assert "meld-lightning prepare" in done.stderr
