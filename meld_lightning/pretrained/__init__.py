@@ -1,1 +1,4 @@
-"""Checkpoints: pretrained weights, found, checked whole and wrapped as encoders."""
+"""Pretrained checkpoints: finds them, verifies their files and wraps them as encoders.
+
+Used by `prepare`, the datamodules and the models. Knows nothing of runs.
+"""

@@ -1,7 +1,7 @@
-"""CLIP's two towers: frames to embeddings, prompts to embeddings.
+"""CLIP's two encoders: frames to embeddings, and prompts to embeddings.
 
-Used by data/video.py, which caches the frames' embeddings, by models/video.py and by the report's
-frame strip.
+Reads a checkpoint folder. Used by data/video.py, which caches the embeddings of frames, by
+models/video.py and by the report's strips of frames.
 
 Axes: F frames, S pixels a side, D dimensions of the shared space, P prompts.
 """
@@ -19,9 +19,10 @@ from meld_lightning.errors import UserError
 
 
 class Clip(nn.Module):
-    """A CLIP checkpoint: folder that from_pretrained loads, processor and tokenizer included.
+    """A CLIP model with frozen weights.
 
-    size: pixels a side of the frames it will be given; None where it is given none.
+    checkpoint: a folder that from_pretrained loads, with processor and tokenizer.
+    size: pixels a side of the frames it will get; None if it gets none.
     """
 
     def __init__(self, checkpoint: str | Path, size: int | None) -> None:
@@ -35,8 +36,8 @@ class Clip(nn.Module):
         wanted = vision.image_size
         if size not in (None, wanted):
             raise UserError(
-                f"media.size={size}: {Path(checkpoint).name} sees {wanted} pixels; run with"
-                f" media.size={wanted}"
+                f"media.size={size}: {Path(checkpoint).name} takes frames of {wanted} pixels; run"
+                f" with media.size={wanted}"
             )
         processor = AutoImageProcessor.from_pretrained(checkpoint)
         self.register_buffer("mean_3", torch.tensor(processor.image_mean), persistent=False)
@@ -46,7 +47,7 @@ class Clip(nn.Module):
 
     @property
     def scale(self) -> torch.Tensor:
-        """What cosines are multiplied by to become logits."""
+        """The factor that turns cosines into logits."""
         return self.model.logit_scale.exp()
 
     def forward(self, frames_FSS3: np.ndarray) -> torch.Tensor:
@@ -54,7 +55,7 @@ class Clip(nn.Module):
         return self.images(frames_FSS3)
 
     def images(self, frames_FSS3: np.ndarray) -> torch.Tensor:
-        """uint8 RGB frames as media gives them -> unit vectors (F, D)."""
+        """uint8 RGB frames (F, S, S, 3) -> unit vectors (F, D)."""
         pixels = torch.tensor(frames_FSS3, device=self.mean_3.device).float() / 255
         pixels_F3SS = ((pixels - self.mean_3) / self.std_3).permute(0, 3, 1, 2).contiguous()
         pooled_FH = self.model.vision_model(pixel_values=pixels_F3SS).pooler_output
@@ -71,14 +72,15 @@ class Clip(nn.Module):
 
 
 def label_vectors(clip: Clip, prompts: Sequence[str], labels: Sequence[str]) -> torch.Tensor:
-    """A unit vector for each label (C, D): the mean over the prompts, as in CLIP's own ensembles.
+    """One unit vector per label (C, D): the mean over the prompts.
 
-    Radford et al., Learning transferable visual models from natural language supervision, 2021,
-    section 3.1.4. Raises UserError for a prompt without {label}.
+    This is CLIP's own prompt ensembling: Radford et al., Learning transferable visual models from
+    natural language supervision, 2021, section 3.1.4. Raises UserError for a prompt without
+    {label}.
     """
     if not prompts or not all("{label}" in prompt for prompt in prompts):
         raise UserError(
-            f"model.prompts={list(prompts)}: expected one or more texts with {{label}} in them"
+            f"model.prompts={list(prompts)}: expected one or more texts that contain {{label}}"
         )
     with torch.inference_mode():
         each = [clip.texts([prompt.format(label=label) for label in labels]) for prompt in prompts]

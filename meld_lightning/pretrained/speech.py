@@ -1,10 +1,10 @@
-"""Pretrained speech encoders of any batch: what they make of a clip does not depend on the clips
-beside it.
+"""Pretrained speech encoders whose output for a clip does not depend on the other clips of the
+batch.
 
-Padding changes the output of encoders whose convolutions are normalised over time (wav2vec2-base,
-HuBERT-base, WavLM): their convolutions run clip by clip, unpadded, and the transformer above them
-with a mask. Whisper's encoder is fed the frames that a clip has instead of 30 s of silence. Used by
-models/audio.py and data/audio_features.py.
+Padding changes the output of encoders that normalise their convolutions over time (wav2vec2-base,
+HuBERT-base, WavLM). Their convolutions therefore run on each clip alone, without padding, and the
+transformer above them runs with a mask. Whisper's encoder gets only the frames of the clip instead
+of 30 s of padded sound. Used by models/audio.py and data/audio_features.py.
 
 Axes: N clips, T samples, F frames, H hidden units, L layers (the transformer's input first), M mel
 bands.
@@ -26,13 +26,18 @@ from transformers import (
 
 from meld_lightning.errors import UserError
 
-RATE = 16000  # every encoder here was trained at it
+RATE = 16000  # Hz; all supported encoders were trained at it
 Trained = Literal["all", "transformer", "head"]
 
 
 class SpeechEncoder(nn.Module):
-    """A checkpoint's encoder: waveforms (N, T) and their lengths -> hidden states (L, N, F, H) and
-    mask (N, F)."""
+    """A speech checkpoint's encoder: waveforms (N, T) and their lengths (N,) -> hidden states
+    (L, N, F, H) and mask (N, F).
+
+    train: which weights are trained: all, the transformer's alone, or none ("head": only the
+        classifier above is).
+    spec_augment: whether to mask hidden states in training, as the checkpoint's config says.
+    """
 
     def __init__(self, checkpoint: str | Path, train: Trained, spec_augment: bool) -> None:
         super().__init__()
@@ -40,8 +45,8 @@ class SpeechEncoder(nn.Module):
         self.extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
         if self.extractor.sampling_rate != RATE:
             raise UserError(
-                f"{checkpoint}: made for {self.extractor.sampling_rate} Hz; expected an encoder for"
-                f" {RATE} Hz"
+                f"{checkpoint}: trained at {self.extractor.sampling_rate} Hz; expected an encoder"
+                f" for {RATE} Hz"
             )
         self.whisper = config.model_type == "whisper"
         # skipped layers would have no gradient, which DDP refuses
@@ -55,8 +60,8 @@ class SpeechEncoder(nn.Module):
             model = AutoModel.from_pretrained(checkpoint, config=config, dtype=torch.float32)
             if not hasattr(model, "feature_extractor"):
                 raise UserError(
-                    f"{checkpoint}: a {config.model_type} is no speech encoder of a kind that is"
-                    " known here"
+                    f"{checkpoint}: model type {config.model_type} is not a supported speech"
+                    " encoder; expected wav2vec2, HuBERT, WavLM or Whisper"
                 )
         self.model = model
         self.layers: nn.ModuleList = model.layers if self.whisper else model.encoder.layers
@@ -72,22 +77,22 @@ class SpeechEncoder(nn.Module):
             for part in (model.conv1, model.conv2) if self.whisper else (model.feature_extractor,):
                 part.requires_grad_(False)
         if self.whisper:
-            model.embed_positions.requires_grad_(False)  # as in Whisper itself: sinusoids
+            model.embed_positions.requires_grad_(False)  # sinusoids, fixed in Whisper too
         elif hasattr(model, "masked_spec_embed") and not (
             spec_augment and model.config.mask_time_prob
         ):
             model.masked_spec_embed.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "SpeechEncoder":
-        """A frozen encoder has no dropout to be trained with."""
+        """A frozen encoder stays in eval mode, without dropout."""
         super().train(mode and not self.frozen)
         return self
 
     def forward(
         self, wave_NT: torch.Tensor, samples_N: torch.Tensor, every_layer: bool = True
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """every_layer: all layers' hidden states, or the last one's alone (1, N, F, H), a fraction
-        of the memory."""
+        """Hidden states of all layers, or with every_layer=False of the last one alone (1, N, F,
+        H), which needs a fraction of the memory."""
         clips = [wave_T[:count] for wave_T, count in zip(wave_NT, samples_N.tolist(), strict=True)]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             stems = [
@@ -104,13 +109,13 @@ class SpeechEncoder(nn.Module):
             return self._one_by_one(stems, every_layer), mask_NF
 
     def _one_by_one(self, stems: list[torch.Tensor], every_layer: bool) -> torch.Tensor:
-        """As `_transformed`, each clip alone: scoring on a CPU, whose cache holds one clip's
-        numbers but no batch's."""
+        """Like `_transformed`, one clip at a time, which is faster on a CPU: its cache can hold a
+        clip but not a batch."""
         alone = [
             (stem_FC[None], torch.ones(1, len(stem_FC), dtype=torch.bool)) for stem_FC in stems
         ]
-        # autocast casts every weight for each clip anew unless it may keep them, which it never
-        # does in inference mode
+        # Autocast would cast every weight again for each clip; it caches them, but not in inference
+        # mode.
         keeping = torch.autocast(
             "cpu", enabled=torch.is_autocast_enabled("cpu"), cache_enabled=True
         )
@@ -124,7 +129,7 @@ class SpeechEncoder(nn.Module):
         )
 
     def _wave_stem(self, clip_T: torch.Tensor) -> torch.Tensor:
-        """The convolutions over one clip alone (F, C)."""
+        """The convolutions on one clip (F, C)."""
         model: Any = self.model
         if self.extractor.do_normalize:  # as Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm
             clip_T = (clip_T - clip_T.mean()) / torch.sqrt(clip_T.var(correction=0) + 1e-7)
@@ -134,7 +139,7 @@ class SpeechEncoder(nn.Module):
 
     @property
     def _reach(self) -> int:
-        """Samples that one frame needs; a shorter clip is padded with silence up to it."""
+        """Number of samples that one frame needs; a shorter clip is padded with silence."""
         reach = 1
         for kernel, stride in zip(
             self.model.config.conv_kernel[::-1], self.model.config.conv_stride[::-1], strict=True
@@ -156,8 +161,8 @@ class SpeechEncoder(nn.Module):
     def _transformed(
         self, stem_NFC: torch.Tensor, mask_NF: torch.Tensor, every_layer: bool
     ) -> torch.Tensor:
-        """Every layer's output (L, N, F, H) or the last's, which is as the checkpoint's own model
-        gives it."""
+        """The output of every layer (L, N, F, H), or of the last one (1, N, F, H); the last is what
+        the checkpoint's own model returns."""
         model: Any = self.model
         seen: list[torch.Tensor] = []
         hooks = []
@@ -195,8 +200,8 @@ class SpeechEncoder(nn.Module):
         return torch.stack([*seen, last_NFH])
 
     def _masked(self, hidden_NFH: torch.Tensor, mask_NF: torch.Tensor) -> torch.Tensor:
-        """SpecAugment in training, as the checkpoint's config says; clips shorter than a mask are
-        left alone."""
+        """Applies SpecAugment in training, as the checkpoint's config says; batches shorter than a
+        mask are not masked."""
         model: Any = self.model
         if not self.training:
             return hidden_NFH
@@ -204,13 +209,13 @@ class SpeechEncoder(nn.Module):
             unused = getattr(model, "masked_spec_embed", None)
             if unused is None or not unused.requires_grad or not torch.distributed.is_initialized():
                 return hidden_NFH
-            return hidden_NFH + 0 * unused  # of which DDP wants a gradient all the same
+            return hidden_NFH + 0 * unused  # DDP needs a gradient for it
         return model._mask_hidden_states(hidden_NFH, attention_mask=mask_NF.long())
 
 
 def extracted(extractor: Any, clip_T: torch.Tensor, **options: Any) -> Any:
-    """What a feature extractor makes of one clip, in fp32 whatever autocast is on: it computes on
-    the CPU, by torch."""
+    """The feature extractor's output for one clip, in fp32 even under autocast: it computes on the
+    CPU with torch."""
     with torch.autocast("cpu", enabled=False):
         return extractor(
             clip_T.float().cpu().numpy(), sampling_rate=RATE, return_tensors="pt", **options
@@ -220,8 +225,8 @@ def extracted(extractor: Any, clip_T: torch.Tensor, **options: Any) -> Any:
 def pooled(
     hidden_NFH: torch.Tensor, mask_NF: torch.Tensor, deviation: bool = False
 ) -> torch.Tensor:
-    """Mean over a clip's own frames (N, H), with the standard deviation beside it (N, 2H) if
-    asked."""
+    """The mean over each clip's own frames (N, H); with deviation=True followed by the standard
+    deviation (N, 2H)."""
     mask_NF1 = mask_NF.unsqueeze(-1).to(hidden_NFH.dtype)
     count_N1 = mask_NF1.sum(1)
     mean_NH = (hidden_NFH * mask_NF1).sum(1) / count_N1

@@ -6,6 +6,7 @@ arrays depend on. Used by the datamodules.
 """
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from meld_lightning.errors import UserError
 from meld_lightning.storage.atomic import atomic_folder, json_text
 from meld_lightning.storage.fingerprint import digest_of, file_digest
 from meld_lightning.storage.once import ReadOnlyFolder, made_once
+
+log = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
 
@@ -36,7 +39,7 @@ def cached_arrays(folder: Path, settings: Mapping[str, Any], make: Callable[[], 
             lambda: _write(target, settings, make()),
         )
     except ReadOnlyFolder as error:
-        print(f"{folder}: {error.strerror}; its arrays are computed for this run alone", flush=True)
+        log.info("%s: %s; its arrays are computed for this run alone", folder, error.strerror)
         return make()
     return _read(target)
 

@@ -1,7 +1,8 @@
-"""The mini corpus's CLIP: small, and trained here on the frames of train and captions of their
-emotions.
+"""Writes the mini corpus's CLIP: a small model, trained on the frames of train and captions that
+name their emotion.
 
-Written by `prepare`. Axes: F frames of a batch, S pixels a side, D dimensions of the shared space.
+Used by `prepare`. Axes: F frames of a batch, S pixels a side, D dimensions of the shared space, P
+captions.
 """
 
 from pathlib import Path
@@ -21,7 +22,7 @@ CAPTIONS = (
     "someone in a state of {label}",
 )
 STEPS, BATCH, RATE = 700, 64, 1e-3
-ALIKE = 8  # frames that are shifted and recoloured alike, which is quicker than one by one
+ALIKE = 8  # frames that share one augmentation, which is faster than one each
 VISION = {
     "hidden_size": 96,
     "num_hidden_layers": 3,
@@ -45,7 +46,7 @@ def write(folder: Path, sources: MiniSources) -> None:
     from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
     disable_progress_bar()
-    # before the import below, which would say which of two image processors it takes
+    # before the import below, which reports which of two image processors it uses
     set_verbosity_error()
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 
@@ -56,9 +57,8 @@ def write(folder: Path, sources: MiniSources) -> None:
     }
     text = {**TEXT, **special, "vocab_size": len(tokenizer)}
     threads = torch.get_num_threads()
-    torch.set_num_threads(
-        1
-    )  # another number rounds otherwise, and two crawl where another process holds a core
+    # Another number rounds differently; and two are very slow if another process uses a core.
+    torch.set_num_threads(1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = CLIPModel(CLIPConfig(text_config=text, vision_config=VISION, projection_dim=64))
@@ -69,8 +69,8 @@ def write(folder: Path, sources: MiniSources) -> None:
 
 
 def _tokenizer() -> Any:
-    """CLIP's own kind of byte-level encoding, with single letters for its vocabulary: nothing to
-    learn."""
+    """CLIP's byte-level encoding with a vocabulary of single characters, so that nothing has to be
+    learned."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
 
@@ -82,8 +82,8 @@ def _tokenizer() -> Any:
 
 
 def _train(model: Any, tokenizer: Any, sources: MiniSources, labels: list[str]) -> None:
-    """Contrastive over frames and captions; a caption fits every frame of its emotion in the
-    batch."""
+    """Contrastive training on frames and captions; a caption matches every frame of its emotion in
+    the batch."""
     rows = sources.rows
     if not sources.media.frame_counts[rows].any():
         raise UserError(
@@ -95,9 +95,8 @@ def _train(model: Any, tokenizer: Any, sources: MiniSources, labels: list[str]) 
     )
     truth_F = sources.table["emotion"].to_numpy()[np.repeat(rows, sources.media.frame_counts[rows])]
     _, place, count = np.unique(truth_F, return_inverse=True, return_counts=True)
-    chance_F = 1 / np.sqrt(
-        count[place]
-    )  # rare emotions more often than they are, though not as often as others
+    # Rare emotions are oversampled, but not as far as balance.
+    chance_F = 1 / np.sqrt(count[place])
     chance_F /= chance_F.sum()
     captions = tokenizer(
         [text.format(label=one) for text in CAPTIONS for one in labels],
@@ -136,8 +135,8 @@ def _train(model: Any, tokenizer: Any, sources: MiniSources, labels: list[str]) 
 
 
 def _augmented(frames_F3SS: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-    """Shifted, mirrored, and with their colours swapped and scaled: what a face shows does not
-    depend on these."""
+    """The frames shifted, mirrored, and with colours permuted and scaled, none of which changes
+    what a face expresses."""
     down, across = rng.integers(-16, 17, size=2)
     moved = np.roll(
         frames_F3SS[:, rng.permutation(3), :, :: rng.choice([-1, 1])], (down, across), (2, 3)

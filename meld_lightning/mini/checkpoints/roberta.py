@@ -1,4 +1,5 @@
-"""The mini corpus's RoBERTa; written by `prepare`."""
+"""Writes the mini corpus's RoBERTa: small and randomly initialised with a fixed seed. Used by
+`prepare`."""
 
 from pathlib import Path
 
@@ -6,11 +7,11 @@ from meld_lightning.mini.checkpoints import MiniSources
 
 
 def write(folder: Path, sources: MiniSources) -> None:
-    """A RoBERTa of 4 layers of 128, random but always the same, its byte-level BPE tokenizer
-    trained on the texts.
+    """Saves a RoBERTa with 4 layers of 128 units, and a byte-level BPE tokenizer trained on the
+    texts.
 
-    Special tokens and positions are roberta-base's, so that it is loaded, tokenised and padded just
-    as that is.
+    Special tokens and positions are those of roberta-base, so that it is loaded, tokenised and
+    padded in the same way.
     """
     import torch
     from tokenizers import ByteLevelBPETokenizer
@@ -32,7 +33,7 @@ def write(folder: Path, sources: MiniSources) -> None:
         num_hidden_layers=4,
         num_attention_heads=4,
         intermediate_size=512,
-        max_position_embeddings=514,  # 512 tokens: positions start behind the padding index, 1
+        max_position_embeddings=514,  # 512 tokens: positions start after the padding index, 1
         type_vocab_size=1,
         layer_norm_eps=1e-5,
     )

@@ -1,5 +1,5 @@
-"""The mini corpus's emotion checkpoint: random, with the four labels of
-superb/wav2vec2-base-superb-er."""
+"""Writes the mini corpus's speech emotion classifier, randomly initialised, with the four labels of
+superb/wav2vec2-base-superb-er. Used by `prepare`."""
 
 from pathlib import Path
 

@@ -1,4 +1,5 @@
-"""The mini corpus's wav2vec2, small and random but always the same; written by `prepare`."""
+"""Writes the mini corpus's wav2vec2: small and randomly initialised with a fixed seed. Used by
+`prepare`."""
 
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,8 @@ SHAPE: dict[str, Any] = {
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "intermediate_size": 128,
-    "conv_dim": (
-        32,
-        32,
-        32,
-        48,
-        48,
-        64,
-        64,
-    ),  # wav2vec2-base's kernels and strides, and its group norm
+    # wav2vec2-base's kernels, strides and group norm
+    "conv_dim": (32, 32, 32, 48, 48, 64, 64),
     "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 4,
     "feat_proj_dropout": 0.0,
@@ -34,7 +28,8 @@ def write(folder: Path, sources: MiniSources) -> None:
 
 
 def write_as(folder: Path, architecture: Any, **options: Any) -> None:
-    """A random wav2vec2 of class `architecture`, always the same, with its feature extractor."""
+    """Saves a wav2vec2 of class `architecture`, randomly initialised with a fixed seed, and its
+    feature extractor."""
     import torch
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor
     from transformers.utils.logging import disable_progress_bar
