@@ -87,7 +87,7 @@ def draw_reliability(curves: Mapping[str, np.ndarray], labels_N: np.ndarray, pat
         figure, grid = plt.subplots(
             1,
             len(curves),
-            figsize=(2.1 * len(curves), 2.7),
+            figsize=(2.1 * len(curves), 2.8),
             sharey=True,
             layout="constrained",
             squeeze=False,
@@ -104,8 +104,8 @@ def draw_reliability(curves: Mapping[str, np.ndarray], labels_N: np.ndarray, pat
             )
         grid[0][0].set_ylabel("accuracy")
         figure.suptitle(
-            "Calibration on test before and after temperature scaling. Blue: accuracy; yellow:"
-            " share of utterances; dashed: perfect calibration",
+            "Calibration on test, before and after temperature scaling\n"
+            "blue: accuracy; yellow: share of utterances; dashed: perfect calibration",
             fontsize=8,
         )
         for suffix in (".png", ".svg"):

@@ -1,0 +1,27 @@
+"""What a training is built from: the priors of missing utterances are train's, and no other's."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from meld_lightning.runs.inputs import read_inputs
+from meld_lightning.training.build import build
+
+
+def test_missing_utterances_get_the_prior_of_train(compose_train: Callable[..., Any]) -> None:
+    cfg = compose_train(["model=roberta", "model.class_weights=inverse"])
+    table, labels, _, module = build(cfg, read_inputs(cfg))
+    counts = {
+        split: np.bincount(rows["label"], minlength=len(labels))
+        for split, rows in table.groupby("split")
+    }
+    counts["all"] = np.bincount(table["label"], minlength=len(labels))
+    prior = {name: np.log((of + 1) / (of + 1).sum()) for name, of in counts.items()}
+    found_C = torch.log_softmax(module.prior_C, 0).numpy()
+    np.testing.assert_allclose(found_C, prior.pop("train"), atol=1e-6)
+    assert all(np.abs(found_C - other_C).max() > 0.01 for other_C in prior.values())
+    weights_C = 1 / counts["train"]  # the weights of the classes are train's as well
+    found_C = module.class_weights_C.numpy()
+    np.testing.assert_allclose(found_C / found_C.sum(), weights_C / weights_C.sum(), rtol=1e-5)
