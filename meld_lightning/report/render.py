@@ -29,6 +29,7 @@ from meld_lightning.report.figures import (
     draw_frames,
 )
 from meld_lightning.report.folds import pooled
+from meld_lightning.report.intervals import draw_intervals
 from meld_lightning.report.latex import page_latex
 from meld_lightning.report.layout import corpus_page, runs_page
 from meld_lightning.report.markdown import figure_markdown, page_markdown, readme_markdown
@@ -37,7 +38,14 @@ from meld_lightning.report.records import corpus_records, csv_text, table_record
 from meld_lightning.report.rows import Runs, table_rows
 from meld_lightning.storage.atomic import writing
 from meld_lightning.study.evidence import study_folder
-from meld_lightning.study.kinds import FIGURES, FOUND, SPLITS, named_table, read_tables
+from meld_lightning.study.kinds import (
+    FIGURES,
+    FOUND,
+    INTERVALS,
+    SPLITS,
+    named_table,
+    read_tables,
+)
 from meld_lightning.study.plan import PlannedRun
 from meld_lightning.study.sources import FinishedRun, source_runs
 from meld_lightning.study.spec import RowKey, Table
@@ -104,7 +112,10 @@ def render_tables(material: Material, selected: Iterable[str], out: Path) -> lis
     written = []
     for name in selected:
         table = named_table(material.tables, name)
-        render = _render_figure if table.kind in FIGURES else _render_table
+        if table.kind == INTERVALS:
+            render = _render_intervals
+        else:
+            render = _render_figure if table.kind in FIGURES else _render_table
         written += render(material, table, out / name)
     return [*written, _write(out / "README.md", readme_markdown(out, material.study))]
 
@@ -179,6 +190,23 @@ def _render_figure(material: Material, table: Table, folder: Path) -> list[Path]
     return [
         _write(folder / "table.md", text),
         _write(folder / "results.csv", csv_text(records, columns)),
+        *sorted(folder.glob("figure.*")),
+    ]
+
+
+def _render_intervals(material: Material, table: Table, folder: Path) -> list[Path]:
+    """Draws the table's rows, or says in the figure's place which of them have no runs."""
+    rows = table_rows(table, material.tables[table.source], material.runs, material.seeds)
+    for stale in folder.glob("figure.*"):
+        stale.unlink()
+    absent = [row.label for row in rows if row.missing]
+    missing = f"no runs yet for {', '.join(absent)}" if absent else ""
+    if not missing:
+        draw_intervals(table, rows, folder / "figure")
+    text = figure_markdown(table.title, material.study["note"], folder.name, missing)
+    return [
+        _write(folder / "table.md", text),
+        _write(folder / "results.csv", csv_text(table_records(table, rows, material.runs))),
         *sorted(folder.glob("figure.*")),
     ]
 

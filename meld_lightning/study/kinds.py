@@ -18,7 +18,8 @@ from meld_lightning.study.spec import (
     spec_error,
 )
 
-FIGURES = ("confusion", "frames", "diagram")
+INTERVALS = "intervals"
+FIGURES = ("confusion", "frames", "diagram", INTERVALS)
 FOUND = "found"  # the one row of a table of kind corpus: the utterances of each split
 SPLITS = ("train", "val", "test")
 
@@ -55,7 +56,7 @@ def _check(table: Table) -> None:
             "against",
             f"is {table.against!r}, which is no row{near_miss(table.against, table.rows)}",
         )
-    if table.kind == "runs":
+    if table.kind in ("runs", INTERVALS):
         _check_runs(table)
     elif table.kind == "corpus":
         _check_corpus(table)

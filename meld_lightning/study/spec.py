@@ -6,7 +6,7 @@ need, and by report/.
 A spec's keys (all but `title` optional):
     title      the caption
     kind       runs (the default), corpus (the corpus report's counts), or a figure: confusion,
-               frames or diagram
+               frames, diagram, or intervals (the first metric of every row with its interval)
     rows       {key: [overrides of train]}. null: the study does not run this row
     product    {override: [values]}: a row for each combination, in addition to `rows`
     folds      [0, 1, 2, 3]: every row is run on each of these corpus.fold, and each utterance is
@@ -49,7 +49,7 @@ CHOSEN, OWN_CHOSEN, BASELINE = RESERVED = ("chosen", "own_chosen", "baseline")
 
 Overrides = list[str]
 RowKey = tuple[str, str]  # (table, row)
-Kind = Literal["runs", "corpus", "confusion", "frames", "diagram"]
+Kind = Literal["runs", "corpus", "confusion", "frames", "diagram", "intervals"]
 Fold = Annotated[int, Field(ge=0)]
 
 # what was expected, by pydantic's type of error

@@ -41,6 +41,7 @@ def test_wheel_holds_package_conf_launchers_and_licence_and_nothing_else(wheel: 
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"meld_lightning/{name}" for name in in_checkout("conf", "*.yaml")} <= names
     assert in_checkout("meld_lightning", "*.py") <= names
+    assert "meld_lightning/py.typed" in names
     assert in_checkout("hydra_plugins", "*.py") <= names
     assert "hydra_plugins/__init__.py" not in names  # a namespace that Hydra's own plugins share
     assert any(name.endswith("/licenses/LICENSE") for name in names)
