@@ -126,7 +126,7 @@ def test_the_digest_covers_what_a_result_depends_on(meld_like: Write, old: str, 
     assert load_corpus(meld_like(test=HEADER + ROW.replace(old, new, 1))).digest != before
 
 
-def test_legacy_characters_are_mended_one_at_a_time(meld_like: Write) -> None:
+def test_legacy_characters_are_repaired_one_at_a_time(meld_like: Write) -> None:
     text = "\u2019tis caf\u00e9\u0085 don\u0092t \u0093x\u0094 \u0081"
     corpus = load_corpus(meld_like(train=HEADER + ROW.replace("Hello", text) + NEXT))
     assert corpus.table["text"].tolist()[:2] == [
@@ -252,7 +252,7 @@ def test_options_of_the_other_layout_are_refused(meld_like: Write) -> None:
         load_corpus(meld_like(), layout="mold")
 
 
-def test_a_file_cut_at_the_end_of_a_row_shows_in_table_1(meld_like: Write) -> None:
+def test_a_file_truncated_at_the_end_of_a_row_shows_in_table_1(meld_like: Write) -> None:
     corpus = load_corpus(meld_like())
     assert "not the published corpus: train has 1 rows instead of 9989" in render_report(
         corpus.report

@@ -104,7 +104,9 @@ def test_a_manifest_survives_with_its_gaps(tmp_path: Path) -> None:
         prepared_corpus(cfg | {"fold": 3}, tmp_path)
 
 
-def test_train_is_told_to_prepare_first(tmp_path: Path, meld_like: Write) -> None:
+def test_an_unprepared_corpus_is_refused_with_the_command_to_run(
+    tmp_path: Path, meld_like: Write
+) -> None:
     root = meld_like()
     with pytest.raises(
         UserError,
@@ -158,7 +160,7 @@ def test_a_damaged_or_foreign_prepared_form_is_refused(tmp_path: Path, meld_like
         prepared_corpus(cfg, tmp_path)
 
 
-def test_an_older_or_damaged_mini_corpus_is_written_anew(
+def test_an_older_or_damaged_mini_corpus_is_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cfg = settings(tmp_path / "mini", **MINI)
@@ -176,7 +178,7 @@ def test_an_older_or_damaged_mini_corpus_is_written_anew(
     ] == []
 
 
-def test_processes_that_prepare_at_once_do_not_trample_each_other(tmp_path: Path) -> None:
+def test_processes_that_prepare_at_once_do_not_interfere(tmp_path: Path) -> None:
     cfg, go = settings(tmp_path / "mini", **MINI), tmp_path / "go"
     code = (
         "import json, sys, time; from pathlib import Path\nfrom meld_lightning.corpus import"

@@ -102,7 +102,7 @@ def test_sound_is_what_ffmpeg_resamples(layout: str, write_clip: Write) -> None:
 
 @needs_ffmpeg
 @pytest.mark.parametrize("channels", ["center", "mean"])
-def test_of_5_1_the_centre_or_the_mean(channels: Any, write_clip: Write) -> None:
+def test_5_1_sound_gives_the_centre_or_the_mean(channels: Any, write_clip: Write) -> None:
     path = write_clip("clip.mp4", layout="5.1")
     mean = "c0=" + "+".join(f"{1 / 6:.12f}*c{place}" for place in range(6))
     weights = "c0=FC" if channels == "center" else mean
@@ -127,7 +127,9 @@ def test_a_clip_without_sound(write_clip: Write) -> None:
 
 
 @pytest.mark.parametrize("spoilt", ["half", "no_index", "empty", "page", "stub", "absent"])
-def test_what_is_no_clip_says_so(spoilt: str, write_clip: Write, tmp_path: Path) -> None:
+def test_files_that_are_not_clips_are_refused_with_a_reason(
+    spoilt: str, write_clip: Write, tmp_path: Path
+) -> None:
     good = write_clip("good.mp4", frames=60).read_bytes()
     contents = {
         "half": good[: len(good) // 2], "no_index": good[: good.rindex(b"moov")], "empty": b"",
@@ -144,7 +146,7 @@ def test_what_is_no_clip_says_so(spoilt: str, write_clip: Write, tmp_path: Path)
         assert "\n" not in caught.value.reason
 
 
-def test_rotten_bits_are_not_passed_off_as_frames(write_clip: Write) -> None:
+def test_damaged_streams_do_not_yield_frames(write_clip: Write) -> None:
     path = write_clip("clip.mp4", frames=60, layout=None)
     data = bytearray(path.read_bytes())
     with av.open(str(path)) as container:

@@ -108,17 +108,17 @@ def test_settings_and_moved_clips(table: pd.DataFrame, tmp_path: Path) -> None:
         prepared_media(table, "mine", {**SETTINGS, "size": 16}, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("harm", ["delete", "truncate", "garbage", "other"])
-def test_a_harmed_clip_costs_itself_alone(harm: str, table: pd.DataFrame, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["delete", "truncate", "garbage", "other"])
+def test_a_damaged_clip_affects_no_other(damage: str, table: pd.DataFrame, tmp_path: Path) -> None:
     before = contents(prepare_media(table, "mine", SETTINGS, tmp_path))
     clip = Path(table["clip"][1])
     good = clip.read_bytes()
-    if harm == "delete":
+    if damage == "delete":
         clip.unlink()
     else:
         other = Path(table["clip"][4]).read_bytes()
         clip.write_bytes(
-            {"truncate": good[: len(good) // 2], "garbage": b"no clip", "other": other}[harm]
+            {"truncate": good[: len(good) // 2], "garbage": b"no clip", "other": other}[damage]
         )
     with pytest.raises(UserError, match="c1.mp4.*run: meld-lightning prepare"):
         prepared_media(table, "mine", SETTINGS, tmp_path)
@@ -132,28 +132,30 @@ def test_a_harmed_clip_costs_itself_alone(harm: str, table: pd.DataFrame, tmp_pa
         True,
         True,
     ]
-    told = {
+    reasons = {
         row["key"]: row["reason"]
         for row in media_report(media, table)["rows"]
         if row["modality"] == "frames"
     }
-    assert ("test/dia0_utt1" in told) is (harm != "other")
+    assert ("test/dia0_utt1" in reasons) is (damage != "other")
 
 
-@pytest.mark.parametrize("harm", ["delete", "truncate", "flip", "manifest", "folder"])
-def test_a_harmed_cache_is_told_and_mended(harm: str, table: pd.DataFrame, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["delete", "truncate", "flip", "manifest", "folder"])
+def test_a_damaged_cache_is_noticed_and_repaired(
+    damage: str, table: pd.DataFrame, tmp_path: Path
+) -> None:
     media = prepare_media(table, "mine", SETTINGS, tmp_path)
     before = contents(media)
     array = media.folder / "0" / "frames.npy"
-    if harm == "delete":
+    if damage == "delete":
         array.unlink()
-    elif harm == "truncate":
+    elif damage == "truncate":
         array.write_bytes(array.read_bytes()[:-5000])
-    elif harm == "flip":
+    elif damage == "flip":
         data = bytearray(array.read_bytes())
         data[-1] ^= 1
         array.write_bytes(bytes(data))
-    elif harm == "manifest":
+    elif damage == "manifest":
         (media.folder / "0" / "manifest.json").write_text("[")
     else:
         shutil.rmtree(media.folder / "0")
@@ -164,7 +166,7 @@ def test_a_harmed_cache_is_told_and_mended(harm: str, table: pd.DataFrame, tmp_p
 
 @pytest.fixture
 def odd_worker(tmp_path: Path) -> Callable[[str], list[str]]:
-    """A worker that decodes as ours does, but for one clip, at which it does what it is told."""
+    """A worker that decodes as ours does, but for one clip, at which it does what it is reasons."""
 
     def command(what: str) -> list[str]:
         path = tmp_path / "odd_worker.py"
@@ -193,7 +195,7 @@ def odd_worker(tmp_path: Path) -> Callable[[str], list[str]]:
         ("time.sleep(999)", "not decoded within 8 s"),
     ],
 )
-def test_a_decoder_that_crashes_or_hangs_costs_its_clip_alone(
+def test_a_decoder_that_crashes_or_hangs_affects_no_other_clip(
     what: str,
     reason: str,
     table: pd.DataFrame,
@@ -259,7 +261,7 @@ def test_shards_share_the_work(table: pd.DataFrame, tmp_path: Path) -> None:
     assert digests == {prepare_media(table, "mine", SETTINGS, tmp_path / "alone").digest("all")}
 
 
-def test_a_killed_process_is_gone_on_from(table: pd.DataFrame, tmp_path: Path) -> None:
+def test_the_work_of_a_killed_process_is_continued(table: pd.DataFrame, tmp_path: Path) -> None:
     first = start(table, tmp_path, 0)
     manifests: list[Path] = []
     while not manifests and first.poll() is None:

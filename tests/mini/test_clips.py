@@ -80,7 +80,7 @@ def test_the_archive_has_melds_flaws(with_clips: Path, table: pd.DataFrame) -> N
     assert seconds.min() < 0.1
 
 
-def test_nothing_but_face_and_voice_tells_the_emotion(
+def test_nothing_but_face_and_voice_reveals_the_emotion(
     with_clips: Path, table: pd.DataFrame
 ) -> None:
     """Length, file size, mean colour or loudness, each alone, does no better than the commonest
@@ -132,7 +132,7 @@ def test_nothing_but_face_and_voice_tells_the_emotion(
 
 
 @pytest.mark.parametrize("harm", ["delete", "truncate", "garbage"])
-def test_a_harmed_clip_changes_no_other_utterances_result(
+def test_a_damaged_clip_changes_no_other_utterances_result(
     harm: str, with_clips: Path, table: pd.DataFrame, tmp_path: Path, meld_lightning: Command
 ) -> None:
     """All the way from the files to CLIP's logits."""

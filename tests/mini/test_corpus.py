@@ -112,7 +112,7 @@ def test_it_holds_melds_flaws(mini: Corpus, mini_root: Path) -> None:
     assert not mini.table["text"].str.contains("[\u0080-\u009f]").any()
 
 
-def test_no_wording_is_shared_but_by_the_sets_meant_to_share_it() -> None:
+def test_emotions_share_only_the_ambiguous_wordings() -> None:
     pools = {name: words for name, (_, words) in CLEAR.items()} | {
         name: words for name, (_, _, words) in AMBIGUOUS.items()
     }
@@ -120,7 +120,7 @@ def test_no_wording_is_shared_but_by_the_sets_meant_to_share_it() -> None:
     assert len({word for word, _ in owners}) == len(owners)
 
 
-def test_no_pool_gives_itself_away_by_its_shape() -> None:
+def test_the_shape_of_a_sentence_does_not_reveal_its_emotion() -> None:
     """Words per template and per emotion word are counted alike in all clear pools, and in all
     ambiguous ones."""
 
@@ -208,7 +208,7 @@ def test_the_optimum_follows_from_the_truth(
         assert optimum[split]["fused"]["expected"] > optimum[split]["text"]["expected"] + 0.1
 
 
-def test_words_teach_the_emotion_and_length_does_not(mini: Corpus) -> None:
+def test_words_reveal_the_emotion_and_length_does_not(mini: Corpus) -> None:
     train, test = (mini.table[mini.table["split"] == split] for split in ("train", "test"))
     constant = (test["emotion"] == "neutral").mean()
     optimum = mini.report["optimum"]["test"]["text"]["realised"]

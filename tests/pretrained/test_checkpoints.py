@@ -48,7 +48,7 @@ def test_mini_is_kept_until_texts_or_version_change(
     assert len(made) == 2
 
 
-def test_mini_damaged_or_interrupted_is_made_anew(cache: Path, mini: Checkpoint) -> None:
+def test_a_damaged_or_interrupted_checkpoint_is_made_again(cache: Path, mini: Checkpoint) -> None:
     before = prepared_checkpoint("mini:roberta", cache)
     (before.folder / "model.safetensors").write_bytes(b"short")
     record = next((cache / "checkpoints").glob("mini-roberta-*.json"))

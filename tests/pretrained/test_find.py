@@ -69,7 +69,7 @@ def test_bundled_package_missing_names_the_extra(
         ("not a name", "neither a folder nor a hub name"),
     ],
 )
-def test_names_that_cannot_be_had(tmp_path: Path, name: str, message: str) -> None:
+def test_names_that_cannot_be_found(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         prepare_checkpoint(name, tmp_path)
     assert "\n" not in str(caught.value)

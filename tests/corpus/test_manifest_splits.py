@@ -1,0 +1,117 @@
+"""Splits of a manifest: whole units, balanced folds, and a second manifest as test."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from meld_lightning.corpus import load_corpus
+from meld_lightning.errors import UserError
+from tests.corpus.manifests import manifest, speech
+
+
+@pytest.mark.parametrize(
+    ("split", "column"), [("speaker", "speaker"), ("dialogue", "dialogue"), ("row", "id")]
+)
+def test_no_unit_is_divided_and_each_is_test_once(tmp_path: Path, split: str, column: str) -> None:
+    rows = pd.DataFrame(speech())
+    path, units = manifest(tmp_path, rows), rows[column]
+    tested: list[str] = []
+    validated: list[list[str]] = []
+    for fold in range(4):
+        table = load_corpus(path, layout="manifest", split=split, folds=4, fold=fold).table
+        parts = {
+            part: sorted(set(units[table["split"] == part])) for part in ("train", "val", "test")
+        }
+        assert sum(len(part) for part in parts.values()) == units.nunique()
+        tested += parts["test"]
+        validated.append(parts["val"])
+        if fold:
+            assert parts["test"] == validated[fold - 1]
+        sizes = [int((table["split"] == part).sum()) for part in ("val", "test")]
+        largest = units.value_counts().max()
+        assert all(abs(size - len(rows) / 4) <= largest for size in sizes)
+    assert sorted(tested) == sorted(units.unique())
+
+
+def test_folds_are_balanced_however_unequal_the_units(tmp_path: Path) -> None:
+    """One unit of 20 rows and 40 of one row: three folds of 20."""
+    rows = [
+        {"id": f"u{n}", "text": "x", "emotion": "a", "speaker": "big" if n < 20 else f"s{n}"}
+        for n in range(60)
+    ]
+    table = load_corpus(manifest(tmp_path, rows), layout="manifest", split="speaker", folds=3).table
+    assert table["split"].value_counts().to_dict() == {"train": 20, "val": 20, "test": 20}
+
+
+def test_the_split_does_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:
+    rows = pd.DataFrame(speech())
+    first = load_corpus(manifest(tmp_path, rows), layout="manifest", split="dialogue").table
+    mixed = manifest(tmp_path, rows.sample(frac=1, random_state=3), "mixed.csv")
+    second = load_corpus(mixed, layout="manifest", split="dialogue").table
+    assert dict(zip(first["key"], first["split"], strict=True)) == dict(
+        zip(second["key"], second["split"], strict=True)
+    )
+
+
+def test_split_by_row_mixes_labels_that_cycle_with_the_ids(tmp_path: Path) -> None:
+    rows = [
+        {"id": f"u{number:03d}", "text": "x", "emotion": f"e{number % 5}"} for number in range(200)
+    ]
+    table = load_corpus(manifest(tmp_path, rows), layout="manifest", split="row").table
+    assert table[table["split"] == "test"]["emotion"].nunique() == 5
+
+
+def test_a_second_manifest_is_test_and_shares_no_unit_with_the_first(tmp_path: Path) -> None:
+    path = manifest(tmp_path, speech())
+    mine = [
+        {"id": f"mine{n}", "text": "t", "emotion": "joy", "speaker": speaker}
+        for n, speaker in enumerate("xy")
+    ]
+    shared = {"id": "mine2", "text": "t", "emotion": "calm", "speaker": "s1"}
+    (tmp_path / "other").mkdir()
+    other = manifest(tmp_path, [*mine, shared], "other/clips.csv")
+    corpus = load_corpus(
+        path, layout="manifest", split="speaker", folds=3, fold=1, test="other/clips.csv"
+    )
+    table = corpus.table
+    assert table.loc[table["split"] == "test", "key"].tolist() == ["mine0", "mine1", "mine2"]
+    speakers = {split: set(rows["speaker"]) for split, rows in table.groupby("split")}
+    assert speakers["test"] == {"x", "y", "s1"}
+    assert not speakers["train"] & speakers["val"]
+    left_out = sum(row["speaker"] == "s1" for row in speech())
+    assert left_out > 0
+    assert len(table) == 60 - left_out + 3
+    assert corpus.report["quirks"]["left_out_for_test"] == {"train": left_out}
+    assert [source["name"] for source in corpus.report["sources"]] == [
+        "mine.csv",
+        "other/clips.csv",
+    ]
+    again = load_corpus(path, layout="manifest", split="speaker", folds=3, fold=1, test=other)
+    assert again.digest == corpus.digest
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"test": "none.csv"},
+            "none.csv: no such file; give the CSV or Parquet file as corpus.test",
+        ),
+        ({"split": None}, "with corpus.test, set corpus.split to the unit"),
+        ({"folds": 1}, "at least 2, one each for train and val"),
+        ({"folds": 99}, "corpus.folds=99: there are only"),
+    ],
+)
+def test_a_wrong_second_manifest_is_refused(
+    changed: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    path = manifest(tmp_path, speech())
+    manifest(tmp_path, [{"id": "mine", "text": "t", "emotion": "joy", "speaker": "x"}], "clips.csv")
+    with pytest.raises(UserError, match=said):
+        load_corpus(
+            path,
+            layout="manifest",
+            **{"split": "speaker", "test": "clips.csv", "folds": 3, **changed},
+        )
