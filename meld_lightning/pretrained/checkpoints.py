@@ -81,7 +81,7 @@ def prepared_checkpoint(name: str, cache: Path) -> Checkpoint:
     if record is None:
         raise NotPrepared(
             f"checkpoint {name}: not prepared in {cache}; run: meld-lightning prepare, with the"
-            " same checkpoints="
+            f" same checkpoints=, or with +checkpoints.own={name} if only a model's config names it"
         )
     folder = path.parent / record["folder"]
     changed = _changed(folder, record["files"])

@@ -62,22 +62,14 @@ def prepare(
     logger.info("corpus %s: %s utterances; report: %s", corpus.name, counts, report)
     if decode and cfg.media.keep:
         logger.info("clips: %s", _decode(cfg, corpus, cache))
-    names = sorted(set(_named_checkpoints(cfg) if checkpoints is None else checkpoints))
+    named = {str(name) for name in cfg.checkpoints.values() if name is not None}
+    names = sorted(named if checkpoints is None else checkpoints)
     made_here = any(name.startswith(PREFIX) for name in names)
     mini = _mini_sources(cfg, cache) if made_here else None
     for name in names:
         made = recipe(name, mini) if mini and name.startswith(PREFIX) else None
         checkpoint = prepare_checkpoint(name, cache, made)
         logger.info("checkpoint %s (%s)", checkpoint.name, checkpoint.digest[:12])
-
-
-def _named_checkpoints(cfg: DictConfig) -> list[str]:
-    """The names under `checkpoints`, and that of the model if one is chosen: it may have a
-    checkpoint of its own."""
-    names = list(cfg.checkpoints.values())
-    if cfg.get("model"):
-        names.append(cfg.model.get("checkpoint"))
-    return [str(name) for name in names if name is not None]
 
 
 def _decode(cfg: DictConfig, corpus: "Corpus", cache: Path) -> str:

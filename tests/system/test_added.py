@@ -2,6 +2,8 @@
 the list promises, and then a run of what they add.
 
 A class lies in the folder that the command runs in, a config file in one that --config-dir names.
+The lists for a corpus layout and a fusion have their tests in tests/corpus/test_new_layout.py and
+tests/fusion/test_own_method.py.
 """
 
 from collections.abc import Callable
@@ -194,14 +196,16 @@ def test_a_text_model_with_a_checkpoint_of_its_own_is_two_files(
     text = load_corpus(prepared / "cache/mini").table["text"]
     vocabulary = sorted({word for line in text for word in line.lower().split()})
     save_bert(folder / "my_checkpoint", vocabulary)
+    own = ["--config-dir", "my_conf", "model=words"]
+    unprepared = meld_lightning("train", *own, cwd=folder)
+    assert "prepare, with the same checkpoints=, or with +checkpoints.own=my" in unprepared.stderr
     done = meld_lightning(
-        "prepare", "+checkpoints.words=my_checkpoint", "checkpoints.clip=null", cwd=folder
+        "prepare", "+checkpoints.own=my_checkpoint", "checkpoints.clip=null", cwd=folder
     )
     assert done.returncode == 0, done.stderr
     run = trained(meld_lightning, folder, "text", "words", "epochs=2", "--multirun")
     assert run.result.checkpoint == "my_checkpoint"
     assert run.result.metrics["test"]["accuracy"] > 0.46, "no better than the constant baseline"
-    own = ["--config-dir", "my_conf", "model=words"]
     refused = meld_lightning("train", *own, "model.widht=3", cwd=folder)
     assert "'model.widht' is not known (did you mean 'model.width'?)" in refused.stderr
 
