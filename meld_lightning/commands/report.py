@@ -1,5 +1,5 @@
-"""`meld-lightning report`: the tables from whatever runs exist here, else from the evidence under
-experiments/."""
+"""`meld-lightning report`: renders the tables from the runs that exist here, or else from the
+evidence in experiments/."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def _report(cfg: DictConfig) -> None:
         raise UserError(
             f"study {cfg.study.name}: no finished run in {cfg.paths.runs} over what is prepared in"
             f" {cfg.paths.cache}, and no evidence in {cfg.paths.experiments}; run: meld-lightning"
-            " prepare, or call it where these lie"
+            " prepare, or run it in the folder that has them"
         )
     fusions = find_fusions(cfg, plan_fusions(cfg, asked, runs))
     render_study(cfg, {**runs, **fusions}, planned)

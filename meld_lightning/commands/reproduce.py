@@ -1,5 +1,5 @@
-"""`meld-lightning reproduce`: prepare, run what the study's tables still need, keep the evidence,
-render the tables."""
+"""`meld-lightning reproduce`: prepares, runs what the study's tables still need, keeps the evidence
+and renders the tables."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +13,8 @@ from meld_lightning.errors import UserError
 if TYPE_CHECKING:
     from meld_lightning.runs.run import Run
     from meld_lightning.study.spec import RowKey
+
+LAUNCHERS = ("local", "slurm")  # those whose jobs leave runs, in hydra_plugins/
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -35,10 +37,11 @@ def _reproduce(cfg: DictConfig) -> None:
     from meld_lightning.study.plan import plan_fusions, plan_runs
     from meld_lightning.study.preparation import prepare_for_runs
 
-    if "meld_lightning" not in HydraConfig.get().launcher._target_:
-        choice = HydraConfig.get().runtime.choices["hydra/launcher"]
+    choice = HydraConfig.get().runtime.choices["hydra/launcher"]
+    if choice not in LAUNCHERS:
         raise UserError(
-            f"hydra/launcher={choice}: cannot run the jobs of reproduce; choose local or slurm"
+            f"hydra/launcher={choice}: cannot run the jobs of reproduce; choose"
+            f" {' or '.join(LAUNCHERS)}"
         )
     asked = HydraConfig.get().overrides.task
     planned = plan_runs(cfg, asked)
@@ -69,8 +72,8 @@ def _reproduce(cfg: DictConfig) -> None:
 def fuse_all(
     fusions: "Mapping[RowKey, Sequence[DictConfig]]",
 ) -> "tuple[dict[RowKey, list[Run]], list[str]]":
-    """Every fusion, here and one after another (they take seconds), and a line for each that
-    failed."""
+    """Runs the fusions in this process, one after another (each takes seconds); returns their runs
+    and one line per failure."""
     from meld_lightning.fusion.fuse import Fusing
     from meld_lightning.runs.lifecycle import mention_differences, obtain
     from meld_lightning.training.process import quieten
