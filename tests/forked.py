@@ -6,6 +6,7 @@ them once and forks a process for each command, which then runs what a new inter
 with its own arguments, folder, environment, output, signals and exit status.
 """
 
+import atexit
 import multiprocessing
 import os
 import runpy
@@ -89,10 +90,11 @@ def execute(
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     option, what, *rest = arguments
     sys.argv = [option, *rest]
-    sys.path.insert(0, str(folder))
     sys.path.insert(0, str(folder))  # as -m and -c do
-    if option == "-m":
-        sys.path.insert(0, str(folder))  # as Python does
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
-    else:
-        exec(what, {"__name__": "__main__"})
+    try:
+        if option == "-m":
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            exec(what, {"__name__": "__main__"})
+    finally:
+        atexit._run_exitfuncs()  # as an interpreter that ends does; multiprocessing leaves it out
