@@ -59,11 +59,12 @@ FindClips = Callable[[FinishedRun], list[dict[str, Any]]]
 class Material:
     """What a report is rendered from.
 
-    runs: the runs at hand of each (table, row); absent ones show as missing. seeds: those that
-    every row should have. study: name, title, note, tables and compare_to_paper (whether figures
-    are called above or below the paper's). corpus_report: Corpus.report; None where neither the
-    corpus nor evidence of it is at hand. find_clips: from a run to the clips for a figure of
-    frames; None where no clips are at hand.
+    runs: the available runs of each (table, row).
+    seeds: the seeds that every row should have; a row that lacks one shows as missing.
+    study: name, title, note, tables and compare_to_paper (whether figures are called above or below
+        the paper's).
+    corpus_report: Corpus.report; None without the corpus and without evidence of it.
+    find_clips: from a run to the clips for a figure of frames; None if there are none to show.
     """
 
     tables: Mapping[str, Table]

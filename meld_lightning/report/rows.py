@@ -82,8 +82,9 @@ class Row:
 def table_rows(table: Table, owner: Table, runs: Runs, seeds: Sequence[int]) -> list[Row]:
     """Every row of a table, the constant baseline last.
 
-    owner: the table that declares the rows: `table` itself or the one it names in `from`. runs: the
-        runs at hand. seeds: the seeds that every row should have.
+    owner: the table that declares the rows: `table` itself or the one it names in `from`.
+    runs: the available runs of each (table, row).
+    seeds: the seeds that every row should have.
     """
     declared = [
         _declared(table, key, overrides, runs, seeds) for key, overrides in table.rows.items()

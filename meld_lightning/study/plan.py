@@ -58,7 +58,7 @@ def plan_fusions(
 ) -> dict[RowKey, list[DictConfig]]:
     """The fusions of every row that the chosen tables need, one config per seed.
 
-    runs: the training runs at hand. A row whose source runs are not all among them is left out.
+    runs: the training runs that exist. A row whose source runs are not all among them is left out.
     """
     shared = [one for one in _shared(asked) if not one.lstrip("+~").startswith("logger")]
     tables = read_tables(plain(cfg.table))

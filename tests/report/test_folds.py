@@ -82,6 +82,24 @@ def test_the_whole_is_what_scikit_learn_makes_of_all_folds(
     assert {(row["seed"], row["fold"]) for row in rows} == {("1", "all"), ("2", "all")}
 
 
+def test_folds_that_were_made_in_different_ways_are_said_to_be(
+    folded: list[Any], render: Make
+) -> None:
+    for run in folded[1::2]:
+        run.change(commit="def456", source="0b501e7e")
+    spec = {
+        "voices": {
+            "title": "t",
+            "folds": list(FOLDS),
+            "rows": {"mfcc": ["model=mfcc"]},
+            "metrics": {"test/accuracy": "accuracy"},
+        }
+    }
+    runs = {("voices", "mfcc"): pooled(folded, FOLDS)}
+    out = render("voices", tables=spec, runs=runs, seeds=[1, 2])
+    assert "the same way: commits abc123 and def456." in (out / "voices" / "table.md").read_text()
+
+
 def test_a_seed_without_all_its_folds_is_missing(folded: list[Any]) -> None:
     assert [run.result.seed for run in pooled(folded[:3], FOLDS)] == [1]
     assert pooled(folded, ()) == folded

@@ -36,7 +36,7 @@ def test_figures_are_scikit_learns_beside_the_papers(
         "99",
         "3e-5",
         "0.01",
-    )  # the run's own settings, whatever the cell declares
+    )  # the run's own settings, whatever the row declares
     assert figures[:4] == ["1.2752", "0.5100", "1.1007", "1.0100"]
     assert figures[4::2] == ["0.6411", "0.6082", "0.5937", "0.6411"]
     for text, name in zip(
@@ -62,7 +62,7 @@ def test_every_row_is_tested_against_the_one_that_val_chose(render: Make, runs: 
         found = grid_of(out / table / "table.md", grid=1)
         assert list(found) == ["", "batch_8", "batch_16", "constant (neutral)"]
         chosen = st.scored(runs["table_02", "batch_32"][0], split)
-        others = [st.scored(runs["table_02", cell][0], split) for cell in ("batch_8", "batch_16")]
+        others = [st.scored(runs["table_02", row][0], split) for row in ("batch_8", "batch_16")]
         others.append(chosen.constant("neutral"))
         differences = [st.paired_bootstrap([one], [chosen], "weighted_f1") for one in others]
         p_values = [one.p for one in differences] + [st.mcnemar(one, chosen) for one in others]

@@ -70,11 +70,11 @@ def test_several_seeds_give_mean_spread_and_the_interval_of_the_mean(
     for key in list(runs):
         runs[key] += [make_run("more" + "-".join(key), 0.5, seed) for seed in (3, 2)]
     out = render("table_03", "table_02", seeds=[1, 2, 3])
-    of_cell = runs["table_02", "batch_16"]
+    of_row = runs["table_02", "batch_16"]
     values = [
-        sklearn_metrics(run.logits("test"), run.result.labels)["weighted_f1"] for run in of_cell
+        sklearn_metrics(run.logits("test"), run.result.labels)["weighted_f1"] for run in of_row
     ]
-    low, high = st.bootstrap([st.scored(run, "test") for run in of_cell])["weighted_f1"]
+    low, high = st.bootstrap([st.scored(run, "test") for run in of_row])["weighted_f1"]
     expected = f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f} [{low:.4f}, {high:.4f}]"
     assert grid_of(out / "table_03" / "table.md")["batch_16"][-2] == expected
     assert (
@@ -88,7 +88,7 @@ def test_several_seeds_give_mean_spread_and_the_interval_of_the_mean(
         values[1], abs=1e-6
     )  # joined by seed, not by order
     assert float(by_seed["3"]["low"]) == pytest.approx(
-        st.bootstrap([st.scored(of_cell[1], "test")])["weighted_f1"][0], abs=1e-6
+        st.bootstrap([st.scored(of_row[1], "test")])["weighted_f1"][0], abs=1e-6
     )
     mean = by_seed[""]
     assert [float(mean[name]) for name in ("value", "low", "high")] == pytest.approx(
