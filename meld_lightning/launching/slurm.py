@@ -15,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from meld_lightning.errors import Stopped, UserError
 from meld_lightning.launching.jobs import Job
 from meld_lightning.launching.resources import Resources, check_resources, sbatch_options
@@ -31,6 +29,7 @@ from meld_lightning.launching.slurm_queue import (
 )
 from meld_lightning.launching.slurm_task import closing_lines, keep_record, run_task
 from meld_lightning.launching.sweep import Sweep
+from meld_lightning.storage.once import locked
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ def run_on_slurm(jobs: Sequence[Job], resources: Resources, logs: Path) -> None:
         try:
             if sweep.pending:
                 # if two clients ask for the same sweep, the second one attaches
-                with FileLock(_lock(sweep.pending)):
+                with locked(_lock(sweep.pending)):
                     _attach_and_submit(queued, resources, sweep)
             else:
                 sweep.announce("")

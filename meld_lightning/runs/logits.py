@@ -6,7 +6,6 @@ the prior of train), then one float32 column per label. Written by training, rea
 report.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import pandas as pd
 
 from meld_lightning.errors import UserError
 from meld_lightning.storage.atomic import atomic_write
+from meld_lightning.storage.fingerprint import bytes_digest
 
 FIXED = ["key", "label", "unit", "present"]
 
@@ -60,6 +60,5 @@ def logits_digest(frame: pd.DataFrame) -> str:
     """Sixteen hex digits over every row and column of what `read_logits` gives."""
     labels = [name for name in frame.columns if name not in FIXED]
     rows = frame[FIXED].astype(object).to_numpy().tolist()
-    content = hashlib.sha256(json.dumps([labels, rows]).encode())
-    content.update(np.ascontiguousarray(frame[labels].to_numpy(np.float32)).tobytes())
-    return content.hexdigest()[:16]
+    scores = np.ascontiguousarray(frame[labels].to_numpy(np.float32)).tobytes()
+    return bytes_digest([json.dumps([labels, rows]).encode(), scores])[:16]

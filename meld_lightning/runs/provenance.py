@@ -6,7 +6,6 @@ fusion, which record it in result.json, and by whoever reads finished runs.
 """
 
 import functools
-import hashlib
 import os
 import platform
 import subprocess
@@ -15,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
+
+from meld_lightning.storage.fingerprint import bytes_digest
 
 # Distributions whose versions every result records. Their classes enter identities by name.
 VERSIONS = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "av")
@@ -53,13 +54,13 @@ class Recorded(Protocol):
 @functools.cache
 def source_digest() -> str:
     """Twelve hex digits over the source files of RESULT_ROOMS, by path and content."""
-    package, content = Path(__file__).resolve().parents[1], hashlib.sha256()
+    package, parts = Path(__file__).resolve().parents[1], list[bytes]()
     for room in RESULT_ROOMS:
         files = [package / room] if room.endswith(".py") else (package / room).rglob("*.py")
         for file in sorted(files):
-            content.update(file.relative_to(package).as_posix().encode() + b"\0")
-            content.update(file.read_bytes() + b"\0")
-    return content.hexdigest()[:12]
+            parts.append(file.relative_to(package).as_posix().encode() + b"\0")
+            parts.append(file.read_bytes() + b"\0")
+    return bytes_digest(parts)[:12]
 
 
 @functools.cache
