@@ -16,17 +16,22 @@ from meld_lightning.media import SETTINGS
 from meld_lightning.runs.identity import NOT_IDENTIFYING, declared
 from meld_lightning.runs.run import Run
 
+# its findings, and the fitted fusion itself
+OF_A_FUSION = ("fusion.json", "fitted_fusion.json", "fitted_fusion.safetensors")
+
 
 def keep_evidence(run: Run, folder: Path) -> None:
-    """Copies `run` to folder/<hash>; of a fusion also its description and each modality's
-    predictions."""
+    """Copies `run` to folder/<hash>; of a fusion also its findings, the fitted fusion and each
+    modality's predictions."""
     target = folder / run.result.hash
     temporary = folder / f".{run.result.hash}.{os.getpid()}"
     (temporary / "logits").mkdir(parents=True, exist_ok=True)
     config = {**settings(run.config), "checkpoint": run.result.checkpoint}
     OmegaConf.save(OmegaConf.create(config), temporary / "config.yaml")
+    for name in OF_A_FUSION:
+        if (run.folder / name).is_file():
+            shutil.copyfile(run.folder / name, temporary / name)
     if (run.folder / "fusion.json").is_file():
-        shutil.copyfile(run.folder / "fusion.json", temporary / "fusion.json")
         _without_text(run.folder / "predictions.csv", temporary / "predictions.csv")
     for split in ("val", "test"):
         name = f"{split}.parquet"
