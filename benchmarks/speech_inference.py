@@ -39,9 +39,8 @@ TOLERANCE = 1e-4  # of logits, fp32
 GOALS = {"pipeline": 2.4}
 LABELS = ("neutral", "joy", "surprise", "anger", "sadness", "disgust", "fear")
 RATE, SHORTEST, LONGEST = 16000, 1.0, 12.0  # Hz; seconds
-WARM_UP_T = np.zeros(
-    RATE // 2, dtype=np.float32
-)  # shorter than any clip: what a new length costs stays in the time
+# shorter than any clip: what a new length costs stays in the time
+WARM_UP_T = np.zeros(RATE // 2, dtype=np.float32)
 SHAPES: dict[str, dict[str, Any]] = {
     "base": {},  # Wav2Vec2Config's defaults are wav2vec2-base in all that scoring depends on
     "tiny": {
@@ -229,9 +228,8 @@ def prepare(folder: str, shape: str) -> bool:
     }
     config = transformers.Wav2Vec2Config(**shaped)
     transformers.Wav2Vec2ForSequenceClassification(config).save_pretrained(folder)
-    transformers.Wav2Vec2FeatureExtractor(return_attention_mask=False).save_pretrained(
-        folder
-    )  # as wav2vec2-base's
+    extractor = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=False)  # as base's
+    extractor.save_pretrained(folder)
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -270,36 +268,23 @@ def main() -> int:
         min(max(one, SHORTEST), LONGEST) for one in durations(args.durations, args.clips)
     )
     with tempfile.TemporaryDirectory() as folder:
-        setting = Setting(
-            folder, seconds, args.threads, bf16=in_a_process(prepare, folder, args.shape)
-        )
-        precision = "bf16" if setting.bf16 else "fp32"
-        print(
-            f"{len(seconds)} clips, {sum(seconds) / len(seconds):.2f} s each, ours in {precision}",
-            flush=True,
-        )
+        bf16 = in_a_process(prepare, folder, args.shape)
+        setting = Setting(folder, seconds, args.threads, bf16)
+        precision, mean = "bf16" if bf16 else "fp32", sum(seconds) / len(seconds)
+        print(f"{len(seconds)} clips, {mean:.2f} s each, ours in {precision}", flush=True)
         found, fp32_NC = in_a_process(compare, setting)
         same = max(found.values()) <= TOLERANCE
-        print(
-            "off transformers' logits: "
-            + ", ".join(f"{way} {off:.1e}" for way, off in found.items()),
-            flush=True,
-        )
-        told: dict[str, Any] = {
-            "same": same,
-            "differences": found,
-            "clips": len(seconds),
-            "seconds": sum(seconds),
-        }
+        offs = ", ".join(f"{way} {off:.1e}" for way, off in found.items())
+        print(f"largest difference from transformers' logits: {offs}", flush=True)
+        told: dict[str, Any] = {"same": same, "differences": found}
+        told |= {"clips": len(seconds), "seconds": sum(seconds)}
         if same:
             rounds = in_turn(WAYS, args.rounds, setting)
             agreement = {
                 way: same_label(timings[0].output, fp32_NC) for way, timings in rounds.items()
             }
-            print(
-                "labels as fp32's: "
-                + ", ".join(f"{way} {share:.1%}" for way, share in agreement.items())
-            )
+            shares = ", ".join(f"{way} {share:.1%}" for way, share in agreement.items())
+            print(f"same label as in fp32: {shares}")
             told |= {"rounds": args.rounds, "threads": args.threads, "shape": args.shape}
             told |= {"precision": precision, "agreement": agreement}
             told["ways"] = summary(rounds, "utterance", GOALS if setting.bf16 else {}, "ours")

@@ -284,8 +284,7 @@ def _training_flops(model: Any, lengths: list[int]) -> float:
 
 
 def _clock() -> int:
-    """Which of `_now` tells how long the arithmetic took: on a CPU that others use too, its own
-    seconds."""
+    """The entry of `_now` that times arithmetic: CPU seconds, unless a GPU does the work."""
     import torch
 
     return 0 if torch.cuda.is_available() else 1

@@ -38,7 +38,6 @@ ROOMS = [
 ]
 FLOOR = ["metrics", "errors"]
 LONG_FILES = {
-    "benchmarks/speech_inference.py",
     "meld_lightning/config/check.py",
     "meld_lightning/training/callbacks.py",
 }
@@ -155,7 +154,7 @@ def is_private(name: str) -> bool:
 
 def test_files_are_short() -> None:
     lines = {path: path.read_text().splitlines() for path in python_files()}
-    long = {str(path.relative_to(CHECKOUT)) for path, own in lines.items() if len(own) > MAX_LINES}
+    long = {str(path.relative_to(CHECKOUT)) for path, own in lines.items() if len(own) >= MAX_LINES}
     assert long == LONG_FILES
     wide = sum(len(line) > MAX_LENGTH for own in lines.values() for line in own)
     assert wide < MAX_LONG_SHARE * sum(map(len, lines.values()))
