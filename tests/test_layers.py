@@ -39,7 +39,6 @@ ROOMS = [
 FLOOR = ["metrics", "errors"]
 LONG_FILES = {
     "meld_lightning/config/check.py",
-    "meld_lightning/training/callbacks.py",
 }
 MAX_LINES, MAX_LENGTH, MAX_LONG_SHARE = 300, 100, 0.01
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "stuff"}

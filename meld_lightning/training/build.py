@@ -24,7 +24,8 @@ from meld_lightning.errors import UserError
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.runs.inputs import Inputs, labelled
 from meld_lightning.tracking.log import step_log
-from meld_lightning.training.callbacks import CheckpointFile, RunCallbacks
+from meld_lightning.training.callbacks import RunCallbacks
+from meld_lightning.training.checkpoint_file import CheckpointFile
 
 
 class Built(NamedTuple):
@@ -152,6 +153,6 @@ def _trainer(cfg: DictConfig, callbacks: RunCallbacks, microbatches: int) -> pl.
 
 
 def _ddp() -> DDPStrategy:
-    """Without it torch would deal gradients out anew after a process's first step, and three ranks
+    """Without it torch would regroup the gradients after a process's first step, and three ranks
     or more then add them up in another order than a process that was stopped and started again."""
     return DDPStrategy(find_unused_parameters=True)

@@ -14,12 +14,12 @@ from typing import Any, Self
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from meld_lightning.errors import UserError
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.storage.atomic import atomic_write, write_csv
 from meld_lightning.tracking.log import log_row
+from meld_lightning.training.checkpoint_file import save_tensors
 from meld_lightning.training.memory import MicrobatchProgress
 from meld_lightning.training.signals import StopRequest
 
@@ -267,23 +267,6 @@ class RunCallbacks:
         """Records the only val scores of a model that is not fitted, as epoch 0."""
         self.best.choice = Choice(0, 0, val[self.best.metric])
         self.history.record_scores(val)
-
-
-class CheckpointFile(TorchCheckpointIO):
-    """Writes a checkpoint straight to its path: Lightning's own writer needs memory and room in
-    TMPDIR for a second copy."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
-        save_tensors(checkpoint, Path(path))
-
-
-def save_tensors(value: Any, path: Path) -> None:
-    """torch.save to a Python file, whose OSError gives the reason of a failure; torch's own does
-    not."""
-    with path.open("wb") as file:
-        torch.save(value, file)
 
 
 def between_steps(trainer: pl.Trainer) -> bool:

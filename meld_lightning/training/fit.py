@@ -31,7 +31,8 @@ from meld_lightning.storage.atomic import atomic_write
 from meld_lightning.tracking.log import log_scores
 from meld_lightning.tracking.loggers import open_loggers
 from meld_lightning.training.build import Built, build, make_trainer
-from meld_lightning.training.callbacks import BestEpoch, RunCallbacks, save_tensors
+from meld_lightning.training.callbacks import BestEpoch, RunCallbacks
+from meld_lightning.training.checkpoint_file import save_tensors
 from meld_lightning.training.memory import (
     Schedule,
     describe,
