@@ -86,17 +86,15 @@ class Media:
         }
 
     def digest(self, kind: str, rows: Sequence[int] | None = None) -> str:
-        """sha256 (hex) of the decoded media of `rows` (None: all rows).
+        """sha256 (hex) of the decoded media of `rows` (None: all rows), whatever the reasons for
+        missing media are called.
 
         kind: "frames", "audio" or "all".
         """
         kinds = KINDS if kind == "all" else (kind,)
         chosen = self.entries if rows is None else [self.entries[row] for row in rows]
         content = [
-            [
-                entry["key"],
-                *((entry[one]["count"], entry[one]["crc"], entry[one]["reason"]) for one in kinds),
-            ]
+            [entry["key"], *((entry[one]["count"], entry[one]["crc"]) for one in kinds)]
             for entry in chosen
         ]
         settings = {key: self.settings[key] for one in kinds for key in SETTINGS[one]}
