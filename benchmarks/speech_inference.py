@@ -125,7 +125,7 @@ def _module(setting: Setting) -> tuple[Any, int]:
     from hydra.utils import instantiate
     from transformers import AutoModelForAudioClassification
 
-    from meld_lightning.config.check import conf_dir
+    from meld_lightning.config.tree import conf_dir
 
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose("train", ["model=wav2vec2", f"checkpoints.wav2vec2='{setting.folder}'"])

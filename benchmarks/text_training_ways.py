@@ -249,7 +249,7 @@ def compose(setting: Setting, *more: str) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    from meld_lightning.config.check import conf_dir
+    from meld_lightning.config.tree import conf_dir
     from meld_lightning.training.process import quieten
 
     quieten()

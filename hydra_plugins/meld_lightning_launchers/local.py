@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class LocalLauncherConf:
-    """jobs: how many run at a time; 0 is one per GPU, or without GPUs one per core, but at most
-    four."""
+    """The launcher's options."""
 
     _target_: str = "hydra_plugins.meld_lightning_launchers.local.LocalLauncher"
     jobs: int = 0
@@ -29,7 +28,11 @@ ConfigStore.instance().store(
 
 
 class LocalLauncher(SweepLauncher):
-    """Passes the jobs to meld_lightning.launching.local."""
+    """Passes the jobs to meld_lightning.launching.local.
+
+    Args:
+        jobs: jobs that run at a time; 0: one per GPU, or without GPUs one per core, at most four.
+    """
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs

@@ -30,6 +30,8 @@ ConfigStore.instance().store(
 class SlurmLauncher(SweepLauncher):
     """Passes the jobs to meld_lightning.launching.slurm."""
 
+    options_of = "meld_lightning.launching.resources.Resources"
+
     def __init__(self, **options: Any) -> None:
         self.resources = Resources(**options)
 

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 class SweepLauncher(Launcher):
-    """A launcher that reads finished runs, and in which a job that fails affects no other."""
+    """A launcher that reads finished runs, and in which a job that fails affects no other.
+
+    options_of: the class that takes the launcher's options, where its constructor only passes them
+        on; --help lists its parameters.
+    """
+
+    options_of: str | None = None
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig

@@ -17,7 +17,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _dashboards(cfg: DictConfig) -> None:
-    from meld_lightning.config.check import Dashboards, check
+    from meld_lightning.config.check import check
+    from meld_lightning.config.nodes import Dashboards
     from meld_lightning.metrics import check_monitor
     from meld_lightning.tracking.loggers import need
     from meld_lightning.tracking.wandb_logger import wandb_online

@@ -1,8 +1,8 @@
-"""A command as a Hydra app: composes conf/COMMAND.yaml with the user's overrides, and reports each
-of Hydra's errors in one line.
+"""A command as a Hydra app: composes conf/COMMAND.yaml with the user's overrides, answers --help,
+and reports each of Hydra's errors in one line.
 
-Reads conf/. Used by every command. Imports Hydra inside its functions: `meld-lightning --help`
-does without.
+Reads conf/ and the folder that --config-dir names. Used by every command. Imports Hydra inside its
+functions: `meld-lightning --help` does without.
 """
 
 import os
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from meld_lightning.errors import Stopped, UserError, near_miss
-from meld_lightning.launching.resources import Resources
+
+HELP = ("--help", "-h")
+CONFIG_DIR = ("--config-dir", "-cd")
 
 
 def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str]) -> None:
@@ -21,11 +23,29 @@ def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str
     Hydra prints and exits on its own; here its errors come back as one UserError that names the
     near miss.
     """
-    import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from meld_lightning.config.check import conf_dir
+    from meld_lightning.config.tree import before_conf
+
+    folders, rest = _config_dirs(arguments)
+    with before_conf(folders):
+        try:
+            if set(rest) & set(HELP):
+                from meld_lightning.config.help import command_help
+
+                print(command_help(command, rest))
+            else:
+                _run(command, task, rest)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(_explain(error, command, rest)) from error
+
+
+def _run(command: str, task: Callable[[Any], None], arguments: Sequence[str]) -> None:
+    import hydra
+    from omegaconf.errors import OmegaConfBaseException
+
+    from meld_lightning.config.tree import conf_dir
 
     failure: list[BaseException] = []
 
@@ -33,27 +53,33 @@ def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str
         try:
             _refuse_launcher_without_multirun(command)
             task(cfg)
-        except (
-            UserError,
-            Stopped,
-            OSError,
-            OmegaConfBaseException,
-        ) as error:  # past Hydra's own banner
-            failure.append(error)
+        except (UserError, Stopped, OSError, OmegaConfBaseException) as error:
+            failure.append(error)  # raised below, where Hydra adds no banner of its own
 
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [f"meld-lightning {command}", *(_quote_path(argument) for argument in arguments)]
-    try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(guarded)()
-        if failure:
-            raise failure[0]
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_explain(error, command, arguments)) from error
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(guarded)()
+    if failure:
+        raise failure[0]
+
+
+def _config_dirs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """The folders that --config-dir names, and the other arguments."""
+    folders, rest, queue = [], [], list(arguments)
+    while queue:
+        name, equals, value = queue.pop(0).partition("=")
+        if name not in CONFIG_DIR:
+            rest.append(f"{name}{equals}{value}")
+            continue
+        folder = Path(value if equals else queue.pop(0) if queue else "")
+        if not folder.is_dir():
+            raise UserError(f"--config-dir {folder}: no such folder; give one that holds configs")
+        folders.append(folder)
+    return folders, rest
 
 
 def _refuse_launcher_without_multirun(command: str) -> None:
-    """Hydra composes a launcher that was asked for, and outside of a sweep ignores it without a
-    word."""
+    """Refuses a launcher outside of a sweep, where Hydra would silently ignore it."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -70,8 +96,8 @@ def _refuse_launcher_without_multirun(command: str) -> None:
 
 
 def _quote_path(argument: str) -> str:
-    """Quotes the value of `key=PATH` for Hydra's grammar, which chokes on spaces, brackets and
-    commas in paths."""
+    """Quotes the value of `key=PATH` for Hydra's grammar, which rejects spaces, brackets and commas
+    in paths."""
     key, equals, value = argument.partition("=")
     if (
         equals
@@ -85,10 +111,8 @@ def _quote_path(argument: str) -> str:
 
 
 def _explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
-    """One line out of Hydra's several, with the near miss that Hydra does not offer."""
+    """One line for Hydra's several, with the near miss that Hydra does not offer."""
     from hydra.errors import MissingConfigException, OverrideParseException
-
-    from meld_lightning.config.check import conf_dir
 
     first = " ".join(str(error).split("\n")[0].split()).rstrip(".")
     if isinstance(error, OverrideParseException):
@@ -105,32 +129,17 @@ def _explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
             f" {str(error.__cause__).splitlines()[0]}"
         )
     if "Could not override" in first or "is not in struct" in str(error):
-        wrong = first.split("'")[1] if "'" in first else first
-        if wrong.removeprefix("hydra.launcher.") in Resources.__dataclass_fields__:
-            return f"config key '{wrong}' is one of hydra/launcher=slurm: add that"
-        groups = [str(p.relative_to(conf_dir())) for p in conf_dir().rglob("*") if p.is_dir()]
-        known = {*_known_keys(command, arguments), *groups} - {wrong}
-        return f"config key '{wrong}' is not known{near_miss(wrong, known)}"
+        return _unknown_key(first.split("'")[1] if "'" in first else first, command, arguments)
     return first
 
 
-def _known_keys(command: str, arguments: Sequence[str]) -> list[str]:
-    """The keys of the config with the groups that were chosen."""
-    from hydra import compose, initialize_config_dir
+def _unknown_key(wrong: str, command: str, arguments: Sequence[str]) -> str:
+    from meld_lightning.config.composed import Composed
+    from meld_lightning.config.tree import meant
 
-    from meld_lightning.config.check import conf_dir, keys_of, plain
-
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        whole = compose(command, return_hydra_config=True)
-        groups = whole.hydra.runtime.choices
-        chosen = [one.split(",")[0] for one in arguments if one.split("=")[0] in groups]
-        if "--config-dir" in arguments:
-            chosen.append(
-                "hydra.searchpath="
-                f"[file://{Path(arguments[arguments.index('--config-dir') + 1]).resolve()}]"
-            )
-        launcher = compose(command, chosen, return_hydra_config=True).hydra.launcher
-        return [
-            *keys_of(plain(compose(command, chosen), resolve=False)),
-            *(f"hydra.launcher.{key}" for key in launcher),
-        ]
+    composed = Composed.of(command, arguments, groups_alone=True)
+    slurm = Composed.of(command, ["hydra/launcher=slurm"]).launcher
+    if wrong.removeprefix("hydra.launcher.") in slurm:
+        return f"config key '{wrong}' is one of hydra/launcher=slurm: add that"
+    known = {*composed.keys(), *composed.groups} - {wrong}
+    return f"config key '{wrong}' is not known{meant(wrong, known)}"

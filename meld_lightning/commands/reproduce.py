@@ -26,7 +26,7 @@ def _reproduce(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.utils import instantiate
 
-    from meld_lightning.config.check import plain
+    from meld_lightning.config.tree import plain
     from meld_lightning.corpus import prepared_corpus
     from meld_lightning.launching.jobs import job_of
     from meld_lightning.launching.sweep import report_failures

@@ -7,6 +7,7 @@ imported instead. Used to complete, check, document and identify configs.
 """
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import typing
@@ -62,6 +63,14 @@ def parameters(target: str) -> dict[str, Parameter]:
     return _imported(target)
 
 
+def summary(target: str) -> str:
+    """The first line of the docstring of what `target` names; empty where it has to be imported."""
+    found = locate(target)
+    if not found or not isinstance(found[1], (ast.ClassDef, ast.FunctionDef)):
+        return ""
+    return (ast.get_docstring(found[1]) or "").partition("\n\n")[0]
+
+
 def class_attribute(target: str, name: str) -> Any:
     """The class attribute `name` of the class at the dotted path `target`, its bases included.
 
@@ -101,26 +110,35 @@ def _assigned(module: Module, node: ast.ClassDef, name: str) -> tuple[Module, as
 def _read(module: Module, node: ast.stmt) -> dict[str, Parameter]:
     """Parameters of a parsed class or function."""
     if isinstance(node, ast.FunctionDef):
-        return _of_function(module, node, argument_docs(ast.get_docstring(node)))
+        return _of_function(module, node, argument_docs(ast.get_docstring(node, clean=False)))
     assert isinstance(node, ast.ClassDef)
-    docs = argument_docs(ast.get_docstring(node))
-    init = next(
-        (s for s in node.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"), None
-    )
-    if init:
-        docs |= argument_docs(ast.get_docstring(init))
-        own = _of_function(module, init, docs)
-    else:
-        own = _of_fields(module, node, docs)
+    docs, init = _class_docs(module, node), _constructor(node)
+    own = _of_function(module, init, docs) if init else _of_fields(module, node, docs)
     if init is None or init.args.kwarg:
-        for base in node.bases:
-            own = {**_of_base(module, base), **own}
+        for base in _bases(module, node):
+            own = {**_read(*base), **own}
     return own
 
 
-def _of_base(module: Module, base: ast.expr) -> dict[str, Parameter]:
-    found = module.follow(base.id) if isinstance(base, ast.Name) else None
-    return _read(*found) if found and isinstance(found[1], ast.ClassDef) else {}
+def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
+    own = [one for one in node.body if isinstance(one, ast.FunctionDef)]
+    return next((one for one in own if one.name == "__init__"), None)
+
+
+def _bases(module: Module, node: ast.ClassDef) -> list[tuple[Module, ast.ClassDef]]:
+    """The base classes that can be read without an import."""
+    named = [module.follow(base.id) for base in node.bases if isinstance(base, ast.Name)]
+    return [(one[0], one[1]) for one in named if one and isinstance(one[1], ast.ClassDef)]
+
+
+def _class_docs(module: Module, node: ast.ClassDef) -> dict[str, str]:
+    """What a class says of its arguments, and its bases of those that it says nothing of."""
+    docs: dict[str, str] = {}
+    for base in _bases(module, node):
+        docs = {**_class_docs(*base), **docs}
+    init = _constructor(node)
+    own = argument_docs(ast.get_docstring(node, clean=False))
+    return {**docs, **own, **(argument_docs(ast.get_docstring(init, clean=False)) if init else {})}
 
 
 def _of_function(
@@ -156,12 +174,19 @@ def _of_fields(module: Module, node: ast.ClassDef, docs: Mapping[str, str]) -> d
         one.target.id: Parameter(
             one.target.id,
             module.annotation(one.annotation),
-            NO_DEFAULT if one.value is None else module.evaluate(one.value),
+            NO_DEFAULT if one.value is None else _made(module.evaluate(one.value)),
             docs.get(one.target.id, ""),
         )
         for one in node.body
         if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
     }
+
+
+def _made(default: Any) -> Any:
+    """The default of a dataclass's field, which `field(default_factory=...)` makes."""
+    if isinstance(default, dataclasses.Field) and callable(default.default_factory):
+        return default.default_factory()
+    return default
 
 
 def _imported(target: str) -> dict[str, Parameter]:
@@ -172,7 +197,7 @@ def _imported(target: str) -> dict[str, Parameter]:
         hints = typing.get_type_hints(constructor, include_extras=True)
     except (NameError, TypeError):  # annotations that name what is imported for type checkers only
         hints = {}
-    docs = argument_docs(inspect.getdoc(found))
+    docs = argument_docs(found.__doc__)
     return {
         name: Parameter(
             name,

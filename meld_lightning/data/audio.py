@@ -5,12 +5,13 @@ Reads the media cache. Used by training.
 Axes: N utterances of a batch, T samples, G utterances of the global batch.
 """
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import Field
 
-from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared
+from meld_lightning.data.datamodule import CorpusDataModule, Shared
 from meld_lightning.data.sources import Sources
 from meld_lightning.errors import UserError
 from meld_lightning.media import Media
@@ -33,7 +34,7 @@ class AudioDataModule(CorpusDataModule):
 
     Args:
         max_seconds: longer clips are cut. (MELD's longest lasts 305 s; 99 % are under 12 s.)
-        batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
+        loading: see CorpusDataModule.
     """
 
     modality: ClassVar[str] = "audio"
@@ -41,9 +42,7 @@ class AudioDataModule(CorpusDataModule):
 
     def __init__(
         self,
-        batch_size: int,
-        max_seconds: float,
-        sampling: Sampling,
+        max_seconds: Annotated[float, Field(ge=0.1)] = 15,
         *,
         sources: Sources,
         **loading: Any,
@@ -53,8 +52,6 @@ class AudioDataModule(CorpusDataModule):
             sources=sources,
             lengths_N=np.minimum(self.media.samples, int(max_seconds * RATE)),
             present_N=self.media.samples > 0,
-            batch_size=batch_size,
-            sampling=sampling,
             **loading,
         )
 

@@ -11,20 +11,22 @@ utterances of the global batch.
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 import torchaudio
+from pydantic import Field
 from tqdm import tqdm
 
 from meld_lightning.data.audio import media_with_sound
-from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared
+from meld_lightning.data.datamodule import CorpusDataModule, Shared
 from meld_lightning.data.sources import Sources
 from meld_lightning.errors import UserError, is_out_of_memory
 from meld_lightning.pretrained.speech import RATE, SpeechEncoder, pooled
 from meld_lightning.storage.arrays import Arrays, cached_arrays
 
+Speed = Annotated[float, Field(ge=0.5, le=2)]
 WRITER_VERSION = 1  # to be raised if this file computes other features from the same clips
 
 
@@ -43,10 +45,10 @@ class AudioFeaturesDataModule(CorpusDataModule):
 
     Args:
         max_seconds: longer clips are cut.
-        speeds: training also draws from copies played at these speeds, such as 0.9 and 1.1. They
+        speeds: training also draws from copies played at these speeds, such as [0.9, 1.1]. They
             are resampled, so the pitch changes too (Ko et al., Audio augmentation for speech
             recognition, Interspeech 2015, section 2.1).
-        batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
+        loading: see CorpusDataModule.
     """
 
     modality: ClassVar[str] = "audio"
@@ -54,22 +56,15 @@ class AudioFeaturesDataModule(CorpusDataModule):
 
     def __init__(
         self,
-        batch_size: int,
-        max_seconds: float,
-        speeds: list,
-        sampling: Sampling,
+        max_seconds: Annotated[float, Field(ge=0.1)] = 15,
+        speeds: Sequence[Speed] = (),
         *,
         sources: Sources,
         **loading: Any,
     ) -> None:
         media = media_with_sound(sources)
-        if not all(
-            isinstance(speed, (int, float)) and 0.5 <= speed <= 2 and speed != 1 for speed in speeds
-        ):
-            raise UserError(
-                f"data.speeds={speeds}: expected speeds from 0.5 to 2; leave out 1, which is always"
-                " included"
-            )
+        if 1 in speeds:
+            raise UserError(f"data.speeds={speeds}: leave out 1, which is always included")
         speeds = [float(speed) for speed in speeds]
         settings = {
             **sources.encoder_settings(),
@@ -89,8 +84,6 @@ class AudioFeaturesDataModule(CorpusDataModule):
             sources=sources,
             lengths_N=np.ones(len(media.samples), dtype=np.int64),
             present_N=media.samples > 0,
-            batch_size=batch_size,
-            sampling=sampling,
             **loading,
         )
 

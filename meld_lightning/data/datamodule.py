@@ -8,11 +8,12 @@ Axes: N utterances of a batch (of the table, in the constructor), G utterances o
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pydantic import Field
 from torch.utils.data import DataLoader, Dataset
 
 from meld_lightning.data.batches import (
@@ -50,9 +51,9 @@ class CorpusDataModule(pl.LightningDataModule):
         sources: the corpus table, media and checkpoint.
         lengths_N: tokens, samples or frames of each row; batches hold rows of similar length.
         present_N: whether a row has the modality at all.
-        batch_size: utterances per optimiser step, over all ranks.
+        batch_size: utterances per optimiser step, over all devices.
         eval_batch_size: utterances per batch and rank when scoring.
-        sampling: `shuffled`, or `oversampled`, which draws every class equally often.
+        sampling: order of the training utterances; oversampled draws every class equally often.
         seed: decides the order of the training batches, together with the epoch.
         workers: data-loading processes.
         rank, world_size: this DDP process and their number.
@@ -65,13 +66,13 @@ class CorpusDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
+        batch_size: Annotated[int, Field(ge=1)] = 16,
+        sampling: Sampling = "shuffled",
         *,
         sources: Sources,
         lengths_N: np.ndarray,
         present_N: np.ndarray,
-        batch_size: int,
         eval_batch_size: int,
-        sampling: Sampling,
         seed: int,
         workers: int,
         rank: int,

@@ -7,12 +7,13 @@ by training.
 Axes: N utterances of a batch, T tokens, G utterances of the global batch.
 """
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import Field
 
-from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared
+from meld_lightning.data.datamodule import CorpusDataModule, Shared
 from meld_lightning.data.sources import Sources
 from meld_lightning.data.tokens import Context, cached_tokens
 from meld_lightning.errors import UserError
@@ -36,9 +37,9 @@ class TextDataModule(CorpusDataModule):
     Args:
         max_tokens: longest input, special tokens included. A longer one loses context first, then
             the end of the utterance.
-        context: `none`; `past`: earlier turns of the dialogue with speaker names; `both`: later
-            turns as well.
-        batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
+        context: turns of the dialogue around the utterance, with speaker names: the earlier ones
+            (past), or the later ones as well (both).
+        loading: see CorpusDataModule.
     """
 
     modality: ClassVar[str] = "text"
@@ -46,10 +47,8 @@ class TextDataModule(CorpusDataModule):
 
     def __init__(
         self,
-        batch_size: int,
-        max_tokens: int,
-        context: Context,
-        sampling: Sampling,
+        max_tokens: Annotated[int, Field(ge=8)] = 512,
+        context: Context = "none",
         *,
         sources: Sources,
         **loading: Any,
@@ -72,8 +71,6 @@ class TextDataModule(CorpusDataModule):
             sources=sources,
             lengths_N=self.tokens.lengths,
             present_N=np.ones(len(sources.table), dtype=bool),
-            batch_size=batch_size,
-            sampling=sampling,
             **loading,
         )
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from meld_lightning.data.datamodule import CorpusDataModule, Sampling, Shared
+from meld_lightning.data.datamodule import CorpusDataModule, Shared
 from meld_lightning.data.sources import Sources, encoder_identity
 from meld_lightning.errors import UserError, is_out_of_memory
 from meld_lightning.storage.arrays import Arrays, cached_arrays
@@ -51,7 +51,7 @@ class VideoDataModule(CorpusDataModule):
 
     Args:
         encoder: the frame encoder, a node with `_target_` and `_partial_: true`; see FrameEncoder.
-        batch_size, sampling, and the rest of `loading`: see CorpusDataModule.
+        loading: see CorpusDataModule.
     """
 
     modality: ClassVar[str] = "video"
@@ -60,8 +60,6 @@ class VideoDataModule(CorpusDataModule):
     def __init__(
         self,
         encoder: partial,
-        batch_size: int,
-        sampling: Sampling,
         *,
         sources: Sources,
         **loading: Any,
@@ -87,8 +85,6 @@ class VideoDataModule(CorpusDataModule):
             sources=sources,
             lengths_N=media.frame_counts,
             present_N=media.frame_counts > 0,
-            batch_size=batch_size,
-            sampling=sampling,
             **loading,
         )
 

@@ -6,9 +6,11 @@ Reads run folders; writes runs/fusion-<name>/<hash>/ through fit.py. Used by the
 
 from functools import cached_property
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from meld_lightning.config.check import Fuse, check, conf_dir
+from meld_lightning.config.check import check
+from meld_lightning.config.keys import defaults_of
+from meld_lightning.config.nodes import Fuse
 from meld_lightning.errors import UserError, near_miss
 from meld_lightning.fusion.joined import SPLITS
 from meld_lightning.metrics import check_monitor
@@ -67,7 +69,7 @@ def named_runs(cfg: DictConfig) -> dict[str, Run]:
     Raises UserError for a modality without a run, and for a run of another modality than the one it
     is named for.
     """
-    listed = list(OmegaConf.load(conf_dir() / "fuse.yaml").runs)
+    listed = list(defaults_of(Fuse)["runs"])
     given = {str(name): folder for name, folder in cfg.runs.items() if folder is not None}
     # the order of the command line must not count: it is no part of the identity
     ordered = [name for name in listed if name in given] + sorted(given.keys() - set(listed))

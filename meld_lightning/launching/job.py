@@ -19,7 +19,7 @@ def run_job(command: str, file: str) -> None:
     """Runs `command` (train, fuse or prepare) with the config in `file`."""
     from hydra import initialize_config_dir
 
-    from meld_lightning.config.check import conf_dir
+    from meld_lightning.config.tree import conf_dir
 
     cfg = OmegaConf.load(file)
     assert isinstance(cfg, DictConfig)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from meld_lightning.config.check import Prepare, check, plain
+from meld_lightning.config.check import check
+from meld_lightning.config.nodes import Prepare
+from meld_lightning.config.tree import plain
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.lifecycle import Request
 from meld_lightning.runs.run import Run, find_run

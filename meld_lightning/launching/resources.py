@@ -31,22 +31,33 @@ SET_BY_THE_LAUNCHER = (
 
 @dataclass
 class Resources:
-    """What a job asks for. A job has numerics.world_size processes, one by default."""
+    """What a job asks for. A job has numerics.world_size processes, one by default.
 
-    partition: str | None = None  # None: the cluster's default
+    Args:
+        partition: where the jobs go; null: the cluster's default.
+        account: who is charged; null: the cluster's default.
+        nodes: nodes per job; its processes are distributed evenly over them.
+        gpus: GPUs per process; 0: none.
+        cpus: cores per process.
+        memory_gb: memory per process.
+        minutes: time limit; a job that reaches it saves, is requeued and resumes.
+        grace_s: seconds before the time limit at which a job is asked to save. (Before a
+            preemption it has the partition's GraceTime.)
+        at_once: jobs of the sweep that may run at the same time.
+        setup: lines of shell to run before a job starts, such as ['module load cuda'].
+        sbatch: further options of sbatch, such as ['--constraint=a100','--exclusive'].
+    """
+
+    partition: str | None = None
     account: str | None = None
-    nodes: int = 1  # per job; its processes are distributed evenly over them
-    gpus: int = 1  # per process; 0 for none
-    cpus: int = 4  # per process
-    memory_gb: float = 16.0  # per process
-    minutes: int = 240  # time limit; a job that reaches it saves, is requeued and resumes
-    # how long before the time limit a job is asked to save; before a preemption it has the
-    # partition's GraceTime
+    nodes: int = 1
+    gpus: int = 1
+    cpus: int = 4
+    memory_gb: float = 16.0
+    minutes: int = 240
     grace_s: int = 120
-    at_once: int = 16  # jobs of the sweep that may run at the same time
-    # lines of shell to run before a job starts: ['module load cuda']
+    at_once: int = 16
     setup: list[str] = field(default_factory=list)
-    # further options of sbatch: ['--constraint=a100','--exclusive']
     sbatch: list[str] = field(default_factory=list)
 
 

@@ -7,10 +7,12 @@ Axes: N utterances, S speeds, T samples, F frames, H hidden units, L layers, D p
 classes, K classes of an existing checkpoint.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
@@ -34,35 +36,36 @@ class AudioClassifier(Classifier):
 
     Args:
         name: the model's name in run folders and tables.
-        checkpoint: folder that from_pretrained loads: wav2vec2, HuBERT, WavLM or Whisper.
-        train: which weights are trained: `all`; `transformer`, which freezes the convolutions below
-            it; or `head`.
-        pooling: over the clip's frames: `mean`, `mean_std` (mean and standard deviation), or
-            `attentive` (a weighted mean with learnt weights).
-        layer_weights: read a learnt mixture of all layers instead of the last layer.
-        spec_augment: mask frames in training, with the rates of the checkpoint's config.
+        checkpoint: folder of a wav2vec2, HuBERT, WavLM or Whisper that from_pretrained loads.
+        train: the part that is fine-tuned: all of it, the transformer without the convolutions
+            below it, or the head alone.
+        pooling: over the clip's frames: their mean, mean and deviation, or attention with learnt
+            weights.
+        layer_weights: whether the head reads a learnt mixture of all layers instead of the last.
+        spec_augment: whether to mask frames in training, as the checkpoint's config says.
         projection: width of the head.
         dropout: rate before the projection and before the last layer.
-        labels, class_weights, label_smoothing, and the rest of `training`: see Classifier.
+        labels: names of the classes.
+        training: see Classifier.
     """
 
     def __init__(
         self,
         name: str,
         checkpoint: str | Path,
-        train: Trained,
-        pooling: Pooling,
-        layer_weights: bool,
-        spec_augment: bool,
-        projection: int,
-        dropout: float,
-        class_weights: ClassWeights,
-        label_smoothing: float,
+        train: Trained = "transformer",
+        pooling: Pooling = "mean",
+        layer_weights: bool = False,
+        spec_augment: bool = True,
+        projection: Annotated[int, Field(ge=1)] = 256,
+        dropout: Annotated[float, Field(ge=0, le=1)] = 0.1,
+        class_weights: ClassWeights = "none",
+        label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0,
         *,
         labels: tuple[str, ...],
         **training: Any,
     ) -> None:
-        super().__init__(weighting=class_weights, label_smoothing=label_smoothing, **training)
+        super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
         torch.manual_seed(self.seed)  # the head's weights
         self.encoder = SpeechEncoder(checkpoint, train, spec_augment)
         self.pooling = pooling
@@ -97,27 +100,30 @@ class AudioProbe(Classifier):
     """A linear layer on the pooled layers of a frozen speech encoder, which the datamodule caches.
 
     Args:
-        name, checkpoint: as in AudioClassifier; the datamodule runs the encoder.
-        layers: the hidden states to read, where 0 is the input of the first layer; None reads all.
-        layer_weights: read a learnt mixture of these layers instead of their concatenation.
+        name: the model's name in run folders and tables.
+        checkpoint: folder of a speech encoder, which the datamodule reads.
+        layers: hidden states of the encoder to read, such as [2, 3]; 0 is the input of its first
+            layer, null reads all.
+        layer_weights: whether to read a learnt mixture of these layers instead of all side by side.
         dropout: rate on the features.
-        labels, class_weights, label_smoothing, and the rest of `training`: see Classifier.
+        labels: names of the classes.
+        training: see Classifier.
     """
 
     def __init__(
         self,
         name: str,
         checkpoint: str | Path,
-        layers: list | None,
-        layer_weights: bool,
-        dropout: float,
-        class_weights: ClassWeights,
-        label_smoothing: float,
+        layers: Sequence[int] | None = None,
+        layer_weights: bool = False,
+        dropout: Annotated[float, Field(ge=0, le=1)] = 0.5,
+        class_weights: ClassWeights = "none",
+        label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0,
         *,
         labels: tuple[str, ...],
         **training: Any,
     ) -> None:
-        super().__init__(weighting=class_weights, label_smoothing=label_smoothing, **training)
+        super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
         torch.manual_seed(self.seed)
         config = AutoConfig.from_pretrained(checkpoint)
         depth, width = int(config.num_hidden_layers) + 1, 2 * int(config.hidden_size)
@@ -155,9 +161,10 @@ class SpeechCheckpoint(Classifier):
     """An existing emotion checkpoint, scored without any training, one clip at a time.
 
     Args:
+        name: the model's name in run folders and tables.
         checkpoint: folder of a model that AutoModelForAudioClassification loads.
-        label_map: from the checkpoint's labels to the corpus's. A corpus label that none maps to is
-            never predicted.
+        label_map: the corpus's label for each label of the checkpoint. A label of the corpus that
+            is missing here is never predicted.
     """
 
     def __init__(
@@ -169,7 +176,7 @@ class SpeechCheckpoint(Classifier):
         labels: tuple[str, ...],
         **training: Any,
     ) -> None:
-        super().__init__(weighting="none", label_smoothing=0.0, **training)
+        super().__init__(class_weights="none", label_smoothing=0.0, **training)
         self.extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
         self.model = AutoModelForAudioClassification.from_pretrained(
             checkpoint, dtype=torch.float32
@@ -210,6 +217,7 @@ class MfccClassifier(Classifier):
     their deltas, and one hidden layer.
 
     Args:
+        name: the model's name in run folders and tables.
         coefficients: MFCCs per frame (windows of 25 ms every 10 ms, 64 mel bands).
         hidden: width of the hidden layer.
         dropout: rate on the hidden layer.
@@ -218,16 +226,16 @@ class MfccClassifier(Classifier):
     def __init__(
         self,
         name: str,
-        coefficients: int,
-        hidden: int,
-        dropout: float,
-        class_weights: ClassWeights,
-        label_smoothing: float,
+        coefficients: Annotated[int, Field(ge=1)] = 40,
+        hidden: Annotated[int, Field(ge=1)] = 128,
+        dropout: Annotated[float, Field(ge=0, le=1)] = 0.3,
+        class_weights: ClassWeights = "none",
+        label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0,
         *,
         labels: tuple[str, ...],
         **training: Any,
     ) -> None:
-        super().__init__(weighting=class_weights, label_smoothing=label_smoothing, **training)
+        super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
         torch.manual_seed(self.seed)
         from torchaudio.transforms import MFCC, ComputeDeltas
 

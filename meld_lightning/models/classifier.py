@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn import functional
 
 from meld_lightning.errors import UserError
-from meld_lightning.models.class_weights import ClassWeights, class_weights
+from meld_lightning.models.class_weights import ClassWeights
+from meld_lightning.models.class_weights import class_weights as weight_of_classes
 from meld_lightning.models.scoring import ScoredBatch, SplitScores, gathered
 
 
@@ -25,8 +26,9 @@ class Classifier(pl.LightningModule):
 
     Args:
         train_counts: training utterances per class (C,).
-        weighting: how the loss weighs classes. The loss of a global batch is divided by the sum of
-            its utterances' weights, as in torch.nn.CrossEntropyLoss.
+        class_weights: how the loss weighs classes: equally, by inverse frequency, or by effective
+            number of samples. The loss of a global batch is divided by the sum of its utterances'
+            weights, as in torch.nn.CrossEntropyLoss.
         label_smoothing: as in torch.nn.CrossEntropyLoss.
         optimizer: makes an optimiser from parameter groups.
         scheduler: name and warm-up share for transformers.get_scheduler.
@@ -42,7 +44,7 @@ class Classifier(pl.LightningModule):
         self,
         *,
         train_counts: np.ndarray,
-        weighting: ClassWeights,
+        class_weights: ClassWeights,
         label_smoothing: float,
         optimizer: Callable[[Iterable[dict[str, Any]]], torch.optim.Optimizer],
         scheduler: tuple[str, float],
@@ -53,7 +55,7 @@ class Classifier(pl.LightningModule):
         super().__init__()
         self.class_weights_C: torch.Tensor
         self.register_buffer(
-            "class_weights_C", class_weights(train_counts, weighting), persistent=False
+            "class_weights_C", weight_of_classes(train_counts, class_weights), persistent=False
         )
         # logits of an utterance that lacks the modality: train's class counts, add-one smoothed
         self.prior_C: torch.Tensor

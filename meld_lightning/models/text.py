@@ -7,9 +7,10 @@ Axes: N utterances, T tokens, H hidden units, C classes.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
@@ -24,28 +25,27 @@ class TextClassifier(Classifier):
 
     Args:
         name: the model's name in run folders and tables.
-        checkpoint: folder that from_pretrained loads.
-        pooling: `classifier` is transformers' AutoModelForSequenceClassification unchanged (as in
-            the paper: BERT's pooler, RoBERTa's dense head); `mean` averages the utterance's own
-            tokens, without those of the dialogue around it, and adds one linear layer.
-        dropout: rate for hidden layers, attention and head; None keeps the checkpoint's rates.
+        checkpoint: folder of an encoder that from_pretrained loads.
+        pooling: the architecture's own classification head, as the paper uses it, or the mean of
+            the utterance's own tokens and one linear layer, which dialogue context needs.
+        dropout: rate for hidden layers, attention and head; null keeps the checkpoint's own.
         labels: names of the classes.
-        class_weights, label_smoothing, and the rest of `training`: see Classifier.
+        training: see Classifier.
     """
 
     def __init__(
         self,
         name: str,
         checkpoint: str | Path,
-        pooling: Literal["classifier", "mean"],
-        dropout: float | None,
-        class_weights: ClassWeights,
-        label_smoothing: float,
+        pooling: Literal["classifier", "mean"] = "classifier",
+        dropout: Annotated[float, Field(ge=0, le=1)] | None = None,
+        class_weights: ClassWeights = "none",
+        label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0,
         *,
         labels: tuple[str, ...],
         **training: Any,
     ) -> None:
-        super().__init__(weighting=class_weights, label_smoothing=label_smoothing, **training)
+        super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
         torch.manual_seed(self.seed)  # the new head's weights
         config = AutoConfig.from_pretrained(checkpoint, num_labels=len(labels))
         if dropout is not None:

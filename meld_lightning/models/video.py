@@ -6,10 +6,12 @@ the image encoder already.
 Axes: N utterances, F frames, D dimensions, C classes.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from meld_lightning.data.video import VideoBatch
@@ -27,21 +29,22 @@ class ClipZeroShot(Classifier):
     Args:
         name: the model's name in run folders and tables.
         checkpoint: folder of a CLIP that from_pretrained loads.
-        prompts: texts that contain {label}; the embeddings of several are averaged.
-        aggregation: see `aggregated`.
+        prompts: texts with {label} in them; the embeddings of several are averaged.
+        aggregation: how the scores of a clip's frames become one: the paper's confidence-weighted
+            mean, the mean, or the maximum.
     """
 
     def __init__(
         self,
         name: str,
         checkpoint: str | Path,
-        prompts: list,
-        aggregation: Aggregation,
+        prompts: Sequence[str] = ("a photo of a person feeling {label}",),
+        aggregation: Aggregation = "confidence",
         *,
         labels: tuple[str, ...],
         **training: Any,
     ) -> None:
-        super().__init__(weighting="none", label_smoothing=0.0, **training)
+        super().__init__(class_weights="none", label_smoothing=0.0, **training)
         clip = Clip(checkpoint, None).eval()
         self.aggregation = aggregation
         self.register_buffer("labels_CD", label_vectors(clip, prompts, labels), persistent=False)
@@ -65,30 +68,31 @@ class ClipProbe(Classifier):
     """A linear layer on CLIP's frame embeddings, pooled over the clip.
 
     Args:
-        name, checkpoint: as in ClipZeroShot; the datamodule runs the image encoder.
-        pooling: over the clip's frames: `mean`, or `attentive` (a weighted mean with learnt
-            weights).
+        name: the model's name in run folders and tables.
+        checkpoint: folder of a CLIP, which the datamodule reads.
+        pooling: over the clip's frames: their mean, or attention with learnt weights.
         dropout: rate on the pooled embedding.
-        mixup: alpha of the Beta distribution of the share that each training clip keeps when its
-            frames are mixed with another clip's (Zhang et al., mixup: beyond empirical risk
-            minimization, ICLR 2018, section 2); 0 disables mixing.
-        labels, class_weights, label_smoothing, and the rest of `training`: see Classifier.
+        mixup: alpha of the Beta distribution that mixes each training clip's frames with another's;
+            0: none. (Zhang et al., mixup: beyond empirical risk minimization, ICLR 2018, section
+            2.)
+        labels: names of the classes.
+        training: see Classifier.
     """
 
     def __init__(
         self,
         name: str,
         checkpoint: str | Path,
-        pooling: Literal["mean", "attentive"],
-        dropout: float,
-        mixup: float,
-        class_weights: ClassWeights,
-        label_smoothing: float,
+        pooling: Literal["mean", "attentive"] = "mean",
+        dropout: Annotated[float, Field(ge=0, le=1)] = 0.1,
+        mixup: Annotated[float, Field(ge=0)] = 0.4,
+        class_weights: ClassWeights = "none",
+        label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0,
         *,
         labels: tuple[str, ...],
         **training: Any,
     ) -> None:
-        super().__init__(weighting=class_weights, label_smoothing=label_smoothing, **training)
+        super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
         torch.manual_seed(self.seed)
         from transformers import CLIPConfig
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from meld_lightning.config.check import plain
+from meld_lightning.config.tree import plain
 from meld_lightning.corpus import prepared_corpus
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.report.breakdowns import fusion_details

@@ -11,7 +11,9 @@ from typing import Any
 from hydra import compose
 from omegaconf import DictConfig
 
-from meld_lightning.config.check import Tables, check, plain
+from meld_lightning.config.check import check
+from meld_lightning.config.nodes import Tables
+from meld_lightning.config.tree import plain
 from meld_lightning.runs.run import Run
 from meld_lightning.study.kinds import named_table, read_tables
 from meld_lightning.study.sources import source_runs

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from meld_lightning.config.check import Prepare, check, plain
+from meld_lightning.config.check import check
+from meld_lightning.config.nodes import Prepare
+from meld_lightning.config.tree import plain
 from meld_lightning.runs.identity import declared
 
 if TYPE_CHECKING:

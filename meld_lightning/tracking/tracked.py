@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from meld_lightning.config.check import plain
+from meld_lightning.config.tree import plain
 from meld_lightning.errors import UserError
 from meld_lightning.storage.atomic import write_json
 

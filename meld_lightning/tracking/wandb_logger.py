@@ -27,9 +27,18 @@ STEP = "trainer/global_step"  # WandbLogger's name for it
 
 
 def wandb_loggers(
-    project: str, group: str | None, *, cfg: DictConfig, identity: Identity
+    project: str = "meld_lightning",
+    group: str | None = None,
+    *,
+    cfg: DictConfig,
+    identity: Identity,
 ) -> Loggers:
-    """logger=wandb; offline without a key. UserError if there is a key and W&B refuses it."""
+    """logger=wandb; offline without a key. UserError if there is a key and W&B refuses it.
+
+    Args:
+        project: the W&B project.
+        group: the W&B group; null: the name of the sweep, or of the study in `reproduce`.
+    """
     need("wandb", "wandb")
     online = wandb_online()
     import wandb

@@ -43,7 +43,8 @@ class Training(Request):
         return device_here(self.cfg.machine.accelerator)
 
     def check(self) -> None:
-        from meld_lightning.config.check import Train, check
+        from meld_lightning.config.check import check
+        from meld_lightning.config.nodes import Train
 
         check(self.cfg, Train)
         check_monitor(self.cfg.monitor)

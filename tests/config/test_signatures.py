@@ -39,7 +39,9 @@ import no_such_module
 from toy_base import WIDTH, Base, Kind
 
 class Derived(Base):
-    """Args:
+    """A class.
+
+    Args:
         width: of the layer.
     """
 

@@ -1,10 +1,13 @@
 """The table specs of conf/table/, and results of runs that nobody made."""
 
+import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from meld_lightning.runs.result import Result
 
@@ -13,7 +16,15 @@ TABLES = Path(__file__).parents[2] / "conf" / "table"
 
 def table_specs() -> dict[str, Any]:
     """Every spec of conf/table/ by name, as the composed `table` node holds them."""
-    return {path.stem: yaml.safe_load(path.read_text()) for path in sorted(TABLES.glob("*.yaml"))}
+    return copy.deepcopy(_composed())
+
+
+@cache
+def _composed() -> dict[str, Any]:
+    with initialize_config_dir(str(TABLES.parent), version_base="1.3"):
+        node = OmegaConf.to_container(compose("common", ["+table=all"]).table)
+    assert isinstance(node, dict)
+    return {name: node[name] for name in sorted(map(str, node))}
 
 
 def result_of(**values: Any) -> Result:

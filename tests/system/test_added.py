@@ -31,7 +31,7 @@ class MeanOfWords(Classifier):
     """The mean of learnt word vectors and one linear layer."""
 
     def __init__(self, name: str, checkpoint: str, width: int, *, labels, **training):
-        super().__init__(weighting="none", label_smoothing=0.0, **training)
+        super().__init__(class_weights="none", label_smoothing=0.0, **training)
         torch.manual_seed(self.seed)
         words = AutoConfig.from_pretrained(checkpoint).vocab_size
         self.vectors = torch.nn.EmbeddingBag(words, width, padding_idx=0)
@@ -72,7 +72,7 @@ class ColourProbe(Classifier):
     """A linear layer on the mean thumbnail of a clip."""
 
     def __init__(self, name: str, width: int = 48, *, labels, **training):
-        super().__init__(weighting="none", label_smoothing=0.0, **training)
+        super().__init__(class_weights="none", label_smoothing=0.0, **training)
         self.standardise = Standardise(width)
         self.head = torch.nn.Linear(width, len(labels))
 
@@ -141,7 +141,7 @@ from meld_lightning.models.classifier import Classifier
 
 class GestureClassifier(Classifier):
     def __init__(self, name: str, width: int = 7, *, labels, **training):
-        super().__init__(weighting="none", label_smoothing=0.0, **training)
+        super().__init__(class_weights="none", label_smoothing=0.0, **training)
         self.head = torch.nn.Linear(width, len(labels))
 
     def forward(self, batch: GestureBatch) -> torch.Tensor:

@@ -81,7 +81,7 @@ def test_installed_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Pat
         [
             sys.executable,
             "-c",
-            "import meld_lightning.config.check as c; print(c.__file__, c.conf_dir())",
+            "import meld_lightning.config.tree as c; print(c.__file__, c.conf_dir())",
         ],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(site)},

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from meld_lightning.config.check import plain
+from meld_lightning.config.tree import plain
 from meld_lightning.corpus import prepared_corpus
 from meld_lightning.errors import UserError
 from meld_lightning.media import prepared_media

@@ -1,0 +1,77 @@
+"""A command's config as it stands before anything runs, with the groups that it may choose from.
+Used to print help and to suggest the key that was meant."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from omegaconf import OmegaConf
+
+from meld_lightning.config.tree import conf_dir, keys_of
+
+LAUNCHER = "hydra/launcher"
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A composed config.
+
+    tree: the config, interpolations not resolved. launcher: the node hydra.launcher. choices: the
+    file in use of each group. groups: the files that each group offers.
+    """
+
+    tree: dict[str, Any]
+    launcher: dict[str, Any]
+    choices: dict[str, str | None]
+    groups: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, command: str, overrides: Iterable[str], groups_alone: bool = False) -> Self:
+        """The config of `command`. groups_alone: leave out every override but choices of groups."""
+        from hydra import compose, initialize_config_dir
+        from hydra.core.global_hydra import GlobalHydra
+
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            names = [*loader.list_groups(parent_name=""), LAUNCHER]
+            kept = [
+                one
+                for one in overrides
+                if "=" in one
+                and not one.startswith("-")
+                and (not groups_alone or one.lstrip("+").partition("=")[0] in names)
+            ]
+            whole = compose(command, _first_of_sweeps(kept), return_hydra_config=True)
+            chosen = dict(whole.hydra.runtime.choices)
+            groups = {
+                name: loader.get_group_options(name)
+                for name in names
+                if name in chosen and "@" not in name
+            }
+        everything: Any = OmegaConf.to_container(whole, resolve=False)
+        hydra = everything.pop("hydra")
+        ours = ["local", "slurm"]  # Hydra's own launcher runs everything in one process
+        return cls(everything, hydra["launcher"], chosen, {**groups, LAUNCHER: ours})
+
+    @property
+    def ours(self) -> bool:
+        """Whether the launcher is one of this project's."""
+        return str(self.launcher["_target_"]).startswith("hydra_plugins.meld_lightning")
+
+    def keys(self) -> list[str]:
+        """Every key in dotted form."""
+        return [*keys_of(self.tree), *(f"hydra.launcher.{key}" for key in self.launcher)]
+
+
+def _first_of_sweeps(overrides: Iterable[str]) -> list[str]:
+    """The overrides with the first value of each that names several."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    found = []
+    for one in OverridesParser.create().parse_overrides(list(overrides)):
+        if one.is_sweep_override():
+            first = next(iter(one.sweep_string_iterator()))
+            found.append(f"{one.get_key_element()}={first}")
+        else:
+            found.append(str(one.input_line))
+    return found

@@ -1,0 +1,206 @@
+"""The nodes of the config that no `_target_` describes: the keys of every command, with type,
+choices, range, default and a line on what each does.
+
+Defaults are stated here and nowhere else; files under conf/ state what differs from them. Used to
+complete, check and document configs (see complete, check and help).
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Target = dict[str, Any]  # a node whose keys are the parameters of the class that _target_ names
+
+
+class Node(BaseModel):
+    """Base of the nodes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Paths(Node):
+    """Folders, relative to the one the command runs in; not part of a run's identity."""
+
+    cache: str = Field("cache", description="prepared corpora, decoded clips and features")
+    runs: str = Field("runs", description="finished and running runs")
+    experiments: str = Field("experiments", description="tables, figures and kept evidence")
+
+
+class Corpus(Node):
+    """The utterances: where they lie and how they are split."""
+
+    name: str = Field(description="what reports call the corpus")
+    layout: str = Field(
+        "meld", description="the reader: meld for MELD's own files, manifest for a table"
+    )
+    root: str = Field(description="the corpus's folder, or the manifest's file")
+    split: Literal["speaker", "dialogue", "row"] | None = Field(
+        None, description="for a manifest without a split column: what is kept whole in one fold"
+    )
+    folds: int = Field(5, ge=2, description="number of folds that corpus.split makes")
+    fold: int = Field(0, ge=0, description="the fold that is test; the next one is val")
+    test: str | None = Field(
+        None, description="a second manifest, all of it test; its units leave the first one"
+    )
+
+
+class Media(Node):
+    """How clips are decoded; done once, into the cache."""
+
+    keep: list[Literal["frames", "audio"]] = Field(
+        ["frames", "audio"], description="what is decoded; [] for a study of text alone"
+    )
+    every: int = Field(10, ge=1, description="keep the first frame and every Nth after it")
+    size: int = Field(224, ge=8, description="pixels per side, resized and cropped as CLIP does")
+    rate: int = Field(16000, ge=1000, description="samples per second, mono")
+    channels: Literal["center", "mean"] = Field(
+        "center", description="5.1 sound: the center channel, which holds dialogue, or the mean"
+    )
+    decoder: Literal["pyav", "decord"] = Field("pyav", description="the decoder of frames")
+    timeout_s: float = Field(
+        60, ge=0.01, description="seconds after which a clip counts as unreadable"
+    )
+    processes: int = Field(0, ge=0, description="decoding processes; 0: one per core")
+
+
+class Numerics(Node):
+    """What changes the last digits of a result, and is therefore part of a run's identity."""
+
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        "32-true", description="floating-point precision of training and scoring"
+    )
+    world_size: int = Field(
+        1, ge=1, description="processes, one per device; 2 or more train with DDP"
+    )
+    threads: int = Field(1, ge=1, le=1024, description="CPU threads per process")
+    deterministic: bool = Field(True, description="use deterministic algorithms only")
+
+
+class Machine(Node):
+    """The machine a run is computed on; not part of a run's identity."""
+
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="the kind of device"
+    )
+    workers: int = Field(0, ge=0, description="data-loading processes")
+    checkpoint_every_s: float = Field(
+        60, ge=0, description="seconds between the checkpoints that a stopped run resumes from"
+    )
+
+
+class Optimizer(Node):
+    """An optimizer of torch.optim; further keys are the arguments of its class."""
+
+    model_config = ConfigDict(extra="allow")
+
+    lr: float = Field(2e-5, ge=0, description="peak learning rate")
+    weight_decay: float = Field(
+        0.01, ge=0, description="weight decay; biases and norms are not decayed"
+    )
+
+
+class Scheduler(Node):
+    """The learning rate over the steps of a run."""
+
+    name: Literal[
+        "linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"
+    ] = Field("linear", description="a schedule of transformers.get_scheduler")
+    warmup: float = Field(0.0, ge=0, le=1, description="share of all steps that warm up")
+
+
+class Study(Node):
+    """A corpus, checkpoints and the tables that one report is about."""
+
+    name: str = Field(description="name of its folder under paths.experiments")
+    title: str = Field(description="heading of the report")
+    note: str = Field("", description="what a reader of the report should know first")
+    compare_to_paper: bool = Field(
+        False, description="whether figures may be called better or worse than the paper's"
+    )
+    seeds: list[Seed] = Field(
+        [1, 2, 3], description="every row of a table is run with each of these"
+    )
+    tables: list[str] = Field(description="the tables and figures of the report, in order")
+
+
+class Common(Node):
+    """Keys that every command shares."""
+
+    target: Literal["emotion", "sentiment"] = Field("emotion", description="what is predicted")
+    corpus: Corpus
+    media: Media
+    checkpoints: dict[str, str | None] = Field(
+        description="pretrained weights: a hub name, a folder, bundled:NAME or mini:NAME"
+    )
+    numerics: Numerics
+    machine: Machine
+    study: Study
+    paths: Paths
+    rerun: bool = Field(False, description="make a finished run again instead of reading it")
+
+
+class Train(Common):
+    """One run, or a sweep of them."""
+
+    model: Target
+    data: Target
+    optimizer: Optimizer
+    scheduler: Scheduler
+    logger: Target
+    seed: Seed = Field(1, description="seed of weights, batches and dropout")
+    epochs: int = Field(3, ge=1, description="passes over the training split")
+    gradient_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0: no clipping")
+    eval_batch_size: int = Field(64, ge=1, description="utterances per batch when scoring")
+    monitor: str = Field("val/weighted_f1", description="the val/ metric that chooses the epoch")
+
+
+class Fuse(Common):
+    """One fusion of finished runs."""
+
+    fusion: Target
+    runs: dict[str, str | None] = Field(
+        {"text": None, "audio": None, "video": None},
+        description="for each modality the folder of its finished run; any name will do",
+    )
+    modalities: list[str] | None = Field(
+        None, description="those of `runs` to fuse, such as [text, audio]; null: all"
+    )
+    folds: int = Field(
+        5, ge=2, description="cross-validation folds over val, each of whole dialogues"
+    )
+    monitor: str = Field("val/weighted_f1", description="the val/ metric that chooses the fusion")
+    seed: Seed = Field(1, description="seed of the fusions that are fitted")
+
+
+class Prepare(Common):
+    """Corpus, clips and checkpoints made ready."""
+
+    shard: int = Field(
+        0, ge=0, le=1023, description="--multirun shard=0,1,2 shares decoding among 3 processes"
+    )
+
+
+class Tables(Common):
+    """Tables and figures of a study."""
+
+    tables: list[str] = Field(description="the tables and figures to make")
+    table: dict[str, Any] = Field(description="the declaration of each table; see conf/table/")
+    logger: Target
+
+
+class Dashboards(Common):
+    """Views and reports in W&B."""
+
+    logger: Target
+    monitor: str = Field("val/weighted_f1", description="the val/ metric that the curves show")
+
+
+COMMANDS: dict[str, type[Common]] = {
+    "prepare": Prepare,
+    "train": Train,
+    "fuse": Fuse,
+    "reproduce": Tables,
+    "report": Tables,
+    "dashboards": Dashboards,
+}

@@ -1,0 +1,83 @@
+"""`--help`: the keys of the choices made, with types, choices and meaning, and no heavy import."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from meld_lightning.commands.cli import main
+from meld_lightning.config.nodes import COMMANDS
+from tests.running import environment
+
+HEAVY = ("torch", "pytorch_lightning", "transformers", "pandas")
+CODE = """
+import sys
+from meld_lightning.commands.cli import main
+status = main(sys.argv[1:])
+print("imported:", *(name for name in {heavy} if name in sys.modules))
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], *([command, "--help"] for command in COMMANDS), ["train", "model=clip", "-h"]],
+)
+def test_help_imports_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE.format(heavy=HEAVY), *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage: meld-lightning" in done.stdout
+    assert done.stdout.splitlines()[-1] == "imported:"
+
+
+def helped(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main([*arguments, "--help"]) == 0
+    return capsys.readouterr().out
+
+
+def test_help_lists_keys_with_meaning_type_and_choices(capsys: pytest.CaptureFixture[str]) -> None:
+    text = " ".join(helped(capsys, "train", "data.batch_size=8").split())
+    assert "[bert], clip, clip_probe" in text
+    batch_size = "Utterances per optimiser step, over all devices (whole number, at least 1)"
+    assert f"data.batch_size=8 {batch_size}" in text
+    assert "(none, past or both)" in text
+    assert "epochs=3 Passes over the training split (whole number, at least 1)" in text
+    assert "optimizer.lr=2e-5 Peak learning rate" in text
+    assert "--cfg job" in text
+    assert "_target_" not in text
+
+
+def test_help_follows_the_choices(capsys: pytest.CaptureFixture[str]) -> None:
+    text = helped(capsys, "train", "model=clip")
+    assert "model.aggregation=confidence" in text
+    assert "data.encoder" not in text.replace("data.encoder.", "")
+    assert "model.pooling" not in text
+    assert "data.max_tokens" not in text
+    assert "hydra.launcher.jobs=0" in text
+    slurm = helped(capsys, "train", "hydra/launcher=slurm")
+    assert "hydra.launcher.partition=null" in slurm
+    assert "hydra.launcher.memory_gb=16" in slurm
+
+
+@pytest.mark.parametrize("columns", ["60", "100", "200"])
+def test_no_description_is_wider_than_the_terminal(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = helped(capsys, "train").splitlines()
+    described = [line for line in lines if line.startswith("    ")]
+    assert described
+    assert max(map(len, described)) <= min(int(columns), 110)
+
+
+def test_a_wrong_choice_is_refused_by_help_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "model=bertt", "--help"]) == 1
+    assert "did you mean 'bert'?" in capsys.readouterr().err
