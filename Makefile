@@ -26,7 +26,7 @@ help: ## list the targets
 setup: .venv/installed ## install the tested versions (constraints.txt) into .venv: about 6 GB
 
 test: .venv/installed ## run the quick tests; ARGS="-m slow" runs the slow ones
-	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/installed ## run ruff and mypy
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

@@ -25,6 +25,14 @@ write_mini(Path("cache/mini"))
 """
 
 
+LONGEST = ("system/test_readme", "system/test_ddp", "launching/test_sweep", "commands/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest first, so that no process is left with one at the end."""
+    items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `meld-lightning prepare` has been run for the mini study.
