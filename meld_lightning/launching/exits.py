@@ -4,6 +4,7 @@
 script and by the processes of a job; Slurm and shells read the statuses. Imports nothing heavy.
 """
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from meld_lightning.storage.atomic import REMEDY, full_disk
 
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 STOPPED = 130  # what shells report for Ctrl-C
+CLOSED_PIPE = 141  # what shells report for SIGPIPE
 
 
 def exit_status(work: Callable[[], None]) -> int:
@@ -20,6 +22,9 @@ def exit_status(work: Callable[[], None]) -> int:
         work()
     except UserError as error:
         return refuse(str(error))
+    except BrokenPipeError:  # whoever read the output has closed it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
+        return CLOSED_PIPE
     except OSError as error:  # a full disk, a read-only folder, a file where a folder is expected
         full = full_disk(error)
         if error.filename is None and not full:

@@ -49,8 +49,7 @@ def job_of(command: str, cfg: DictConfig, overrides: Sequence[str]) -> Job:
         check(cfg, Prepare)
         return Job(command, list(overrides), cfg, None, digest_of(plain(cfg)))
     request = request_of(command, cfg)
-    if request.find() is None:  # a finished run need not cost the imports of a check
-        request.check()
+    request.find_or_check()
     identity = request.identity
     return Job(command, list(overrides), cfg, identity, identity.hash, cfg.rerun)
 

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from omegaconf import DictConfig, OmegaConf
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.provenance import differences_from_here
 from meld_lightning.runs.run import Run, claimed, find_run, load_run
@@ -53,6 +53,18 @@ class Request(ABC):
         """The finished run, unless the config says rerun=true."""
         return None if self.cfg.get("rerun", False) else find_run(self.identity)
 
+    def find_or_check(self) -> Run | None:
+        """The finished run, or None once the config has been checked: a finished run does not cost
+        the imports of a check, and a wrong config is refused before missing data is."""
+        try:
+            run = self.find()
+        except NotPrepared:
+            self.check()
+            raise
+        if run is None:
+            self.check()
+        return run
+
 
 def obtain(request: Request, announce: Callable[[bool], None] = lambda runs: None) -> Run:
     """The finished run that `request` asks for: read, resumed or run from the start.
@@ -60,11 +72,10 @@ def obtain(request: Request, announce: Callable[[bool], None] = lambda runs: Non
     announce: called once with whether it will be executed here; other ranks wait for that.
     A run that is refused before it leaves a checkpoint takes its folder with it.
     """
-    if run := request.find():
+    if run := request.find_or_check():
         announce(False)
         mention_differences([run], request.device)
         return run
-    request.check()
     folder = request.identity.folder
     with claimed(folder):
         if run := request.find():  # finished by another process while this one waited
@@ -93,7 +104,7 @@ def mention_differences(runs: Sequence[Run], device: str | None = None) -> None:
 
 
 def _empty(request: Request) -> None:
-    """Removes a finished run that is to be made again. If that is stopped, the same command goes on
+    """Removes a finished run that is to be made again. If that is stopped, the same command resumes
     from its last checkpoint."""
     for path in request.identity.folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,11 +1,13 @@
 """Each expected failure is one line on stderr and the status that shells and Slurm read."""
 
 import errno
+import subprocess
 
 import pytest
 
 from meld_lightning.errors import Preempted, Stopped, UserError
 from meld_lightning.launching.exits import exit_status
+from tests.running import argv, environment
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,14 @@ def test_an_error_of_ours_keeps_its_traceback() -> None:
 
     with pytest.raises(OSError, match="Bad file descriptor"):
         exit_status(fail)
+
+
+def test_a_closed_pipe_ends_a_command_without_a_traceback() -> None:
+    """As in `meld-lightning train --help | head -1`."""
+    with subprocess.Popen(
+        argv("train", "--help"), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, errors = process.communicate()
+    assert (process.returncode, errors) == (141, b"")

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.lifecycle import Request, obtain
 from meld_lightning.runs.logits import logits_digest, read_logits, write_logits
@@ -128,6 +128,18 @@ def test_a_refused_config_runs_nothing_and_leaves_nothing(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="seed: expected at least 0"):
         obtain(Toy(tmp_path, seed=-1))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_config_is_refused_before_what_is_not_prepared(tmp_path: Path) -> None:
+    class Unprepared(Toy):
+        @cached_property
+        def identity(self) -> Identity:
+            raise NotPrepared("corpus is not prepared")
+
+    with pytest.raises(UserError, match="seed: expected at least 0"):
+        obtain(Unprepared(tmp_path, seed=-1))
+    with pytest.raises(NotPrepared):
+        obtain(Unprepared(tmp_path))
 
 
 def test_a_failure_before_the_first_checkpoint_takes_the_folder_with_it(tmp_path: Path) -> None:
