@@ -1,6 +1,7 @@
 """`meld-lightning fuse`: fits and chooses on val, scores test, and is read once it is finished."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,24 @@ def test_the_command_fits_chooses_and_is_read_again(
     before = written.stat().st_mtime_ns
     assert main(["fuse", *runs, *QUICK]) == 0
     assert written.stat().st_mtime_ns == before
+
+
+def test_runs_made_again_with_other_logits_make_another_fusion(
+    work: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its figures are those of the runs as they are now, though their names stay."""
+    before = make_run("text", 0.4)
+    ask = ["fuse", "fusion=average", f"runs.text={before}"]
+    assert main(ask) == 0
+    (first,) = work.glob("runs/fusion-average/*/result.json")
+    shutil.rmtree(before)
+    assert make_run("text", 0.9) == before
+    assert main(ask) == 0
+    found = {path: json.loads(path.read_text()) for path in work.glob("runs/*/*/result.json")}
+    (second,) = set(work.glob("runs/fusion-average/*/result.json")) - {first}
+    accuracies = [found[path]["metrics"]["test"]["accuracy"] for path in (first, second)]
+    assert accuracies[0] < 0.6 < accuracies[1]
+    assert f"accuracy {accuracies[1]:.4f}" in capsys.readouterr().out
 
 
 def test_a_fusion_worse_than_its_best_modality_is_never_chosen(
