@@ -1,7 +1,7 @@
 """A run's identity: the hash of everything that determines its result, and of nothing else.
 
 Reads composed configs and the digests of what `prepare` made; writes nothing. Used by training and
-fusion to name run folders, by the launchers to tell finished runs, and by studies to find them.
+fusion to name run folders, and by launchers and studies to recognise finished runs.
 
 A config enters in a canonical form. Our own classes enter by their class name, so that a file may
 move. Keys that equal the default in the code are left out, so that an option may be added. A class
@@ -26,7 +26,8 @@ from meld_lightning.storage.fingerprint import digest_of, file_digest
 # Raise it when the same config and data now give another result, or when a default changes.
 RESULT_VERSION = 1
 
-# What never changes a result: where things lie, what they run on, who watches, which report asks.
+# Left out of the hash: keys that change no result, and keys whose effect enters by digest
+# (checkpoints, runs) or is added below (media).
 NOT_IDENTIFYING = (
     "hydra",
     "machine",
@@ -68,8 +69,8 @@ def identify(cfg: DictConfig, modality: str, name: str, digests: Mapping[str, st
 
 
 def canonical_config(cfg: DictConfig) -> dict[str, Any]:
-    """What of a resolved config determines the result, as plain JSON-able data; data and weights
-    enter by digest, not by path."""
+    """The part of a config that determines the result, as JSON-able data; data and weights enter by
+    digest, not by path."""
     plain = _resolved(cfg)
     kept = {key: value for key, value in plain.items() if key not in NOT_IDENTIFYING}
     kept["corpus"] = _split_settings(kept["corpus"])
@@ -119,7 +120,9 @@ def _public_name(target: str) -> dict[str, str]:
 
 def _split_settings(corpus: dict[str, Any]) -> dict[str, Any]:
     """How the corpus is split; its content enters by digest, wherever it lies."""
-    kept = {key: corpus[key] for key in ("split", "folds", "fold")}
+    kept = {}
+    if corpus["split"] is not None:  # without it there are no folds
+        kept = {key: corpus[key] for key in ("split", "folds", "fold")}
     if corpus.get("test") is not None:  # tells runs with and without a test manifest apart
         kept["test"] = Path(corpus["test"]).name
     return kept

@@ -69,7 +69,9 @@ class Request(ABC):
 def obtain(request: Request, announce: Callable[[bool], None] = lambda runs: None) -> Run:
     """The finished run that `request` asks for: read, resumed or run from the start.
 
-    announce: called once with whether it will be executed here; other ranks wait for that.
+    announce: called once, with True if this process executes the run and False if it was read;
+        the other ranks wait for it.
+
     A run that is refused before it leaves a checkpoint takes its folder with it.
     """
     if run := request.find_or_check():
@@ -104,7 +106,8 @@ def mention_differences(runs: Sequence[Run], device: str | None = None) -> None:
 
 
 def _empty(request: Request) -> None:
-    """Removes a finished run that is to be made again. If that is stopped, the same command resumes
-    from its last checkpoint."""
-    for path in request.identity.folder.iterdir():
+    """Deletes a finished run so that it can be made again; result.json goes last, so that a kill
+    leaves a finished run or an empty folder, and never half of one to resume from."""
+    folder = request.identity.folder
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == "result.json"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()

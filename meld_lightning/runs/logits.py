@@ -51,7 +51,7 @@ def read_logits(path: Path, labels: Sequence[str]) -> pd.DataFrame:
         raise UserError(f"{path}: columns {list(frame.columns)}, expected {[*FIXED, *labels]}")
     if frame["key"].duplicated().any():
         raise UserError(
-            f"{path}: utterance {frame['key'][frame['key'].duplicated()].iloc[0]} stands twice"
+            f"{path}: utterance {frame['key'][frame['key'].duplicated()].iloc[0]} occurs twice"
         )
     return frame
 

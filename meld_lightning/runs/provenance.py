@@ -21,7 +21,7 @@ from meld_lightning.storage.fingerprint import bytes_digest
 VERSIONS = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "av")
 LIBRARIES = ("torch", "torchaudio", "pytorch_lightning", "transformers", "tokenizers", "numpy")
 
-# The parts of the package that can change a result; the others only start, watch or print it.
+# Rooms whose code computes results.
 RESULT_ROOMS = (
     "metrics.py",
     "corpus",
@@ -87,7 +87,7 @@ def git_commit() -> tuple[str | None, bool]:
 
 
 def differences(results: Sequence[Recorded]) -> list[str]:
-    """In what the results of one table differ beside their configs, a plain phrase each.
+    """How the results of one table differ apart from their configs, one phrase per difference.
 
     For example "torch 2.13.0 and 2.14.1" or "commits 276e6e6 and 70cd8b5". Results whose package
     source is known to be equal are not told apart by their commits.

@@ -32,7 +32,7 @@ class Result:
     fold: the test fold of a corpus split into folds, else None.
     train_majority: the commonest label of train.
     digests: as in Identity.
-    accumulation: from which optimiser step on a batch was split into how many microbatches.
+    accumulation: the number of microbatches per batch, and the optimiser step it applies from.
     source: digest of the package's source; None in results from before it was recorded.
     """
 
@@ -68,7 +68,7 @@ def read_result(folder: Path) -> Result:
     except (OSError, ValueError, TypeError, KeyError) as error:
         said = str(error).splitlines()[0]
         raise UserError(
-            f"{folder}: damaged result.json ({said}); delete that folder and ask for the run again"
+            f"{folder}: damaged result.json ({said}); delete that folder and run the command again"
         ) from error
 
 

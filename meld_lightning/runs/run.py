@@ -49,6 +49,8 @@ class Run:
 def load_run(folder: str | Path) -> Run:
     """Reads a finished run; UserError if there is none in `folder`, or a damaged one."""
     folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; give the folder of a finished run")
     if not (folder / "result.json").is_file():
         raise UserError(f"{folder}: no finished run there: it has no result.json")
     result = read_result(folder)
@@ -57,7 +59,7 @@ def load_run(folder: str | Path) -> Run:
     except (OSError, ValueError) as error:
         said = str(error).splitlines()[0]
         raise UserError(
-            f"{folder}: damaged config.yaml ({said}); delete that folder and ask for the run again"
+            f"{folder}: damaged config.yaml ({said}); delete that folder and run the command again"
         ) from error
     assert isinstance(config, DictConfig)
     return Run(folder, result, config)

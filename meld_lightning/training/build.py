@@ -130,7 +130,7 @@ def _trainer(cfg: DictConfig, callbacks: RunCallbacks, microbatches: int) -> pl.
         devices=here,
         num_nodes=cfg.numerics.world_size // here,
         strategy=_ddp() if cfg.numerics.world_size > 1 else "auto",
-        # said, not detected: Lightning would take any process in a Slurm job for a rank of its own
+        # set explicitly: Lightning would take any process in a Slurm job for a rank of its own
         plugins=[
             TorchElasticEnvironment() if cfg.numerics.world_size > 1 else LightningEnvironment(),
             CheckpointFile(),

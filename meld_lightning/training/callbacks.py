@@ -270,11 +270,8 @@ class RunCallbacks:
 
 
 def between_steps(trainer: pl.Trainer) -> bool:
-    """Whether a batch's end is an optimiser step's end within an epoch.
-
-    False at the end of an epoch, where validation comes first, and between the microbatches of a
-    step.
-    """
+    """Whether this batch ended an optimiser step that is not the epoch's last: after that one,
+    validation comes first."""
     ready = trainer.fit_loop.epoch_loop.batch_progress.current.ready
     return ready != trainer.num_training_batches and ready % trainer.accumulate_grad_batches == 0
 

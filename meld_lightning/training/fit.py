@@ -57,8 +57,8 @@ class ScoredSplit(NamedTuple):
 
 
 def fit_rank(cfg: DictConfig, identity: Identity, modality: str, inputs: Inputs) -> None:
-    """This process's share of a run. Raises OutOfMemory if another try would take smaller
-    microbatches."""
+    """This process's share of a run. Where memory runs out, doubles the microbatches and raises
+    OutOfMemory, so that the caller can try again."""
     quieten()
     keep_freed_memory()
     # as Lightning's Trainer sets it; cuBLAS looks at it once, and a frozen encoder's features are
@@ -122,7 +122,8 @@ class Fit:
             self._finish(built, scored, callbacks, trainer.strategy.root_device, last)
 
     def _fit(self, built: Built, trainer: pl.Trainer, callbacks: RunCallbacks) -> Weights:
-        """Fits or goes on; leaves the chosen epoch's weights in the module, returns the last's."""
+        """Fits, or resumes. Loads the best epoch's weights into the module and returns the last
+        epoch's."""
         _check_rows(built.datamodule)
         resume = callbacks.last.path if callbacks.last.path.is_file() else None
         if resume and not zipfile.is_zipfile(resume):
@@ -171,11 +172,12 @@ class Fit:
         assert callbacks.best.choice is not None
         step, epoch = callbacks.history.rows[-1]["step"], callbacks.best.choice.epoch
         log_scores(self.loggers, step, epoch, figures, frames[-1])
-        result = self._result(built, figures, callbacks, device)
-        if last is not None:  # nothing resumes a finished run: its weights are enough
+        write_result(folder, self._result(built, figures, callbacks, device))
+        if last is not None:
+            # Nothing resumes a finished run: its weights are enough. Only now, since a run that is
+            # killed before its result is written resumes from the whole checkpoint.
             with atomic_write(callbacks.last.path) as slim:
                 save_tensors({"state_dict": last}, slim)
-        write_result(folder, result)
 
     def _result(
         self,
@@ -212,8 +214,8 @@ def _check_rows(datamodule: CorpusDataModule) -> None:
     for split in ("train", "val"):
         if not len(datamodule.rows(split)):
             raise UserError(
-                f"no utterance of {split} has this modality, and this model has to be fitted; see"
-                " corpus report"
+                f"no utterance of {split} has {datamodule.modality}, which fitting needs; the"
+                " corpus report gives the reasons"
             )
 
 
@@ -230,7 +232,7 @@ def _check_chosen(folder: Path, best: BestEpoch, val: dict[str, Any]) -> None:
 
 
 def _origin(checkpoint: str | None) -> str:
-    """A checkpoint's name as a result may tell it: a folder by its last part, never by its path."""
+    """A checkpoint's name as results record it: of a folder the last part, never the path."""
     if checkpoint is None:
         return "no pretrained weights"
     folder = Path(checkpoint).expanduser()

@@ -2,8 +2,8 @@
 many microbatches, and the run resumes.
 
 Reads and writes <run folder>/accumulation.json, the run's accumulation schedule: the number of
-microbatches from which optimiser step on. Used by training; the datamodules split the batches and
-Lightning adds up the microbatches' gradients.
+microbatches and the optimiser step it applies from. Used by training; the datamodules split the
+batches and Lightning adds up the microbatches' gradients.
 """
 
 import gc

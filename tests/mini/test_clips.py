@@ -197,4 +197,4 @@ def test_clips_in_test_alone_are_scored_and_nothing_is_fitted_on_them(
     assert not pd.read_parquet(run / "logits" / "val.parquet")["present"].any()
     refused = meld_lightning("train", "model=clip_probe", *asked, cwd=folder)
     assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (1, 1), refused.stderr
-    assert "no utterance of train has this modality" in refused.stderr
+    assert "no utterance of train has video" in refused.stderr
