@@ -2,12 +2,13 @@
 
 import random
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.finished import SMALL, assert_same_run, only_run
-from tests.running import HANGS_S, Command, argv, folder_over, start, start_and_kill
+from tests.running import HANGS_S, Command, argv, folder_over, run, start, start_and_kill
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,29 @@ def test_a_run_killed_while_it_scores_fits_no_step_again(
     again = meld_lightning(*SMALL, cwd=folder)
     assert again.returncode == 0, again.stderr
     assert (only_run(folder) / "metrics.csv").stat().st_mtime_ns == before
+    assert_same_run(only_run(folder), finished)
+
+
+# killed in place of writing result.json
+KILLED_AT_THE_END = """
+import os, signal, sys
+from meld_lightning.commands.cli import main
+from meld_lightning.training import fit
+fit.write_result = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_before_its_result_is_written_resumes(
+    finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    folder = folder_over(prepared, tmp_path / "killed")
+    killed = run([sys.executable, "-c", KILLED_AT_THE_END, *SMALL], folder)
+    assert killed.returncode == -signal.SIGKILL
+    again = meld_lightning(*SMALL, cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert "resuming from its last checkpoint" in again.stdout
     assert_same_run(only_run(folder), finished)
 
 
