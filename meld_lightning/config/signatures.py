@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from meld_lightning.config.docstrings import argument_docs
 from meld_lightning.config.modules import Module, locate
-from meld_lightning.errors import UserError
+from meld_lightning.errors import Stopped, UserError
 
 
 class _NoDefault:
@@ -215,5 +215,7 @@ def _import(target: str) -> Any:
     module, _, name = target.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
+    except Stopped:  # by a signal that came while it was imported
+        raise
     except Exception as error:  # whatever the import of a user's module raises
         raise UserError(f"_target_={target}: cannot be imported ({error})") from error

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from meld_lightning.config.modules import is_library
 from meld_lightning.config.signatures import NO_DEFAULT, parameters
-from meld_lightning.errors import UserError
+from meld_lightning.errors import Preempted, UserError
 from tests.running import environment
 
 BASE = '''
@@ -140,3 +140,15 @@ def test_our_own_classes_are_read_without_torch() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(Literal["classifier", "mean"])
+
+
+def test_a_stop_during_an_import_is_no_failed_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a job is preempted while it imports torch."""
+    (tmp_path / "slow_to_import.py").write_text(
+        "from meld_lightning.errors import Preempted\nraise Preempted('its checkpoint is kept')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Preempted):
+        parameters("slow_to_import.Model")
