@@ -28,11 +28,11 @@ class Preempted(Stopped):
     requeued."""
 
 
-def near_miss(word: str, known: Iterable[str]) -> str:
+def near_miss(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """` (did you mean 'x'?)` where something close to `word` is known, whatever its case; else the
-    empty string."""
+    empty string. cutoff: the least similarity, from 0 to 1 (difflib's ratio)."""
     folded = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=cutoff)
     return f" (did you mean {folded[close[0]]!r}?)" if close else ""
 
 

@@ -135,11 +135,11 @@ def _explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
 
 def _unknown_key(wrong: str, command: str, arguments: Sequence[str]) -> str:
     from meld_lightning.config.composed import Composed
-    from meld_lightning.config.tree import meant
+    from meld_lightning.config.suggestions import suggestion
 
     composed = Composed.of(command, arguments, groups_alone=True)
     slurm = Composed.of(command, ["hydra/launcher=slurm"]).launcher
     if wrong.removeprefix("hydra.launcher.") in slurm:
         return f"config key '{wrong}' is one of hydra/launcher=slurm: add that"
     known = {*composed.keys(), *composed.groups} - {wrong}
-    return f"config key '{wrong}' is not known{meant(wrong, known)}"
+    return f"config key '{wrong}' is not known{suggestion(wrong, known)}"

@@ -16,7 +16,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from meld_lightning.config.keys import keys_below, known_keys, parameters_of
 from meld_lightning.config.nodes import Node
 from meld_lightning.config.signatures import NO_DEFAULT, Parameter, parameters
-from meld_lightning.config.tree import meant, plain
+from meld_lightning.config.suggestions import suggestion
+from meld_lightning.config.tree import plain
 from meld_lightning.config.words import choices, in_words, range_in_words
 from meld_lightning.errors import UserError, near_miss
 
@@ -51,10 +52,10 @@ def _check_keys(
         if where and str(key).startswith("_"):  # _target_ and its like, which Hydra reads
             continue
         if key not in known:
-            raise UserError(f"config key '{full}' is not known{meant(full, everywhere)}")
+            raise UserError(f"config key '{full}' is not known{suggestion(full, everywhere)}")
         if inner := keys_below(known[key], value):
             if not isinstance(value, Mapping):
-                raise UserError(f"{full}={value!r}: expected a node with {', '.join(inner)}")
+                raise UserError(f"{full}={value!r}: expected the keys {', '.join(inner)}")
             _check_keys(value, inner, f"{full}.", everywhere)
         else:
             _check_value(full, value, known[key].annotation)

@@ -1,13 +1,13 @@
 """A command's config as it stands before anything runs, with the groups that it may choose from.
 Used to print help and to suggest the key that was meant."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from omegaconf import OmegaConf
 
-from meld_lightning.config.tree import conf_dir, keys_of
+from meld_lightning.config.tree import conf_dir
 
 LAUNCHER = "hydra/launcher"
 
@@ -60,7 +60,15 @@ class Composed:
 
     def keys(self) -> list[str]:
         """Every key in dotted form."""
-        return [*keys_of(self.tree), *(f"hydra.launcher.{key}" for key in self.launcher)]
+        return [*_dotted(self.tree), *(f"hydra.launcher.{key}" for key in self.launcher)]
+
+
+def _dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Every key of a nested mapping in dotted form, inner nodes included."""
+    for key, value in tree.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{key}.")
 
 
 def _first_of_sweeps(overrides: Iterable[str]) -> list[str]:

@@ -64,7 +64,8 @@ from tests.running import CHECKOUT, Command
         (["train", "data.batch_size=[1,"], "cannot be read as key=value"),
         (["prepare", "corpus=meld", "corpus.root=/nowhere"], "/nowhere"),
         (["train", "checkpoints=minilm", "model=roberta"], "model=roberta"),
-        (["reproduce", "tables=[table_2]"], "table_2"),
+        (["reproduce", "table.table_02.titel=x"], "did you mean 'table.table_02.title'?"),
+        (["reproduce", "tables=[table_2]"], "no table 'table_2' (did you mean 'table_02'?)"),
         (["reproduce", "hydra/launcher=basic", "tables=[table_04]"], "hydra/launcher=basic"),
     ],
 )
@@ -81,6 +82,15 @@ def test_wrong_input_gets_one_line(
     assert said in printed
     assert len(printed.splitlines()) == 1, printed
     assert printed.startswith("meld-lightning: ")
+
+
+def test_no_key_is_suggested_that_was_not_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tables have columns named like the keys of runs, and `lr` is not far from `logger`."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["reproduce", "optimizer.lr=-1"]) == 1
+    assert capsys.readouterr().err == "meld-lightning: config key 'optimizer.lr' is not known\n"
 
 
 def test_a_typo_inside_a_file_is_refused(tmp_path: Path, compose_train: Callable[..., Any]) -> None:

@@ -1,0 +1,30 @@
+"""Suggests the known config key that an unknown one was probably meant to be. Used by the messages
+about unknown keys, on the command line and in files."""
+
+from collections.abc import Iterable
+
+from meld_lightning.errors import near_miss
+
+TABLES = "table."
+ELSEWHERE = 0.75  # how similar a key of another node has to be
+
+
+def suggestion(key: str, known: Iterable[str]) -> str:
+    """` (did you mean 'optimizer.lr'?)` for `lr` or `model.lr`: a key with the same last part, else
+    one spelt much like it; else the empty string.
+
+    Keys of tables, some of which are named like keys of runs, are suggested only for one another.
+    """
+    known = [one for one in known if one.startswith(TABLES) == key.startswith(TABLES)]
+    leaf = key.rpartition(".")[2]
+    same = [one for one in known if one.rpartition(".")[2] == leaf and one != key]
+    if 0 < len(same) <= 3:
+        return f" (did you mean {' or '.join(map(repr, same))}?)"
+    parent = key.rpartition(".")[0]
+    beside = [one for one in known if one.rpartition(".")[0] == parent]
+    if found := near_miss(key, beside):
+        return found
+    close = near_miss(leaf, {one.rpartition(".")[2] for one in known}, ELSEWHERE)
+    name = close.split("'")[1] if close else ""
+    full = [one for one in known if one.rpartition(".")[2] == name]
+    return f" (did you mean {full[0]!r}?)" if full else near_miss(key, known, ELSEWHERE)
