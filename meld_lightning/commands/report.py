@@ -1,6 +1,7 @@
 """`meld-lightning report`: renders the tables from the runs that exist here, or else from the
 evidence in experiments/."""
 
+import shlex
 from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
@@ -20,10 +21,11 @@ def _report(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from meld_lightning.report.render import render_study
-    from meld_lightning.study.evidence import find_fusions, find_runs
+    from meld_lightning.study.evidence import find_fusions, find_runs, study_folder
     from meld_lightning.study.plan import plan_fusions, plan_runs
 
     asked = list(HydraConfig.get().overrides.task)
+    remedy = shlex.join(["meld-lightning", "reproduce", *asked])
     if OmegaConf.is_missing(cfg.corpus, "root"):  # evidence is enough for a report
         cfg.corpus.root = NO_ROOT
         asked.append(f"corpus.root='{NO_ROOT}'")
@@ -31,9 +33,9 @@ def _report(cfg: DictConfig) -> None:
     runs = find_runs(cfg, planned)
     if planned and not any(runs.values()):
         raise UserError(
-            f"study {cfg.study.name}: no finished run in {cfg.paths.runs} over what is prepared in"
-            f" {cfg.paths.cache}, and no evidence in {cfg.paths.experiments}; run: meld-lightning"
-            " prepare, or run it in the folder that has them"
+            f"study {cfg.study.name}: nothing to report: no finished run of its tables in"
+            f" {cfg.paths.runs}/ and no evidence of one in {study_folder(cfg)}/; run: {remedy} (or"
+            " run this in the folder that has them)"
         )
     fusions = find_fusions(cfg, plan_fusions(cfg, asked, runs))
     render_study(cfg, {**runs, **fusions}, planned)

@@ -40,10 +40,7 @@ def read_tables(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Table]:
 def named_table(tables: Mapping[str, Table], name: str) -> Table:
     """The table of that name; UserError with the nearest name if there is none."""
     if name not in tables:
-        raise UserError(
-            f"tables: there is no table '{name}'{near_miss(name, tables)}; each file of conf/table/"
-            " declares one"
-        )
+        raise UserError(f"no table '{name}'{near_miss(name, tables)}; tables: {', '.join(tables)}")
     return tables[name]
 
 

@@ -1,4 +1,5 @@
-"""Table specs: what conf/table/*.yaml declares, read from the composed `table` node.
+"""Table specs: what conf/table/ and conf/study/tables/ declare, read from the composed `table`
+node.
 
 Writes nothing and imports nothing heavy. Used by study/plan.py, which derives the runs that tables
 need, and by report/.
@@ -139,7 +140,7 @@ def setting(value: Any) -> str:
 
 def spec_error(table: str, key: str, what: str) -> UserError:
     """The error that names a table's key and what is wrong with it."""
-    return UserError(f"conf/table: {table}.{key} {what}")
+    return UserError(f"table.{table}.{key} {what}")
 
 
 def parse_table(name: str, specs: Mapping[str, dict[str, Any]]) -> Table:

@@ -35,5 +35,8 @@ def test_a_study_without_any_run_says_what_to_do(tmp_path: Path) -> None:
     done = run(argv("report", "study=meld_minilm"), tmp_path)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
-    assert "study meld_minilm: no finished run in runs" in done.stderr
-    assert "meld-lightning prepare" in done.stderr
+    assert (
+        "study meld_minilm: nothing to report: no finished run of its tables in runs/"
+        in done.stderr
+    )
+    assert "; run: meld-lightning reproduce study=meld_minilm (or" in done.stderr

@@ -40,7 +40,9 @@ def test_rows_follow_from_and_sources(tables: Spec) -> None:
     assert set(needed_rows(tables, ["table_05", "table_04"])) == {
         key for key in rows if key[0] == "table_04"
     }
-    with pytest.raises(UserError, match="no table 'table_9'.*did you mean"):
+    with pytest.raises(
+        UserError, match="no table 'table_9' .did you mean .*; tables: figure_1, figure_2"
+    ):
         needed_rows(tables, ["table_9"])
 
 

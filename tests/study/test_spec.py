@@ -106,7 +106,7 @@ def test_settings_are_written_as_people_write_them() -> None:
     ],
 )
 def test_wrong_specs_say_what_is_wrong(spec: Spec, message: str) -> None:
-    with pytest.raises(UserError, match=re.escape(message)):
+    with pytest.raises(UserError, match=re.escape(f"table.{message}")):
         read_tables({"grid": {**_grid()["grid"], **spec}})
 
 
