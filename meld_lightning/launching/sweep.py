@@ -62,12 +62,13 @@ class Sweep:
         _write_results(self.logs / "results.csv", self.jobs)
 
     def announce(self, how: str) -> None:
-        """Logs how many jobs are pending, and `how` they run."""
-        finished = len(self.jobs) - len(self.pending)
+        """Logs how many runs are finished and how many are pending, and `how` these run. Several
+        jobs that ask for the same run count as one."""
+        finished = len({job.name for job in self.jobs if job.status == "read"})
         mention_differences([job.run for job in self.jobs if job.status == "read" and job.run])
         logger.info(
             "%d runs: %d already finished, %d to run%s",
-            len(self.jobs),
+            finished + len(self.pending),
             finished,
             len(self.pending),
             f" ({how})" if self.pending else "",

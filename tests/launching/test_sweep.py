@@ -55,7 +55,7 @@ def test_a_killed_job_takes_no_other_with_it(
 
 
 @pytest.mark.slow
-def test_a_sweep_under_random_kills_ends_as_a_calm_one(
+def test_a_sweep_under_random_kills_matches_an_uninterrupted_one(
     prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
     """Jobs and the launcher itself are killed; its jobs go on without it, and the next launcher
