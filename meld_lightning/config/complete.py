@@ -49,8 +49,8 @@ def _bases(name: str, tree: Tree, load: Callable[[str], Tree | None]) -> Iterato
 
 
 def _with_defaults(tree: Tree, stated: Collection[str] = ()) -> Tree:
-    """`tree` and the defaults of what its `_target_` and those of its inner nodes name, but for the
-    keys in `stated`. A library's class keeps its own defaults for what a file leaves out."""
+    """`tree` with the defaults of the classes it names, except keys in `stated`. A library's class
+    keeps its own defaults for keys that a file leaves out."""
     found = {
         key: _with_defaults(value) if isinstance(value, dict) else value
         for key, value in tree.items()

@@ -1,5 +1,5 @@
-"""The keys that each node of a config has, stated by a model of `nodes` or by the class that a
-`_target_` names. Used to complete, check and document configs."""
+"""Finds the keys of each config node: from its model in nodes.py, or from the class its `_target_`
+names. Used to complete, check and document configs."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, get_origin
@@ -36,7 +36,7 @@ def keys_below(parameter: Parameter, value: Any, imports: bool = True) -> dict[s
 
 
 def known_keys(known: Mapping[str, Parameter], tree: Mapping[str, Any]) -> list[str]:
-    """Every key in dotted form that a config with the targets of `tree` may have."""
+    """Every dotted key that a config may have, given the classes `tree` names."""
     found = []
     for name, one in known.items():
         value = tree.get(name)
@@ -46,8 +46,8 @@ def known_keys(known: Mapping[str, Parameter], tree: Mapping[str, Any]) -> list[
 
 
 def defaults_of(node: type[Node]) -> dict[str, Any]:
-    """Every default that a node and the nodes inside it state; `???`, which Hydra takes for a
-    missing value, where a plain key has none."""
+    """Every default that a node and the nodes inside it state. A key without a default gets `???`,
+    Hydra's mark for a missing value."""
     found: dict[str, Any] = {}
     for name, one in parameters_of(node).items():
         if is_node(one.annotation):

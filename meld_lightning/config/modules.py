@@ -52,8 +52,8 @@ class Module(Mapping[str, Any]):
         return eval(code, {}, self)  # noqa: S307 -- our own source, as typing.get_type_hints does
 
     def __getitem__(self, name: str) -> Any:
-        """The value of `name`. Raises KeyError, upon which Python looks among its builtins, where
-        the module does not define it or it would have to be imported."""
+        """The value of `name`. Raises KeyError if the module does not define it or it would have to
+        be imported; Python then looks in builtins."""
         node = self.definitions[name]
         if isinstance(node, ast.Import):
             original = _original(node, name)

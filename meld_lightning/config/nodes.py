@@ -185,7 +185,9 @@ class Tables(Common):
     """Tables and figures of a study."""
 
     tables: list[str] = Field(description="the tables and figures to make")
-    table: dict[str, Any] = Field(description="the declaration of each table; see conf/table/")
+    table: dict[str, Any] = Field(
+        description="the declaration of each table; see conf/table/ and conf/study/tables/"
+    )
     logger: Target
 
 

@@ -50,9 +50,9 @@ def parameters(target: str) -> dict[str, Parameter]:
     """Parameters of the class or function at the dotted path `target`, in the order of its
     signature.
 
-    A keyword-only parameter without a default is filled in by code and left out. The parameters of
-    a base class are included where a class has no constructor of its own or passes `**options` on
-    to its base. Raises UserError where there is no such object.
+    Keyword-only parameters without a default are omitted: code supplies them, not the config. The
+    parameters of a base class are included where a class has no constructor of its own or passes
+    `**options` on to its base. Raises UserError where there is no such object.
     """
     found = locate(target)
     try:
@@ -64,7 +64,8 @@ def parameters(target: str) -> dict[str, Parameter]:
 
 
 def summary(target: str) -> str:
-    """The first line of the docstring of what `target` names; empty where it has to be imported."""
+    """The first paragraph of the docstring of the object at the dotted path `target`; empty where
+    the object has to be imported."""
     found = locate(target)
     if not found or not isinstance(found[1], (ast.ClassDef, ast.FunctionDef)):
         return ""
@@ -85,12 +86,15 @@ def class_attribute(target: str, name: str) -> Any:
             pass
     imported = _import(target)
     if not hasattr(imported, name):
-        raise UserError(f"_target_={target}: its class states no `{name}`")
+        raise UserError(
+            f"_target_={target}: the class has no attribute `{name}`, which every datamodule sets"
+        )
     return getattr(imported, name)
 
 
 def _assigned(module: Module, node: ast.ClassDef, name: str) -> tuple[Module, ast.expr] | None:
-    """Where a parsed class, or the first of its bases that does, assigns `name`."""
+    """The module and expression that assign `name` in the class or, failing that, in its first base
+    that does."""
     for one in node.body:
         targets = one.targets if isinstance(one, ast.Assign) else []
         if isinstance(one, ast.AnnAssign):
@@ -132,7 +136,7 @@ def _bases(module: Module, node: ast.ClassDef) -> list[tuple[Module, ast.ClassDe
 
 
 def _class_docs(module: Module, node: ast.ClassDef) -> dict[str, str]:
-    """What a class says of its arguments, and its bases of those that it says nothing of."""
+    """Docs of a class's arguments; arguments it does not document inherit their base class's."""
     docs: dict[str, str] = {}
     for base in _bases(module, node):
         docs = {**_class_docs(*base), **docs}
