@@ -90,7 +90,7 @@ def _calibration_grid(found: Mapping[str, Any], seed: str) -> Grid:
     ]
     return Grid(
         f"Expected calibration error on test, 15 bins ({seed})",
-        ["probabilities", "before temperature", "after temperature"],
+        ["modality", "before temperature", "after temperature"],
         body,
     )
 

@@ -13,13 +13,13 @@ from meld_lightning.report.breakdowns import class_grid, fusion_grids, gap_remar
 from meld_lightning.report.notes import notes_of
 from meld_lightning.report.page import Grid, Page
 from meld_lightning.report.remarks import (
+    provenance_remark,
     reading_remark,
-    source_remarks,
     tests_remark,
     verdicts,
 )
 from meld_lightning.report.rows import Estimate, Row
-from meld_lightning.report.statistics import holm, mcnemar, paired_bootstrap
+from meld_lightning.report.statistics import comparisons
 from meld_lightning.study.kinds import FOUND
 from meld_lightning.study.sources import best_place
 from meld_lightning.study.spec import BASELINE, Table
@@ -56,7 +56,7 @@ def runs_page(
         table.title,
         study["note"],
         grids,
-        remarks + source_remarks(rows),
+        remarks + provenance_remark(rows),
         verdicts(table, rows) if study["compare_to_paper"] else [],
         notes_of(table),
     )
@@ -139,16 +139,14 @@ def _tests_grid(
     rows: Sequence[Row],
     seeds: Sequence[int],
 ) -> Grid:
-    """Every row against the reference: weighted F1 by paired bootstrap, accuracy by McNemar's test,
-    with all p-values adjusted together."""
+    """Every row against the reference; see statistics.comparisons for the tests."""
     others = [row for row in complete if row is not reference]
-    differences = [paired_bootstrap(row.scored, reference.scored, "weighted_f1") for row in others]
-    exact = [mcnemar(row.scored[0], reference.scored[0]) for row in others]
-    adjusted = holm([one.p for one in differences] + exact)
+    tests = comparisons([row.scored for row in others], reference.scored)
     body = []
-    for place, (row, one) in enumerate(zip(others, differences, strict=True)):
+    for row, test in zip(others, tests, strict=True):
+        one = test.difference
         difference = f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
-        p_values = (one.p, adjusted[place], exact[place], adjusted[len(others) + place])
+        p_values = (one.p, test.bootstrap_holm, test.mcnemar_p, test.mcnemar_holm)
         body.append([row.label, difference, *map(_p_text, p_values)])
     caption = f"Differences from {reference.label}"
     if table.compare:
@@ -157,7 +155,14 @@ def _tests_grid(
     absent = sum(1 for row in rows if row.missing)
     caption += f" ({absent} of {len(rows)} rows are not available)" if absent else ""
     seed = f" (seed {seeds[0]})" if len(seeds) > 1 else ""
-    headers = ["row", "weighted F1 difference", "bootstrap p", "Holm", f"McNemar p{seed}", "Holm"]
+    headers = [
+        "row",
+        "weighted F1 difference",
+        "bootstrap p",
+        "Holm (bootstrap)",
+        f"McNemar p{seed}",
+        "Holm (McNemar)",
+    ]
     return Grid(caption, headers, body)
 
 

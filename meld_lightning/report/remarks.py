@@ -1,5 +1,5 @@
-"""Remarks below a table: how to read its figures, how they compare with the paper's, and what its
-runs differ in.
+"""Remarks below a table: how to read its figures, how they compare with the paper's, and how its
+runs differ.
 
 Reads rows, writes nothing. Used by report/layout.py.
 """
@@ -25,13 +25,11 @@ def reading_remark(table: Table, rows: Sequence[Row], seeds: Sequence[int]) -> l
     if complete is None:
         return []
     labels = len(complete.scored[0].labels)
-    units = len(np.unique(complete.scored[0].units.astype(str)))
     sentences = [
         f"Pretrained weights: {_weights(rows)}.",
         f"n is the number of {table.split} utterances scored.",
         "Brackets hold 95 % percentile bootstrap intervals:"
-        f" {statistics.RESAMPLES} resamples of {units} units (dialogues; speakers or single"
-        " utterances where a corpus has no dialogues).",
+        f" {statistics.RESAMPLES} resamples of {_units(complete.scored[0], table.split)}.",
         f"Guessing uniformly among the {labels} labels has accuracy {1 / labels:.4f};"
         " the constant row predicts the most common train label.",
         *_on_folds(table),
@@ -41,6 +39,23 @@ def reading_remark(table: Table, rows: Sequence[Row], seeds: Sequence[int]) -> l
         *_on_selection(table),
     ]
     return [" ".join(sentences)]
+
+
+def _units(scored: statistics.Scored, split: str) -> str:
+    """The number and kind of the units that the bootstrap resamples, such as "12 speakers"."""
+    kinds = {
+        _kind(str(unit), str(key), split)
+        for unit, key in zip(scored.units, scored.keys, strict=True)
+    }
+    number = len(np.unique(scored.units.astype(str)))
+    return f"{number} {kinds.pop()}" if len(kinds) == 1 else f"{number} units"
+
+
+def _kind(unit: str, key: str, split: str) -> str:
+    """The kind of a unit, by its name: the corpus readers name dialogues `split/dialogue`."""
+    if unit == key:
+        return "utterances"
+    return "dialogues" if unit.startswith(f"{split}/") else "speakers"
 
 
 def _on_folds(table: Table) -> list[str]:
@@ -59,8 +74,8 @@ def _on_missing_modalities(rows: Sequence[Row]) -> list[str]:
     if not counts:
         return []
     return [
-        "An utterance that lacks every modality that a row reads is predicted as the most common"
-        f" train label and stays in n: {counts}."
+        "Utterances without any of the row's modalities are predicted as the most common label of"
+        f" train (for a fusion: of val) and stay in n: {counts}."
     ]
 
 
@@ -109,9 +124,9 @@ def tests_remark(table: Table, seeds: int) -> list[str]:
     return [" ".join(sentences)]
 
 
-def source_remarks(rows: Sequence[Row]) -> list[str]:
-    """What the table's runs differ in besides their recipes: code, versions, device, gradient
-    accumulation."""
+def provenance_remark(rows: Sequence[Row]) -> list[str]:
+    """How the table's runs differ apart from their recipes: in code, versions, device or gradient
+    accumulation; none if they do not."""
     found = differences([part.result for row in rows for run in row.runs for part in unpooled(run)])
     return (
         [f"Not all runs of this table were made in the same way: {'; '.join(found)}."]
@@ -121,7 +136,7 @@ def source_remarks(rows: Sequence[Row]) -> list[str]:
 
 
 def verdicts(table: Table, rows: Sequence[Row]) -> list[str]:
-    """One line per row: where our figures lie against the printed ones, judged by our intervals
+    """One line per row: how our figures compare with the printed ones, judged by our intervals
     alone."""
     lines = []
     for row in rows:

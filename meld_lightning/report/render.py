@@ -29,7 +29,7 @@ from meld_lightning.report.figures import (
     draw_frames,
 )
 from meld_lightning.report.folds import pooled
-from meld_lightning.report.intervals import draw_intervals
+from meld_lightning.report.interval_figure import draw_intervals
 from meld_lightning.report.latex import page_latex
 from meld_lightning.report.layout import corpus_page, runs_page
 from meld_lightning.report.markdown import figure_markdown, page_markdown, readme_markdown

@@ -107,7 +107,7 @@ def _declared(
         seed = run.result.seed
         if seed not in seeds or seed in by_seed:
             why = (
-                f"is that of {by_seed[seed].folder} too"
+                f"is also the seed of {by_seed[seed].folder}"
                 if seed in by_seed
                 else "is not among the requested seeds"
             )

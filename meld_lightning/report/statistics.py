@@ -39,7 +39,8 @@ class Scored:
     units: NDArray[np.object_]  # (N,)
     true: Integers  # (N,)
     predicted: Integers  # (N,)
-    # (N,); False where the modality is missing and the prediction is train's prior
+    # (N,); False where every modality of the run is missing and the prediction is the most common
+    # label of train, or of val for a fusion
     present: NDArray[np.bool_]
 
     def constant(self, label: str) -> Scored:
@@ -68,6 +69,17 @@ class Difference:
     low: float
     high: float
     p: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row tested against the reference row. The two adjusted p-values are Holm's, over both
+    tests of all rows."""
+
+    difference: Difference  # in weighted F1, with the bootstrap's p
+    bootstrap_holm: float
+    mcnemar_p: float  # of accuracy, in the first seed
+    mcnemar_holm: float
 
 
 def scored(run: FinishedRun, split: str) -> Scored:
@@ -219,3 +231,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     from statsmodels.stats.multitest import multipletests
 
     return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
+
+
+def comparisons(rows: Sequence[Sequence[Scored]], reference: Sequence[Scored]) -> list[Comparison]:
+    """Each row (its seeds) against the reference: weighted F1 by paired bootstrap, accuracy of the
+    first seed by McNemar's test, all p-values adjusted together."""
+    differences = [paired_bootstrap(row, reference, "weighted_f1") for row in rows]
+    exact = [mcnemar(row[0], reference[0]) for row in rows]
+    adjusted = holm([one.p for one in differences] + exact)
+    return [
+        Comparison(*values)
+        for values in zip(
+            differences, adjusted[: len(rows)], exact, adjusted[len(rows) :], strict=True
+        )
+    ]

@@ -16,8 +16,8 @@ def predictions(table: pd.DataFrame, logits: np.ndarray, labels: tuple[str, ...]
     """The paper's data frame (Section B): key, split, speaker, text, true and predicted label,
     confidence, and `present`.
 
-    table: rows of the labelled corpus with a column `present`; False where the modality is missing
-    and the logits (N, C) are train's prior.
+    table: rows of the labelled corpus with a column `present`; False where every modality of the
+    run is missing and the logits (N, C) are the label shares of train, or of val for a fusion.
     """
     probabilities = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
     frame = table[["key", "split", "speaker", "text"]].copy()

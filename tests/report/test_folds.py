@@ -42,9 +42,7 @@ def folded(make_run: Make) -> list[Any]:
     return runs
 
 
-def test_the_whole_is_what_scikit_learn_makes_of_all_folds(
-    folded: list[Any], render: Make, tmp_path: Path
-) -> None:
+def test_pooled_folds_match_scikit_learn(folded: list[Any], render: Make, tmp_path: Path) -> None:
     metrics = {"test/weighted_f1": "weighted F1", "test/accuracy": "accuracy"}
     spec = {
         "voices": {
@@ -82,9 +80,7 @@ def test_the_whole_is_what_scikit_learn_makes_of_all_folds(
     assert {(row["seed"], row["fold"]) for row in rows} == {("1", "all"), ("2", "all")}
 
 
-def test_folds_that_were_made_in_different_ways_are_said_to_be(
-    folded: list[Any], render: Make
-) -> None:
+def test_differing_provenance_of_folds_is_noted(folded: list[Any], render: Make) -> None:
     for run in folded[1::2]:
         run.change(commit="def456", source="0b501e7e")
     spec = {

@@ -61,6 +61,12 @@ def test_every_row_is_tested_against_the_one_that_val_chose(render: Make, runs: 
         assert ("The reference row was also chosen on val" in text) == (split == "val")
         found = grid_of(out / table / "table.md", grid=1)
         assert list(found) == ["", "batch_8", "batch_16", "constant (neutral)"]
+        assert found[""][2:] == [
+            "bootstrap p",
+            "Holm (bootstrap)",
+            "McNemar p",
+            "Holm (McNemar)",
+        ]
         chosen = st.scored(runs["table_02", "batch_32"][0], split)
         others = [st.scored(runs["table_02", row][0], split) for row in ("batch_8", "batch_16")]
         others.append(chosen.constant("neutral"))

@@ -1,4 +1,4 @@
-"""What stands below a table: how to read it, and what its runs differ in."""
+"""What stands below a table: how to read it, and how its runs differ."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 Make = Callable[..., Any]
 Spec = dict[str, Any]
@@ -24,11 +25,31 @@ def test_utterances_without_any_modality_are_counted_and_stay_in_n(render: Make,
     frame.to_parquet(path)
     text = text_of(render("table_03"), "table_03")
     assert (
-        "An utterance that lacks every modality that a row reads is predicted as the most common"
-        " train label and stays in n: 3 (batch_16)." in text
+        "Utterances without any of the row's modalities are predicted as the most common label of"
+        " train (for a fusion: of val) and stay in n: 3 (batch_16)." in text
     )
     assert f"| {len(frame)} |" in text
-    assert "lacks every modality" not in text_of(render("table_02"), "table_02")
+    assert "without any of the row" not in text_of(render("table_02"), "table_02")
+
+
+@pytest.mark.parametrize(
+    ("unit_of", "resampled"),
+    [
+        (lambda key: key.split("_")[0], "40 dialogues"),
+        (lambda key: f"actor_{int(key.split('utt')[1]) % 3}", "3 speakers"),
+        (lambda key: "actor_1", "{n} utterances"),
+        (lambda key: key.split("_")[0] if "dia0_" in key else "actor_1", "2 units"),
+    ],
+)
+def test_the_resampled_units_are_named_and_counted(
+    unit_of: Callable[[str], str], resampled: str, render: Make, runs: Any
+) -> None:
+    for (run,) in runs.values():
+        path = run.folder / "logits" / "test.parquet"
+        frame = pd.read_parquet(path)
+        frame.assign(unit=frame["key"].map(unit_of)).to_parquet(path)
+    text = text_of(render("table_03"), "table_03")
+    assert f"200 resamples of {resampled.format(n=len(frame))}. " in text
 
 
 def test_weights_are_named_and_rows_without_any_too(render: Make, runs: Any) -> None:
@@ -49,9 +70,7 @@ def test_what_makes_figures_optimistic_is_said_where_it_applies(
     assert "over 1 seeds" not in test
 
 
-def test_runs_that_were_made_otherwise_are_said_to_be(
-    render: Make, runs: Any, make_run: Make
-) -> None:
+def test_differing_provenance_is_noted(render: Make, runs: Any, make_run: Make) -> None:
     assert "in the same way" not in text_of(render("table_03"), "table_03")
     runs["table_02", "batch_16"][0].change(
         versions={"torch": "2.1"}, source="0b501e7e", commit="def456", device="NVIDIA H100"
