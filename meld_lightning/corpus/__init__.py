@@ -1,7 +1,7 @@
 """The corpus: one row per utterance, whatever the source's layout; MELD's irregularities are
 handled here and nowhere else.
 
-Used by every other room. Knows nothing of media, models or training.
+Knows nothing of media, models or training.
 """
 
 from meld_lightning.corpus.labels import EMOTIONS, SENTIMENTS, SPLITS

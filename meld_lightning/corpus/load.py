@@ -6,7 +6,7 @@ prepared.py and, as part of the public interface, by anyone.
 
 from pathlib import Path
 
-from meld_lightning.corpus.readers.layout import Request, find_reader
+from meld_lightning.corpus.readers.layout import ReadRequest, find_reader
 from meld_lightning.corpus.report.build import build_report
 from meld_lightning.corpus.table import Corpus
 
@@ -27,9 +27,11 @@ def load_corpus(
         any depth; for layout "manifest" a CSV or Parquet file of your own (its columns are listed
         in readers/manifest.py).
     layout: "meld", "manifest", or the dotted path of a module with a reader (readers/layout.py).
-    name: what to call the corpus; None leaves that to the reader. split: for a corpus without a
-    split of its own, the unit (speaker, dialogue or row) that is never divided between two splits.
-    The units form `folds` folds: `fold` is test, the next one is val, the others are train.
+    name: what to call the corpus; None leaves that to the reader.
+    split: for a corpus without a split of its own, the unit (speaker, dialogue or row) that is
+        never divided between two splits.
+    folds, fold: the units form `folds` folds; `fold` is test, the next one is val, the others are
+        train.
     test: a second manifest, relative to the first one's folder, whose rows are all test. Units that
         it contains are left out of the first manifest, of which `fold` is val and the others train.
 
@@ -37,7 +39,7 @@ def load_corpus(
     """
     root = Path(root).expanduser().resolve()
     other = None if test is None else root.parent / Path(test).expanduser()
-    found = find_reader(layout).read(Request(root, split, folds, fold, other))
+    found = find_reader(layout).read(ReadRequest(root, split, folds, fold, other))
     name = name or found.name
     report = build_report(name, layout, found)
     return Corpus(name, found.table, found.emotions, found.sentiments, report, found.sources)

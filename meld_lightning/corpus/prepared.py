@@ -26,7 +26,7 @@ from meld_lightning.storage.atomic import atomic_folder, json_text, write_text
 from meld_lightning.storage.fingerprint import Fingerprint, digest_of, file_digest
 from meld_lightning.storage.once import made_once
 
-PREPARED_VERSION = 3
+PREPARED_VERSION = 4
 _FILES = ("corpus.parquet", "report.json")  # report.md is for people, and changes with media.json
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from meld_lightning.data.datamodule import CorpusDataModule, Shared
+from meld_lightning.data.datamodule import CorpusDataModule, Shared, require_some
 from meld_lightning.data.sources import Sources
 from meld_lightning.errors import UserError
 from meld_lightning.media import Media
@@ -47,7 +47,7 @@ class AudioDataModule(CorpusDataModule):
         sources: Sources,
         **loading: Any,
     ) -> None:
-        self.media = media_with_sound(sources)
+        self.media = checked_media(sources)
         super().__init__(
             sources=sources,
             lengths_N=np.minimum(self.media.samples, int(max_seconds * RATE)),
@@ -63,18 +63,15 @@ class AudioDataModule(CorpusDataModule):
         return AudioBatch(torch.from_numpy(wave), torch.from_numpy(lengths), **shared._asdict())
 
 
-def media_with_sound(sources: Sources) -> Media:
-    """The clips of `sources`.
+def checked_media(sources: Sources) -> Media:
+    """The clips of `sources`, checked.
 
     Raises UserError if none of them has sound, or if they were decoded at another sampling rate
     than speech encoders expect.
     """
     media = sources.media
     assert media is not None
-    if not media.samples.any():
-        raise UserError(
-            "no utterance has sound that can be read; the corpus report gives the reasons"
-        )
+    require_some(media.samples > 0, "audio")
     if media.settings["rate"] != RATE:
         raise UserError(
             f"media.rate={media.settings['rate']}: audio models expect {RATE} samples per second;"

@@ -19,7 +19,7 @@ import torchaudio
 from pydantic import Field
 from tqdm import tqdm
 
-from meld_lightning.data.audio import media_with_sound
+from meld_lightning.data.audio import checked_media
 from meld_lightning.data.datamodule import CorpusDataModule, Shared
 from meld_lightning.data.sources import Sources
 from meld_lightning.errors import UserError, is_out_of_memory
@@ -62,7 +62,7 @@ class AudioFeaturesDataModule(CorpusDataModule):
         sources: Sources,
         **loading: Any,
     ) -> None:
-        media = media_with_sound(sources)
+        media = checked_media(sources)
         if 1 in speeds:
             raise UserError(f"data.speeds={speeds}: leave out 1, which is always included")
         speeds = [float(speed) for speed in speeds]
@@ -97,7 +97,7 @@ def _features(sources: Sources, max_samples: int, speeds: Sequence[float]) -> Ar
     Clips are encoded one by one: this is fastest on a CPU, and no other clip of a batch can change
     the result.
     """
-    media = media_with_sound(sources)
+    media = checked_media(sources)
     assert sources.checkpoint is not None
     encoder = SpeechEncoder(sources.checkpoint, "head", spec_augment=False)
     encoder = encoder.to(sources.device).eval()

@@ -92,7 +92,7 @@ class ResumableLoader(DataLoader):
     in a later epoch.
 
     A resumed run sets `handed_out` to the microbatches of all its earlier steps; the callback
-    RunCheckpoints does so. Lightning's own mechanism, the loader's `state_dict`, is not used: a
+    LastCheckpoint does so. Lightning's own mechanism, the loader's `state_dict`, is not used: a
     checkpoint saved at the end of an epoch does not restore it.
     """
 

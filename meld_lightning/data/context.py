@@ -12,6 +12,8 @@ import pandas as pd
 
 from meld_lightning.errors import UserError
 
+MARKERS = 4  # [CLS] ... [SEP] ... [SEP] ... [SEP]
+
 
 @dataclass(frozen=True)
 class Markers:
@@ -64,10 +66,11 @@ def with_context(
     fit ends its side.
 
     utterance, past, future: token ids of the utterance and of its turns, the nearest first.
-    Returns the ids and the span (start, end) of the utterance, the markers around it included.
+    Returns the ids and the span (start, end) of the utterance; the span includes its two
+    markers.
     """
-    own = utterance[: max_tokens - 4]
-    room = max_tokens - 4 - len(own)
+    own = utterance[: max_tokens - MARKERS]
+    room = max_tokens - MARKERS - len(own)
     before: list[int] = []
     after: list[int] = []
     open_sides = {"before", "after"}

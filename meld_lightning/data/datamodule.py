@@ -89,11 +89,7 @@ class CorpusDataModule(pl.LightningDataModule):
         self.lengths_N, self.present_N = np.asarray(lengths_N), np.asarray(present_N)
         self.splits_N = sources.table["split"].to_numpy()
         self.labels_N = sources.table["label"].to_numpy(np.int64)
-        if not self.present_N.any():
-            raise UserError(
-                f"no utterance has what {type(self).__name__} reads; the corpus report gives the"
-                " reasons"
-            )
+        require_some(self.present_N, self.modality)
 
     def batch(self, rows: np.ndarray, shared: Shared) -> Any:
         """The modality's inputs of `rows` and the fields of `shared`, as a NamedTuple."""
@@ -142,6 +138,18 @@ class CorpusDataModule(pl.LightningDataModule):
             "persistent_workers": self.workers > 0,
             "pin_memory": torch.cuda.is_available(),
         }
+
+
+def require_some(present_N: np.ndarray, modality: str) -> None:
+    """Raises UserError if no utterance of the corpus has the modality.
+
+    The base class checks this for every datamodule; one that computes features before it calls
+    the base class checks it first.
+    """
+    if not present_N.any():
+        raise UserError(
+            f"no utterance has {modality} that can be read; the corpus report gives the reasons"
+        )
 
 
 class _Batches(Dataset):

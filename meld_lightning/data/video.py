@@ -16,9 +16,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from meld_lightning.data.datamodule import CorpusDataModule, Shared
+from meld_lightning.data.datamodule import CorpusDataModule, Shared, require_some
 from meld_lightning.data.sources import Sources, encoder_identity
-from meld_lightning.errors import UserError, is_out_of_memory
+from meld_lightning.errors import is_out_of_memory
 from meld_lightning.storage.arrays import Arrays, cached_arrays
 
 WRITER_VERSION = 2  # to be raised if this file computes other embeddings from the same frames
@@ -66,10 +66,7 @@ class VideoDataModule(CorpusDataModule):
     ) -> None:
         media = sources.media
         assert media is not None
-        if not media.frame_counts.any():
-            raise UserError(
-                "no utterance has frames that can be read; the corpus report gives the reasons"
-            )
+        require_some(media.frame_counts > 0, self.modality)
         settings = {
             **sources.encoder_settings(),
             "media": media.digest("frames"),

@@ -1,1 +1,1 @@
-"""Fusion: logits of finished runs joined by utterance key, and the models fitted on them."""
+"""Fusion: logits of finished runs joined by utterance key, and the methods fitted on them."""

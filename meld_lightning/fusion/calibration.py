@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from meld_lightning.fusion.evidence import Single
 from meld_lightning.fusion.joined import Joined
+from meld_lightning.fusion.likelihood_ratio import Single
 from meld_lightning.fusion.method import Fusion
 
 BINS = 15  # as in Guo et al., On calibration of modern neural networks, ICML 2017

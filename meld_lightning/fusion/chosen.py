@@ -5,7 +5,7 @@ Reads and writes no files; used by fit.py through `candidates`.
 
 from collections.abc import Mapping, Sequence
 
-from meld_lightning.fusion.evidence import Single
+from meld_lightning.fusion.likelihood_ratio import Single
 from meld_lightning.fusion.method import Fusion
 
 

@@ -1,4 +1,4 @@
-"""How often one modality is right where another is wrong: the room that a fusion has.
+"""How many errors of one modality another would fix.
 
 Reads and writes no files; used by fit.py. Axes: M modalities, N utterances, C classes.
 """
@@ -9,7 +9,7 @@ from meld_lightning.fusion.joined import Joined
 
 
 def complementarity(test: Joined) -> dict[str, Any]:
-    """What fusion.json says of the modalities' errors; a missing modality is never right.
+    """The modalities' errors, as fusion.json reports them; a missing modality is never right.
 
     Returns:
         oracle: the accuracy of always taking a modality that is right, where there is one.

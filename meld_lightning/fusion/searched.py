@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from meld_lightning import metrics
-from meld_lightning.fusion.evidence import EvidenceFusion
 from meld_lightning.fusion.joined import Joined, LogitsBatch, normalised
+from meld_lightning.fusion.likelihood_ratio import EvidenceFusion
 from meld_lightning.fusion.method import by_name
 
 BLOCK = 16  # weightings scored at once: their scores of one class stay in a CPU's cache

@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 
 from meld_lightning.errors import UserError
 from meld_lightning.fusion.average import Average
-from meld_lightning.fusion.evidence import Single
 from meld_lightning.fusion.learned import Learned
+from meld_lightning.fusion.likelihood_ratio import Single
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.fusion.searched import Searched
 from meld_lightning.fusion.stacked import Stacked

@@ -14,8 +14,8 @@ import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
-from meld_lightning.fusion.evidence import EvidenceFusion
 from meld_lightning.fusion.joined import Joined, LogitsBatch, normalised
+from meld_lightning.fusion.likelihood_ratio import EvidenceFusion
 
 PREFIX = "module."  # of the module's weights among a fusion's arrays
 

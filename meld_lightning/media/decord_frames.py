@@ -13,7 +13,7 @@ import numpy as np
 
 from meld_lightning.errors import UserError
 from meld_lightning.media.errors import MediaError
-from meld_lightning.media.frames import fit
+from meld_lightning.media.frames import resize_and_crop
 
 
 def iter_frames_decord(path: str | Path, every: int, size: int) -> Iterator[np.ndarray]:
@@ -49,6 +49,6 @@ def iter_frames_decord(path: str | Path, every: int, size: int) -> Iterator[np.n
         )
     for place in range(0, shown, every):
         try:
-            yield fit(reader[place].asnumpy(), size)
+            yield resize_and_crop(reader[place].asnumpy(), size)
         except decord.DECORDError as error:
             raise MediaError(path, f"cannot be decoded ({str(error).splitlines()[0]})") from error

@@ -45,10 +45,11 @@ def iter_frames(path: str | Path, every: int, size: int) -> Iterator[np.ndarray]
     """The frames of `read_frames` one at a time, so that a long clip needs no more memory than a
     short one."""
     for frame in wanted_frames(path, every):
-        yield fit(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90), size)
+        upright = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+        yield resize_and_crop(upright, size)
 
 
-def fit(image: np.ndarray, size: int) -> np.ndarray:
+def resize_and_crop(image: np.ndarray, size: int) -> np.ndarray:
     """uint8 RGB (height, width, 3) -> (size, size, 3): the shorter side resized to `size`, then the
     centre cropped.
 

@@ -86,8 +86,8 @@ class Media:
         }
 
     def digest(self, kind: str, rows: Sequence[int] | None = None) -> str:
-        """sha256 (hex) of the decoded media of `rows` (None: all rows), whatever the reasons for
-        missing media are called.
+        """sha256 (hex) of the decoded media of `rows` (None: all rows), independent of the
+        wording of the reasons for missing media.
 
         kind: "frames", "audio" or "all".
         """

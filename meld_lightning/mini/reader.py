@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from meld_lightning.corpus.readers import meld
-from meld_lightning.corpus.readers.layout import Found, Request
+from meld_lightning.corpus.readers.layout import Found, ReadRequest
 from meld_lightning.mini import corpus as mini
 from meld_lightning.storage.once import made_once
 
@@ -18,7 +18,7 @@ NOTE = (
 )
 
 
-def read(request: Request) -> Found:
+def read(request: ReadRequest) -> Found:
     """The mini corpus in the folder `request.root`, which is written first if it is missing, of
     another version or damaged.
 

@@ -246,7 +246,7 @@ def test_a_wrong_folder_says_what_was_looked_for_and_found(
 
 
 def test_options_of_the_other_layout_are_refused(meld_like: Write) -> None:
-    with pytest.raises(UserError, match="has its own train, dev and test"):
+    with pytest.raises(UserError, match="apply to corpus=manifest only"):
         load_corpus(meld_like(), split="speaker")
     with pytest.raises(UserError, match=r"'mold' is unknown \(did you mean 'meld'\?\)"):
         load_corpus(meld_like(), layout="mold")

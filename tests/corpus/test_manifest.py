@@ -67,7 +67,6 @@ def test_a_manifest_with_splits_keeps_ids_labels_and_columns(tmp_path: Path) -> 
         "key": "c",
         "reason": "file not found",
         "detail": "clip clips/c.mp4",
-        "dropped": False,
     } in report["rows"]
     assert report["quirks"]["emotion_not_in_train"] == {"train": 0, "val": 1, "test": 1}
     with pytest.raises(UserError, match="has no sentiment labels"):

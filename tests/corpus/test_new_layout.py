@@ -17,13 +17,13 @@ READER = '''
 
 import pandas as pd
 
-from meld_lightning.corpus.readers.layout import Found, Request
+from meld_lightning.corpus.readers.layout import Found, ReadRequest
 from meld_lightning.corpus.table import typed
 
 VERSION = 1
 
 
-def read(request: Request) -> Found:
+def read(request: ReadRequest) -> Found:
     rows = [
         dict(zip(("split", "emotion", "text"), line.split("\\t")), key=f"line{n}", unit=f"line{n}")
         for n, line in enumerate(request.root.read_text().splitlines())

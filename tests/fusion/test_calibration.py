@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from meld_lightning.fusion.calibration import BINS, binned, calibration, calibration_error
-from meld_lightning.fusion.evidence import Single, temperature
 from meld_lightning.fusion.joined import normalised
+from meld_lightning.fusion.likelihood_ratio import Single, temperature
 from tests.fusion.conftest import drawn, joined
 
 

@@ -9,9 +9,9 @@ from sklearn.metrics import f1_score
 from meld_lightning.errors import UserError
 from meld_lightning.fusion.average import Average
 from meld_lightning.fusion.chosen import Chosen
-from meld_lightning.fusion.evidence import Single, temperature
 from meld_lightning.fusion.joined import Joined, normalised
 from meld_lightning.fusion.learned import Learned
+from meld_lightning.fusion.likelihood_ratio import Single, temperature
 from meld_lightning.fusion.searched import simplex, weight_scores
 from meld_lightning.mini.cues import PRIOR_C, optimum
 from tests.fusion.conftest import configured, drawn, joined, with_gaps
@@ -31,7 +31,7 @@ def test_every_fitted_fusion_comes_within_a_point_of_the_best_possible(name: str
 
 
 @pytest.mark.parametrize("name", ["average", *FITTED])
-def test_any_subset_of_modalities_will_do(name: str) -> None:
+def test_every_fusion_handles_missing_modalities(name: str) -> None:
     data = with_gaps(drawn(4000)[0])
     present_MN = data.batch.present_MN
     fusion = configured(name)

@@ -10,8 +10,8 @@ import pytest
 from meld_lightning.commands.cli import main
 from meld_lightning.corpus import EMOTIONS
 from meld_lightning.fusion.calibration import calibration_error
-from meld_lightning.fusion.evidence import temperature
 from meld_lightning.fusion.joined import Joined, JoinedRuns, LogitsBatch, normalised
+from meld_lightning.fusion.likelihood_ratio import temperature
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.runs.run import load_run
 from tests.fusion.conftest import MakeRun, write_run

@@ -9,8 +9,8 @@ import pytest
 
 from meld_lightning.commands.cli import main
 from meld_lightning.errors import UserError
-from meld_lightning.fusion.evidence import Single
 from meld_lightning.fusion.joined import LogitsBatch
+from meld_lightning.fusion.likelihood_ratio import Single
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.fusion.state import ARRAYS, DESCRIPTION, load_fusion, save_fusion
 from tests.fusion.conftest import MakeRun, configured, drawn, with_gaps

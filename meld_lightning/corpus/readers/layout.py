@@ -1,6 +1,6 @@
 """The contract between a corpus layout's reader and the rest of the corpus room.
 
-A layout is a module with `VERSION: int` and `read(request: Request) -> Found`. `corpus.layout`
+A layout is a module with `VERSION: int` and `read(request: ReadRequest) -> Found`. `corpus.layout`
 names it: either a module of this folder ("meld", "manifest") or the dotted path of any other
 importable module. Used by load.py and prepared.py, and by the readers themselves.
 """
@@ -19,7 +19,7 @@ from meld_lightning.errors import UserError, near_miss
 
 
 @dataclass(frozen=True)
-class Request:
+class ReadRequest:
     """What the configuration asks a reader for (conf/corpus).
 
     root: the corpus's folder or file, absolute; it need not exist.
@@ -80,7 +80,7 @@ class Reader(Protocol):
 
     VERSION: int
 
-    def read(self, request: Request) -> Found:
+    def read(self, request: ReadRequest) -> Found:
         """Reads and checks the corpus; raises UserError with one line that names file and row."""
 
 

@@ -22,7 +22,7 @@ from meld_lightning.corpus.readers.csv_records import (
     repaired_record,
     whole,
 )
-from meld_lightning.corpus.readers.layout import Found, Request
+from meld_lightning.corpus.readers.layout import Found, ReadRequest
 from meld_lightning.corpus.readers.manifest_splits import split_beside, split_records
 from meld_lightning.corpus.table import typed
 from meld_lightning.errors import UserError
@@ -43,7 +43,7 @@ KNOWN = (
 )
 
 
-def read(request: Request) -> Found:
+def read(request: ReadRequest) -> Found:
     """Every row of the manifest, in file order, followed by those of the test manifest, if any."""
     path, test = request.root, request.test
     records, left_out = _read(path, "corpus.root"), 0

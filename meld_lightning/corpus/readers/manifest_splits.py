@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from meld_lightning.corpus.folds import split_by_units
 from meld_lightning.corpus.labels import SPLITS
 from meld_lightning.corpus.readers.csv_records import Record, choice, filled
-from meld_lightning.corpus.readers.layout import Request
+from meld_lightning.corpus.readers.layout import ReadRequest
 from meld_lightning.errors import UserError
 
 SPLIT_NAMES = {
@@ -22,7 +22,7 @@ SPLIT_NAMES = {
 UNITS = ("speaker", "dialogue", "row")
 
 
-def split_records(records: Sequence[Record], request: Request) -> list[str]:
+def split_records(records: Sequence[Record], request: ReadRequest) -> list[str]:
     """The split of each row: its own where there is a column "split", else by folds of
     `request.split`."""
     path = records[0].file
@@ -42,7 +42,7 @@ def split_records(records: Sequence[Record], request: Request) -> list[str]:
 
 
 def split_beside(
-    test: Sequence[Record], records: Sequence[Record], request: Request
+    test: Sequence[Record], records: Sequence[Record], request: ReadRequest
 ) -> tuple[list[Record], list[str]]:
     """`records` without the units that `test` contains, and the split, train or val, of each one
     left."""

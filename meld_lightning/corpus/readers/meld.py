@@ -2,7 +2,7 @@
 folder.
 
 Reads the CSV files and lists folders; decodes no media. Used by load.py and, for the mini corpus,
-by mini/reader.py. MELD's "dev" split is called val from here on.
+by mini/reader.py.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from meld_lightning.corpus.readers.csv_records import (
     read_records,
     whole,
 )
-from meld_lightning.corpus.readers.layout import Found, Request
+from meld_lightning.corpus.readers.layout import Found, ReadRequest
 from meld_lightning.corpus.readers.meld_files import Clips, files_below, find_clips, find_csvs
 from meld_lightning.corpus.table import typed
 from meld_lightning.errors import UserError
@@ -44,14 +44,14 @@ PAPER = {"train": 9989, "val": 1112, "test": 4807}
 OFFICIAL = {"train": 9989, "val": 1109, "test": 2610}  # the rows of MELD's own CSV files
 
 
-def read(request: Request) -> Found:
+def read(request: ReadRequest) -> Found:
     """Every row of MELD's three CSV files below the root, in file order: train, then val, then
     test."""
     root = request.root
     if request.split is not None or request.fold != 0 or request.test is not None:
         raise UserError(
-            "corpus.split, corpus.fold and corpus.test are for layout manifest: MELD's layout has"
-            " its own train, dev and test"
+            "corpus.split, corpus.fold and corpus.test apply to corpus=manifest only; MELD has its"
+            " own split"
         )
     if not root.is_dir():
         raise UserError(_no_folder(root))

@@ -1,6 +1,7 @@
 """Finds MELD's files at any depth below a folder, by their names.
 
-Lists folders, and reads CSV files that have to be compared; used by meld.py.
+MELD's "dev" split is called val from here on. Lists folders, and reads CSV files
+that have to be compared; used by meld.py.
 """
 
 import os

@@ -25,7 +25,7 @@ def build_report(name: str, layout: str, found: Found) -> dict[str, Any]:
     Keys: corpus, layout, note, is_mini (whether the data is synthetic), optimum (see Found),
     table_01 {paper, official, found: {split: utterances}}, splits {split: facts}, emotions and
     sentiments {split: {label: rows}}, quirks {name: {split: rows}}, clips, rows [{key, reason,
-    detail, dropped}], ignored_columns, sources [{name, size, sha256}].
+    detail}], ignored_columns, sources [{name, size, sha256}].
     """
     table = found.table
     counts = {split: int((table["split"] == split).sum()) for split in SPLITS}
@@ -44,10 +44,7 @@ def build_report(name: str, layout: str, found: Found) -> dict[str, Any]:
         "sentiments": _balance(table, "sentiment", SENTIMENTS),
         "quirks": quirk_counts,
         "clips": clips,
-        "rows": [
-            {"key": key, "reason": reason, "detail": detail, "dropped": False}
-            for key, reason, detail in rows
-        ],
+        "rows": [{"key": key, "reason": reason, "detail": detail} for key, reason, detail in rows],
         "ignored_columns": list(found.ignored_columns),
         "optimum": found.optimum,
         "sources": [

@@ -31,8 +31,8 @@ QUIRKS = {
     "zero_length": "rows of zero length",
     "overlong": "rows longer than 30 s",
     "under_100_ms": "rows shorter than 0.1 s, but not of zero length",
-    "under_200_ms": "rows shorter than 0.2 s (all)",
-    "under_1_s": "rows shorter than 1 s (all)",
+    "under_200_ms": "rows shorter than 0.2 s, including those above",
+    "under_1_s": "rows shorter than 1 s, including those above",
     "spoken_by_all": 'rows whose speaker is "All"',
     "spoken_by_several": "rows with two or more speakers",
     "speaker_unseen_in_train": "rows whose speaker does not occur in train",
@@ -91,7 +91,8 @@ def render_report(report: dict[str, Any], media: Mapping[str, Any] | None = None
         parts.append(_balance("sentiment", report["sentiments"]))
     parts += [
         "## Irregularities",
-        "Counts by split. No row is changed because of them, apart from repaired characters.",
+        "Counts by split. Rows are kept as they are, except for repaired characters and for"
+        " rows left out because of corpus.test, if any.",
         _counts(report["quirks"], QUIRKS),
         "## Clips",
         *_clips(report["clips"]),
@@ -146,7 +147,7 @@ def _table_01(report: dict[str, Any]) -> str:
         for split, count in official.items()
         if found[split] != count
     ]
-    note = f"This is not the published corpus: {'; '.join(off)}. Is a file truncated?"
+    note = f"This is not the published corpus: {'; '.join(off)}. A CSV file may be truncated."
     return _table(("utterances", *SPLITS), rows) + (f"\n\n{note}" if off else "")
 
 
@@ -209,11 +210,10 @@ def _media(media: Mapping[str, Any]) -> list[str]:
 
 def _doubts(rows: Sequence[dict[str, Any]]) -> list[str]:
     if not rows:
-        return ["None. No row was dropped."]
-    dropped = sum(row["dropped"] for row in rows)
-    kept = len({row["key"] for row in rows if not row["dropped"]})
+        return ["None."]
+    kept = len({row["key"] for row in rows})
     return [
-        f"{kept} rows look wrong but were kept; {dropped or 'none'} dropped. By reason:",
+        f"{kept} rows look wrong and were kept. By reason:",
         _by_reason(
             (row["reason"], f"{row['key']} ({row['detail']})" if row["detail"] else row["key"])
             for row in rows

@@ -20,7 +20,7 @@ from tests.system.cluster.jobs import (
 from tests.tracking.wandb_offline import read_runs
 
 
-def test_a_sweep_under_random_kills_ends_as_a_calm_one(
+def test_a_sweep_under_random_kills_matches_an_uninterrupted_one(
     prepared: Path, tmp_path: Path, client: Callable[..., Client], calm: Callable[..., Path]
 ) -> None:
     """Six jobs; jobs, one slurmd and the client are killed between first and last checkpoint; the

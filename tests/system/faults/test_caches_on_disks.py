@@ -86,7 +86,7 @@ MAKERS = [make_arrays, make_clips, make_corpus, make_checkpoint, make_logits]
     ("make", "leave"),
     [*((make, leave) for make in MAKERS for leave in (0, 40960)), (make_checkpoint, 1 << 20)],
 )
-def test_what_a_full_disk_stops_is_told_and_made_once_there_is_room(
+def test_a_full_disk_is_reported_and_the_retry_succeeds(
     make: Callable[[Path, Path], str], leave: int, tmp_path: Path, disk: Callable[[Path, str], Disk]
 ) -> None:
     expected, small = make(tmp_path / "calm", tmp_path), disk(tmp_path / "small", "32m")

@@ -71,7 +71,7 @@ def test_of_eight_that_ask_for_the_run_of_a_killed_process_one_goes_on(
 
 
 @pytest.mark.slow
-def test_a_prepare_that_is_killed_again_and_again_ends_as_a_calm_one(
+def test_a_prepare_that_is_killed_again_and_again_matches_an_uninterrupted_one(
     calm: Path, tmp_path: Path
 ) -> None:
     whole, least = read_back(calm), 0

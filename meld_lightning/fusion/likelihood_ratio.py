@@ -1,10 +1,9 @@
-"""Modalities as evidence: what every fusion but the paper's average builds on, and one modality
-alone.
+"""Each modality's evidence for each emotion as a log likelihood ratio, and one modality alone.
 
-The evidence of a modality is its calibrated log-probabilities minus the log prior. Where modalities
-are independent given the emotion, the log prior plus the sum of their evidence is the best possible
-fusion (Kittler et al., On combining classifiers, IEEE TPAMI 1998, equation 11). A missing modality
-is evidence of zero.
+The evidence of a modality is its calibrated log-probabilities minus the log prior; every fusion but
+the paper's average builds on it. Where modalities are independent given the emotion, the log prior
+plus the sum of their evidence is the best possible fusion (Kittler et al., On combining
+classifiers, IEEE TPAMI 1998, equation 11). A missing modality is evidence of zero.
 
 Reads and writes no files. Axes: M modalities, N utterances, C classes.
 """
