@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import random
 import signal
@@ -9,7 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from meld_lightning.launching.jobs import Job
+from meld_lightning.launching.sweep import Sweep
 from tests.running import HANGS_S, Command, argv, folder_over, start, until
 
 SWEEP = ["train", "--multirun", "model=roberta", "epochs=1", "data.batch_size=32"]
@@ -20,6 +24,16 @@ def summary(folder: Path) -> list[dict]:
     latest = max(folder.glob("multirun/*/summary.json"), key=lambda path: path.stat().st_mtime_ns)
     rows: list[dict] = json.loads(latest.read_text())
     return rows
+
+
+def test_jobs_that_ask_for_one_run_count_as_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    twins = [Job("prepare", [], OmegaConf.create(), None, "same") for _ in range(2)]
+    other = Job("prepare", [], OmegaConf.create(), None, "other")
+    Sweep([*twins, other], tmp_path).announce("")
+    assert "2 runs: 0 already finished, 2 to run" in caplog.text
 
 
 def test_a_failing_job_takes_no_other_with_it(
