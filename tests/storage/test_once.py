@@ -83,7 +83,7 @@ def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert error.value.filename == str(tmp_path)
 
 
-def test_whoever_waits_says_so_once(tmp_path: Path) -> None:
+def test_waiting_is_logged_once(tmp_path: Path) -> None:
     holder = f"""
 import time
 from pathlib import Path
