@@ -17,6 +17,7 @@ import transformers
 from meld_lightning.data.audio_features import AudioFeaturesDataModule
 from meld_lightning.data.text import TextDataModule
 from meld_lightning.data.video import VideoDataModule
+from meld_lightning.errors import UserError
 from meld_lightning.pretrained.clip import Clip
 from tests.small import LOADING, NoiseMedia, save_bert, save_clip, save_speech, small_sources
 
@@ -144,6 +145,16 @@ def test_features_are_computed_again_under_other_versions(
     monkeypatch.setattr(module, attribute, other)
     make()
     assert len(cached(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("modality", ["audio", "video"])
+def test_a_corpus_without_a_modality_is_refused(
+    modality: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    make, silent = request.getfixturevalue(modality), NoiseMedia([0] * 6, [0] * 6)
+    with pytest.raises(UserError, match=f"no utterance has {modality} that can be read; "):
+        make(media=silent)
+    assert cached(tmp_path) == set()
 
 
 @pytest.mark.parametrize("change", [{"speeds": (0.9, 1.1)}, {"speeds": ()}, {"max_seconds": 0.1}])

@@ -160,7 +160,7 @@ def test_an_option_may_be_added_with_its_default(copy: Path) -> None:
     assert in_package(copy, "model=bert", "+model.lora=8") != before
 
 
-def test_ones_own_model_enters_with_its_source(
+def test_a_users_model_is_hashed_with_its_source(
     compose_train: Callable[[Sequence[str]], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Edited, it is another run; moved to another file as it is, the same."""

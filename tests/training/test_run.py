@@ -136,7 +136,7 @@ def test_result_says_where_it_comes_from(finished: Path) -> None:
         (lambda run: (run / "result.json").write_text('{"best": '), "damaged"),
     ],
 )
-def test_a_damaged_run_is_told_with_its_remedy(
+def test_a_damaged_run_is_reported_with_a_remedy(
     damage: Callable[[Path], None],
     said: str,
     finished: Path,
@@ -154,7 +154,7 @@ def test_a_damaged_run_is_told_with_its_remedy(
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_or_token_cache_is_told_with_its_remedy(
+def test_a_damaged_checkpoint_or_token_cache_is_reported_with_a_remedy(
     prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
     folder = folder_over(prepared, tmp_path / "damaged")
