@@ -120,6 +120,9 @@ def _explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
             f"'{error.override}' cannot be read as key=value ({first}); quote text and paths:"
             " key=\"'...'\""
         )
+    if first.startswith("Ambiguous value for argument"):
+        wrong = first.split("'")[1]
+        return f"{wrong}: several values make a sweep: add --multirun; quote text with a comma"
     if isinstance(error, MissingConfigException) and error.options is not None:
         wrong = str(error.missing_cfg_file).rsplit("/", 1)[-1]
         return f"{first}{near_miss(wrong, error.options)}; there are: {', '.join(error.options)}"

@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from meld_lightning.corpus import prepared_corpus
-from meld_lightning.errors import UserError
+from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.fusion.calibration import calibration
 from meld_lightning.fusion.complementarity import complementarity
 from meld_lightning.fusion.joined import SPLITS, Joined, JoinedRuns, LogitsBatch
@@ -77,7 +77,13 @@ def fit_fusion(cfg: DictConfig, identity: Identity, runs: Mapping[str, Run]) -> 
 
 def _corpus_table(cfg: DictConfig, identity: Identity, runs: JoinedRuns) -> pd.DataFrame:
     """The prepared corpus with true labels; UserError unless it is the one that the runs saw."""
-    corpus = prepared_corpus(cfg.corpus, Path(cfg.paths.cache))
+    try:
+        corpus = prepared_corpus(cfg.corpus, Path(cfg.paths.cache))
+    except NotPrepared as error:
+        raise UserError(
+            f"{error}; if the runs were made with another corpus, give the corpus= and corpus.*"
+            " keys that they were made with"
+        ) from error
     table, labels = labelled(corpus, cfg.target)
     if corpus.digest != identity.digests["corpus"]:
         raise UserError(

@@ -5,6 +5,7 @@ resume from). Used by training. Checkpoints hold tensors and plain values only a
 weights_only=True.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,8 @@ from meld_lightning.tracking.log import log_row
 from meld_lightning.training.checkpoint_file import save_tensors
 from meld_lightning.training.memory import MicrobatchProgress
 from meld_lightning.training.signals import StopRequest
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class BestEpoch(pl.Callback):
 
 
 class EpochHistory(pl.Callback):
-    """Writes one row of metrics.csv per epoch and passes it to the loggers.
+    """Writes one row of metrics.csv per epoch, reports it in a line and passes it to the loggers.
 
     Args:
         folder: the run folder.
@@ -87,6 +90,13 @@ class EpochHistory(pl.Callback):
         self.rows.append(row | _of_val(pl_module.val_metrics))
         if trainer.is_global_zero:
             write_csv(self.path, self.rows)
+            logger.info(
+                "epoch %d of %s: train loss %.4f, val weighted F1 %.4f",
+                row["epoch"],
+                trainer.max_epochs,
+                row["train/fit_loss"],
+                pl_module.val_metrics["weighted_f1"],
+            )
         # logged before the checkpoint is saved: a run killed in between logs the epoch twice,
         # rather than never
         log_row(self.loggers, self.rows[-1])

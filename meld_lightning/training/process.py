@@ -55,4 +55,8 @@ def advise_on_precision(precision: str, trainer: pl.Trainer) -> None:
         fast = device == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     if trainer.is_global_zero and fast != (precision == "bf16-mixed"):
         other, why = ("bf16", "computes bf16 fast") if fast else ("fp32", "has no fast bf16")
-        logger.info("this device %s: numerics=%s would train faster, as another run", why, other)
+        logger.info(
+            "this device %s: numerics=%s would train faster (it is part of a run's identity)",
+            why,
+            other,
+        )

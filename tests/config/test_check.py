@@ -32,6 +32,7 @@ from tests.running import CHECKOUT, Command
             ["train", "+data.contxt=past"],
             "'data.contxt' is not known (did you mean 'data.context'?)",
         ),
+        (["train", "seed=1,2"], "seed=1,2: several values make a sweep: add --multirun"),
         (["train", "lr=3"], "'lr' is not known (did you mean 'optimizer.lr'?)"),
         (["train", "model.lr=3"], "'model.lr' is not known (did you mean 'optimizer.lr'?)"),
         (["train", "model.batch_size=3"], "did you mean 'data.batch_size'?"),
