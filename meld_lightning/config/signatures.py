@@ -119,9 +119,23 @@ def _read(module: Module, node: ast.stmt) -> dict[str, Parameter]:
     docs, init = _class_docs(module, node), _constructor(node)
     own = _of_function(module, init, docs) if init else _of_fields(module, node, docs)
     if init is None or init.args.kwarg:
+        given = _given_to_base(init) if init else set()
         for base in _bases(module, node):
-            own = {**_read(*base), **own}
+            left = {name: one for name, one in _read(*base).items() if name not in given}
+            own = {**left, **own}
     return own
+
+
+def _given_to_base(init: ast.FunctionDef) -> set[str]:
+    """Arguments that a constructor passes to super().__init__ by name: no config may give them."""
+    calls = [one for one in ast.walk(init) if isinstance(one, ast.Call)]
+    return {
+        keyword.arg
+        for call in calls
+        if ast.unparse(call.func) == "super().__init__"
+        for keyword in call.keywords
+        if keyword.arg is not None
+    }
 
 
 def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:

@@ -56,6 +56,10 @@ class Alone(Base):
 class Heir(Base):
     pass
 
+class Settled(Base):
+    def __init__(self, name: str, **options):
+        super().__init__(kind="hard", **options)
+
 def make(path: str, kind: Kind = "hard", *, identity):
     return path
 '''
@@ -96,6 +100,7 @@ def test_a_class_is_read_with_what_it_inherits() -> None:
     [
         ("toy_derived.Alone", ["name"]),  # it passes nothing on to its base
         ("toy_derived.Heir", ["rate", "kind"]),
+        ("toy_derived.Settled", ["rate", "name"]),  # it settles its base's kind itself
         ("toy_derived.make", ["path", "kind"]),
         ("toy_derived.Base", ["rate", "kind"]),  # followed to where it is defined
     ],

@@ -19,9 +19,9 @@ def test_a_command_prints_each_message_once(
     lines = done.stdout.splitlines()
     assert lines[0].startswith("corpus mini: train 640, val 160, test 480 utterances; report: ")
     assert len(lines) == len(set(lines))
-    assert [line.split()[1] for line in lines[1:]] == [
-        "bert:",
-        "roberta:",
-        "wav2vec2:",
-        "speech_emotion:",
+    assert [line.split()[:2] for line in lines[1:]] == [
+        ["checkpoint", "bundled:all-MiniLM-L6-v2"],
+        ["checkpoint", "mini:roberta"],
+        ["checkpoint", "mini:speech_emotion"],
+        ["checkpoint", "mini:wav2vec2"],
     ]
