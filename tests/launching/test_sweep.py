@@ -36,6 +36,7 @@ def test_jobs_that_ask_for_one_run_count_as_one(
     assert "2 runs: 0 already finished, 2 to run" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_failing_job_takes_no_other_with_it(
     prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:

@@ -12,6 +12,8 @@ import pytest
 from tests.running import CHECKOUT, argv, run
 
 EXPERIMENTS = CHECKOUT / "experiments"
+# `reproduce` of the mini study writes beside the committed ones; git ignores what it writes
+COMMITTED = sorted(path.name for path in EXPERIMENTS.iterdir() if path.name != "mini")
 
 
 def figures(path: Path) -> list[tuple[str, ...]]:
@@ -23,7 +25,7 @@ def figures(path: Path) -> list[tuple[str, ...]]:
         ]
 
 
-@pytest.mark.parametrize("study", sorted(path.name for path in EXPERIMENTS.iterdir()))
+@pytest.mark.parametrize("study", COMMITTED)
 def test_the_evidence_renders_to_the_committed_tables(study: str, tmp_path: Path) -> None:
     committed, rendered = EXPERIMENTS / study, tmp_path / "experiments" / study
     shutil.copytree(committed / "runs", rendered / "runs")

@@ -136,6 +136,7 @@ def test_a_killed_run_of_two_processes_ends_with_the_same_weights(
     assert_same_run(trained(meld_lightning, killed, *asked), only_run(calm))
 
 
+@pytest.mark.slow
 def test_two_processes_score_and_train_on_text_like_one(
     prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
