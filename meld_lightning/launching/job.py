@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.launching.exits import exit_status
 from meld_lightning.tracking.console import show_messages
+from meld_lightning.training.signals import stop_request
 
 logger = logging.getLogger("meld_lightning.launching.job")  # not __main__, as which it is started
 
@@ -31,6 +32,7 @@ def _run(command: str, cfg: DictConfig) -> None:
     if command == "prepare":
         from meld_lightning.study.preparation import prepare_study
 
+        stop_request().raise_if_asked()
         prepare_study(cfg)
         return
     if command == "train":
@@ -42,6 +44,7 @@ def _run(command: str, cfg: DictConfig) -> None:
         from meld_lightning.training.process import quieten
 
         quieten()
+        stop_request().raise_if_asked()
         run = fuse(cfg)
     if run is not None:  # None on every rank but 0
         best = run.result.best

@@ -67,6 +67,7 @@ def fit_rank(cfg: DictConfig, identity: Identity, modality: str, inputs: Inputs)
     folder = identity.folder
     schedule = read_schedule(folder)
     try:
+        stop_request().raise_if_asked()
         with stop_request().listening() as stop, open_loggers(cfg, identity) as loggers:
             return Fit(cfg, identity, modality, inputs, stop, loggers, schedule).run()
     except InstantiationException as error:

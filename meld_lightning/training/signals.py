@@ -17,11 +17,15 @@ from meld_lightning.errors import Preempted, Stopped
 MAKE_ROOM = signal.SIGUSR2  # submitit makes Slurm send it before a preemption or a time limit
 SIGNALS = (signal.SIGINT, signal.SIGTERM, MAKE_ROOM)
 SAME_REQUEST_S = 1.0
+KEPT = "its last checkpoint is kept"
 
 
 class StopRequest:
     """Handles the signals: raises at once, or, while `deferred`, leaves that to whoever reads
     `asked`. A second request raises at once.
+
+    Never raises while a module is imported: torch aborts the process if an exception reaches its
+    C++ code then. `raise_if_asked` makes up for it.
 
     MAKE_ROOM raises Preempted, after which the job is requeued; the other signals raise Stopped.
     """
@@ -40,8 +44,13 @@ class StopRequest:
         if not self.asked:
             self.preempted = signum == MAKE_ROOM
         again, self.asked, self._asked_at = self.asked, True, time.monotonic()
-        if again or not self.deferred:
-            raise self.leaving("its last checkpoint is kept")
+        if (again or not self.deferred) and not _is_importing(frame):
+            raise self.leaving(KEPT)
+
+    def raise_if_asked(self) -> None:
+        """Raises for a request that came while modules were imported."""
+        if self.asked:
+            raise self.leaving(KEPT)
 
     def leaving(self, state: str) -> Stopped:
         """The exception to raise; `state` says how far the run got."""
@@ -66,6 +75,15 @@ class StopRequest:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether Python's import machinery called `frame`, directly or not."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @functools.cache
