@@ -110,6 +110,7 @@ def figures(folder: Path) -> list[list[str]]:
     return [row[1:] for row in csv.reader(latest.open())][1:]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_resumable_runs_and_one_line(prepared: Path, tmp_path: Path) -> None:
     folder = folder_over(prepared, tmp_path / "sweep")
     asked = ["seed=1,2", "epochs=30", "hydra.launcher.jobs=1", "machine.checkpoint_every_s=0.2"]

@@ -189,6 +189,7 @@ def trained(command: Command, folder: Path, modality: str, model: str, *options:
     return run
 
 
+@pytest.mark.slow
 def test_a_text_model_with_a_checkpoint_of_its_own_is_two_files(
     prepared: Path, added: Callable[..., Path], meld_lightning: Command
 ) -> None:

@@ -14,6 +14,7 @@ from tests.running import Command, argv, environment, folder_over
 from tests.tracking.logged import SMALL, assert_shows, logged
 
 
+@pytest.mark.slow
 def test_wandb_holds_the_run_offline_and_reading_it_logs_nothing(
     prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
