@@ -76,7 +76,7 @@ def test_installed_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Pat
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "checkpoints: hub, mini, minilm" in done.stdout
+    assert "hub, [mini], minilm" in done.stdout
     where = subprocess.run(
         [
             sys.executable,
