@@ -89,8 +89,8 @@ def git_commit() -> tuple[str | None, bool]:
 def differences(results: Sequence[Recorded]) -> list[str]:
     """How the results of one table differ apart from their configs, one phrase per difference.
 
-    For example "torch 2.13.0 and 2.14.1" or "commits 276e6e6 and 70cd8b5". Results whose package
-    source is known to be equal are not told apart by their commits.
+    For example "torch 2.13.0 and 2.14.1" or "commits 276e6e6 and 70cd8b5". Commits are
+    compared only if the package's source differs or was not recorded.
     """
     found = []
     sources = {result.source for result in results}

@@ -68,8 +68,8 @@ def retry_out_of_memory(folder: Path, start: Callable[[], None], starts_ranks: b
         try:
             return start()
         except UserError:
-            # not told apart by the message: of two ranks that fail, the one that merely waited may
-            # report first
+            # The schedule decides, not the message: if two ranks fail, the one that only waited
+            # may report first.
             if read_schedule(folder) == schedule:
                 raise
         if not starts_ranks:
