@@ -27,12 +27,10 @@ from meld_lightning.runs.inputs import Inputs, majority
 from meld_lightning.runs.logits import write_logits
 from meld_lightning.runs.predictions import predictions, write_predictions
 from meld_lightning.runs.result import Result, provenance, split_metrics, write_result
-from meld_lightning.storage.atomic import atomic_write
 from meld_lightning.tracking.log import log_scores
 from meld_lightning.tracking.loggers import open_loggers
 from meld_lightning.training.build import Built, build, make_trainer
 from meld_lightning.training.callbacks import BestEpoch, RunCallbacks
-from meld_lightning.training.checkpoint_file import save_tensors
 from meld_lightning.training.memory import (
     Schedule,
     describe,
@@ -44,8 +42,6 @@ from meld_lightning.training.process import advise_on_precision, keep_freed_memo
 from meld_lightning.training.signals import StopRequest, stop_request
 
 logger = logging.getLogger(__name__)
-
-Weights = dict[str, torch.Tensor]
 
 
 class ScoredSplit(NamedTuple):
@@ -117,14 +113,14 @@ class Fit:
         # a model that is not fitted, with a split that has nothing to score, gets it nowhere else
         built.module.trainer = trainer
         fitted = any(parameter.requires_grad for parameter in built.module.parameters())
-        last = self._fit(built, trainer, callbacks) if fitted else None
+        if fitted:
+            self._fit(built, trainer, callbacks)
         scored = {split: self._score(built, trainer, split) for split in SPLITS}
         if trainer.is_global_zero:
-            self._finish(built, scored, callbacks, trainer.strategy.root_device, last)
+            self._finish(built, scored, callbacks, trainer.strategy.root_device, fitted)
 
-    def _fit(self, built: Built, trainer: pl.Trainer, callbacks: RunCallbacks) -> Weights:
-        """Fits, or resumes. Loads the best epoch's weights into the module and returns the last
-        epoch's."""
+    def _fit(self, built: Built, trainer: pl.Trainer, callbacks: RunCallbacks) -> None:
+        """Fits, or resumes, and loads the best epoch's weights into the module."""
         _check_rows(built.datamodule)
         resume = callbacks.last.path if callbacks.last.path.is_file() else None
         if resume and not zipfile.is_zipfile(resume):
@@ -133,9 +129,7 @@ class Fit:
             logger.info("%s: resuming from its last checkpoint", self.identity.folder)
         trainer.fit(built.module, built.datamodule, ckpt_path=resume, weights_only=True)
         best = torch.load(callbacks.best.path, weights_only=True, map_location="cpu")
-        last = {name: value.cpu() for name, value in built.module.state_dict().items()}
         built.module.load_state_dict(best["state_dict"])
-        return last
 
     def _score(self, built: Built, trainer: pl.Trainer, split: str) -> ScoredSplit:
         """Every utterance of `split`, in the order of the table."""
@@ -156,7 +150,7 @@ class Fit:
         scored: dict[str, ScoredSplit],
         callbacks: RunCallbacks,
         device: torch.device,
-        last: Weights | None,
+        fitted: bool,
     ) -> None:
         folder, labels = self.identity.folder, built.labels
         figures, frames = {}, []
@@ -166,19 +160,17 @@ class Fit:
             figures[split] = split_metrics(one.labels, one.logits, labels)
             frames.append(predictions(rows, one.logits, labels))
         write_predictions(folder, pd.concat(frames))
-        if last is None:
-            callbacks.record_scores(figures["val"])
-        else:
+        if fitted:
             _check_chosen(folder, callbacks.best, figures["val"])
+        else:
+            callbacks.record_scores(figures["val"])
         assert callbacks.best.choice is not None
         step, epoch = callbacks.history.rows[-1]["step"], callbacks.best.choice.epoch
         log_scores(self.loggers, step, epoch, figures, frames[-1])
         write_result(folder, self._result(built, figures, callbacks, device))
-        if last is not None:
-            # Nothing resumes a finished run: its weights are enough. Only now, since a run that is
-            # killed before its result is written resumes from the whole checkpoint.
-            with atomic_write(callbacks.last.path) as slim:
-                save_tensors({"state_dict": last}, slim)
+        # Nothing resumes a finished run. Only now, since a run that is killed before its result is
+        # written resumes from this checkpoint.
+        callbacks.last.path.unlink(missing_ok=True)
 
     def _result(
         self,

@@ -31,8 +31,10 @@ def test_a_run_leaves_what_others_read(finished: Path) -> None:
     history = pd.read_csv(finished / "metrics.csv")
     assert list(history["epoch"]) == [1, 2, 3]
     assert run.result.best["value"] == history["val/weighted_f1"].max()
-    for name in ("best", "last"):
-        torch.load(finished / "checkpoints" / f"{name}.ckpt", weights_only=True)
+    # nothing resumes a finished run: last.ckpt is gone
+    [kept] = (finished / "checkpoints").iterdir()
+    assert kept.name == "best.ckpt"
+    torch.load(kept, weights_only=True)
     predictions = pd.read_parquet(finished / "predictions.parquet")
     pd.testing.assert_frame_equal(
         predictions.drop(columns="confidence"),

@@ -1,13 +1,14 @@
 """Commands over full and read-only disks say so in one line, and succeed once there is room."""
 
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.finished import assert_same_run, only_run
-from tests.running import argv, folder_over, run
+from tests.running import argv, folder_over, run, start_and_kill
 from tests.system.faults.conftest import (
     PREPARE,
     TRAIN,
@@ -83,14 +84,11 @@ def test_a_run_outlives_a_disk_that_fills_up_again_and_again(
         assert not list(folder.glob("runs/*/*/result.json"))
 
     refused("checkpoints/last.ckpt")
-    runs.remount("size=17m")
-    refused("checkpoints/last.ckpt")  # at the end, the small one that a finished run keeps
-    fitted = next(folder.glob("runs/*/*/metrics.csv")).stat().st_mtime_ns
     runs.remount("size=40m")
+    start_and_kill(TRAIN, folder, 0.0, signal.SIGKILL)  # fitted and saved, not yet scored
+    fitted = next(folder.glob("runs/*/*/metrics.csv")).stat().st_mtime_ns
     runs.fill(4096)  # for config.yaml, which is written again
     refused("logits/train.parquet")
-    runs.fill(1 << 20)  # for logits and predictions, not for the checkpoint that is kept
-    refused("checkpoints/last.ckpt")
     runs.filler.unlink()
     done = run(argv(*TRAIN), folder)
     assert done.returncode == 0, done.stderr
