@@ -31,11 +31,11 @@ def _dashboards(cfg: DictConfig) -> None:
     need("wandb_workspaces", "wandb")
     online = wandb_online()  # before W&B is imported
 
-    from meld_lightning.tracking.dashboards import dashboard, rendered_tables, write_dashboards
+    from meld_lightning.tracking.dashboards import dashboard, write_dashboards
 
     study, entity = Path(cfg.paths.experiments) / cfg.study.name, _entity(online)
     made = [
-        dashboard(group, folders, cfg.logger.project, cfg.monitor, rendered_tables(study), entity)
+        dashboard(group, folders, cfg.logger.project, cfg.monitor, entity)
         for group, folders in _wanted(cfg).items()
     ]
     for one in made:

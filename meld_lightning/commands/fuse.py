@@ -17,24 +17,21 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run(cfg: DictConfig) -> None:
-    """Fits one fusion, or finds it finished, and prints its scores and findings."""
+    """Fits one fusion, or finds it finished, and prints its val scores and what was chosen."""
     from meld_lightning.fusion.fuse import fuse
+    from meld_lightning.runs.val_score import show_val_score
     from meld_lightning.training.process import quieten
 
     quieten()
     run = fuse(cfg)
-    best, test = run.result.best, run.result.metrics["test"]
-    print(
-        f"{run.folder}: {best['monitor']} {best['value']:.4f} (cross-validated), test weighted F1"
-        f" {test['weighted_f1']:.4f}, accuracy {test['accuracy']:.4f}"
-    )
+    show_val_score(run, "cross-validated")
     print("\n".join(summary(run.folder)))
 
 
 def summary(folder: Path) -> list[str]:
     """fusion.json in lines for the terminal."""
     found = json.loads((folder / "fusion.json").read_text())
-    return [*_choice(found), *_complementarity(found), *_calibration(found)]
+    return [*_choice(found), f"complementarity and calibration on test: see {folder}/fusion.json"]
 
 
 def _choice(found: dict[str, Any]) -> list[str]:
@@ -52,27 +49,6 @@ def _choice(found: dict[str, Any]) -> list[str]:
     if never_seen := fitted.get("never_seen"):
         lines.append(f"left out because no utterance of val has it: {', '.join(never_seen)}")
     return lines
-
-
-def _complementarity(found: dict[str, Any]) -> list[str]:
-    lines = [
-        f"at least one modality is right for {found['oracle']:.1%} of {found['n']} test utterances"
-    ]
-    for name, fixed in found["fixes"].items():
-        others = [
-            f"{other} is right in {count}" for other, count in fixed.items() if other != "wrong"
-        ]
-        if others:
-            lines.append(f"{name} is wrong in {fixed['wrong']}; of these, {', '.join(others)}")
-    return lines
-
-
-def _calibration(found: dict[str, Any]) -> list[str]:
-    lines = ["expected calibration error on test, before and after temperature scaling:"]
-    for name in found["modalities"]:
-        error = found["calibration"][name]
-        lines.append(f"  {name} {error['before']:.3f}, {error['after']:.3f}")
-    return [*lines, f"  fused {found['calibration']['fused']['after']:.3f}"]
 
 
 def _any_modality(argument: str) -> str:

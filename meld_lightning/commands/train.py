@@ -14,14 +14,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run(cfg: DictConfig) -> None:
-    """Trains or reads the run, and prints its scores."""
+    """Trains or reads the run, and prints its val score."""
+    from meld_lightning.runs.val_score import show_val_score
     from meld_lightning.training.train import train
 
     found = train(cfg)
-    if found is None:  # on every rank but 0
-        return
-    best, test = found.result.best, found.result.metrics["test"]
-    print(
-        f"{found.folder}: {best['monitor']} {best['value']:.4f} (epoch {best['epoch']}), test"
-        f" weighted F1 {test['weighted_f1']:.4f}, accuracy {test['accuracy']:.4f}"
-    )
+    if found is not None:  # None on every rank but 0
+        show_val_score(found)

@@ -4,16 +4,14 @@ The local launcher starts it as `python -m meld_lightning.launching.job COMMAND 
 Slurm job `launching.slurm_task` calls `run_job`.
 """
 
-import logging
 import sys
 
 from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.launching.exits import exit_status
+from meld_lightning.runs.val_score import show_val_score
 from meld_lightning.tracking.console import show_messages
 from meld_lightning.training.signals import stop_request
-
-logger = logging.getLogger("meld_lightning.launching.job")  # not __main__, as which it is started
 
 
 def run_job(command: str, file: str) -> None:
@@ -47,8 +45,7 @@ def _run(command: str, cfg: DictConfig) -> None:
         stop_request().raise_if_asked()
         run = fuse(cfg)
     if run is not None:  # None on every rank but 0
-        best = run.result.best
-        logger.info("%s: %s %.4f", run.folder, best["monitor"], best["value"])
+        show_val_score(run)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from meld_lightning.errors import UserError
 from meld_lightning.launching.jobs import Job
 from meld_lightning.runs.lifecycle import mention_differences
+from meld_lightning.runs.val_score import ValScore
 from meld_lightning.storage.atomic import write_csv, write_json
 from meld_lightning.tracking.loggers import is_logged
 
@@ -28,7 +29,7 @@ class Sweep:
     finished, even if several jobs ask for it.
 
     Logs a line for each job that ends. Writes summary.json, each job's outcome, and results.csv,
-    each run's metrics; nothing in results.csv depends on when, where or how often a job ran.
+    each run's metrics of val; nothing in results.csv depends on when, where or how often a job ran.
     """
 
     def __init__(self, jobs: Sequence[Job], logs: Path) -> None:
@@ -116,20 +117,21 @@ def _outcome(job: Job) -> str:
         return f"FAILED {name}: {job.reason}"
     if run is None:
         return f"{name}: done ({job.wall_s:.0f} s)"
-    best = run.result.best
-    return f"{name}: {best['monitor']} {best['value']:.4f} ({job.wall_s:.0f} s)"
+    score = ValScore.of(run)
+    only = f"; predicts one class only: {score.only}" if score.only else ""
+    return f"{name}: {score.line()} ({job.wall_s:.0f} s){only}"
 
 
 def _write_results(path: Path, jobs: Sequence[Job]) -> None:
-    """One line per finished run: its overrides, chosen epoch, and all metrics of val and test."""
+    """One line per finished run: its overrides, chosen epoch and all metrics of val. None of test:
+    settings are chosen from this file."""
     rows: list[dict[str, Any]] = []
     for job in jobs:
         if (run := job.run) is None:
             continue
         metrics = {
-            f"{split}/{name}": value
-            for split in ("val", "test")
-            for name, value in run.result.metrics[split].items()
+            f"val/{name}": value
+            for name, value in run.result.metrics["val"].items()
             if isinstance(value, (int, float))
         }
         overrides, epoch = " ".join(job.overrides), run.result.best["epoch"]

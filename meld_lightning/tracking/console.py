@@ -1,4 +1,4 @@
-"""Shows what the package's modules log, as bare lines on stdout.
+"""Shows what the package's modules log, as lines on stdout; warnings start with `warning: `.
 
 Modules log through `logging.getLogger(__name__)`. Each process that a user watches calls
 `show_messages` once: the commands, the processes of a job, and the ranks of a run. As a library the
@@ -18,7 +18,8 @@ class _Console(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm  # a tenth of the time that `--help` takes: only where it is needed
 
-        tqdm.write(self.format(record), file=sys.stdout)
+        level = "warning: " if record.levelno >= logging.WARNING else ""
+        tqdm.write(f"{level}{self.format(record)}", file=sys.stdout)
         sys.stdout.flush()
 
 

@@ -1,8 +1,8 @@
 """What W&B shows of a sweep: the definition of a saved view and a report, to be saved on W&B's
 server or written as JSON.
 
-Reads run folders (tracking.json, config.yaml) and the study's rendered tables; writes
-experiments/<study>/dashboards/. Used by `meld-lightning dashboards`.
+Reads run folders (tracking.json, config.yaml); writes experiments/<study>/dashboards/. Shows val
+and nothing of test, since people choose by it. Used by `meld-lightning dashboards`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
 
 NOT_SWEPT = ("machine/", "media/processes", "checkpoints/")  # these never change a result
-CONFUSION = "best/test/confusion_table"
+CONFUSION = "best/val/confusion_table"
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,9 @@ def dashboard(
     folders: Sequence[Path],
     project: str,
     monitor: str,
-    tables: Sequence[tuple[str, str]],
     entity: str,
 ) -> Dashboard:
-    """The definition for one group.
-
-    folders: of the group's runs. tables: (name, Markdown) of each table that the report shows.
-    """
+    """The definition for one group. folders: of the group's runs."""
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws
 
@@ -100,7 +96,6 @@ def dashboard(
         # would ask the server
         runset = wr.Runset(name=group, filters=f"Group == '{group}'")
         blocks += [wr.H2(text=name), wr.PanelGrid(runsets=[runset], panels=of_section)]
-    blocks += [wr.MarkdownBlock(text=markdown) for _, markdown in tables]
     report = wr.Report(entity=entity, project=project, title=f"Sweep {group}", blocks=blocks)
     return Dashboard(group, len(folders), swept, view, report)
 
@@ -122,7 +117,7 @@ def _panels(swept: Sequence[str], monitor: str) -> dict[str, list[Any]]:
     ]
     curves.append(wr.LinePlot(title=f"{monitor}, every run", x=STEP, y=[monitor]))
     curves.append(wr.LinePlot(title="train/loss, every run", x=STEP, y=["train/loss"]))
-    scores = dict.fromkeys([f"best/{monitor}", "best/test/weighted_f1", "best/test/accuracy"])
+    scores = dict.fromkeys([f"best/{monitor}", "best/val/weighted_f1", "best/val/accuracy"])
     axes: list[Any] = [*map(wr.Config, swept), *map(wr.SummaryMetric, scores)]
     parallel = wr.ParallelCoordinatesPlot(
         title=f"settings and best/{monitor}",
@@ -132,7 +127,7 @@ def _panels(swept: Sequence[str], monitor: str) -> dict[str, list[Any]]:
         query={"summaryTable": {"tableKey": CONFUSION}},
         chart_name="wandb/confusion_matrix/v1",
         chart_fields={"Actual": "Actual", "Predicted": "Predicted", "nPredictions": "nPredictions"},
-        chart_strings={"title": "test, at the epoch chosen on val"},
+        chart_strings={"title": "val, at the chosen epoch"},
     )
     return {
         "Curves": curves,
@@ -149,11 +144,6 @@ def swept_settings(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         for key in keys
         if not key.startswith(NOT_SWEPT) and len({repr(settings.get(key)) for settings in runs}) > 1
     ]
-
-
-def rendered_tables(folder: Path) -> list[tuple[str, str]]:
-    """Each table.md that `reproduce` or `report` left in experiments/<study>."""
-    return [(path.parent.name, path.read_text()) for path in sorted(folder.glob("*/table.md"))]
 
 
 def write_dashboards(dashboards: Iterable[Dashboard], folder: Path) -> list[Path]:

@@ -1,8 +1,8 @@
 """What is logged of a run: loss and learning rate every few steps, metrics every epoch, the chosen
 epoch's scores at the end.
 
-Every logger gets the same names: train/loss, lr, the columns of metrics.csv, best/<split>/<metric>.
-Used by training.
+Every logger gets the same names: train/loss, lr, the columns of metrics.csv, best/val/<metric>.
+Nothing of test is logged: runs are chosen by what loggers show. Used by training.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
 
 EVERY_STEPS = 10  # reading the loss makes a GPU wait
-SAMPLE = 50  # test predictions that W&B shows
+SAMPLE = 50  # predictions that W&B shows
 
 
 def step_log(loggers: Loggers) -> Callback:
@@ -54,49 +54,46 @@ def log_row(loggers: Loggers, row: Mapping[str, float]) -> None:
 
 
 def log_scores(
-    loggers: Loggers, step: float, epoch: int, by_split: Mapping[str, Any], test: pd.DataFrame
+    loggers: Loggers, step: float, epoch: int, val: Mapping[str, Any], predicted: pd.DataFrame
 ) -> None:
-    """Logs the scores of the epoch chosen on val, as best/<split>/<metric> and
-    best/<split>/f1/<label>; W&B also gets the confusion matrix of test and some predictions.
+    """Logs the val scores of the chosen epoch, as best/val/<metric> and best/val/f1/<label>; W&B
+    also gets the confusion matrix of val and some predictions.
 
-    by_split: metrics of val and test, as in result.json. test: test's predictions.
+    val: metrics of val, as in result.json. predicted: the predictions of val.
     """
     figures = {"best/epoch": float(epoch)}
-    for split in ("val", "test"):
-        scored = by_split[split]
-        figures |= {
-            f"best/{split}/{name}": value
-            for name, value in scored.items()
-            if isinstance(value, float)
-        }
-        figures |= {f"best/{split}/f1/{label}": value for label, value in scored["f1"].items()}
+    figures |= {
+        f"best/val/{name}": value for name, value in val.items() if isinstance(value, float)
+    }
+    figures |= {f"best/val/f1/{label}": value for label, value in val["f1"].items()}
     for logger in loggers:
         logger.log_metrics(figures, step=int(step))
         logger.save()
         if hasattr(logger.experiment, "summary"):
-            _log_to_wandb(logger.experiment, int(step), figures, list(by_split["test"]["f1"]), test)
+            _log_to_wandb(logger.experiment, int(step), figures, list(val["f1"]), predicted)
 
 
 def _log_to_wandb(
-    run: Any, step: int, figures: Mapping[str, float], labels: list[str], test: pd.DataFrame
+    run: Any, step: int, figures: Mapping[str, float], labels: list[str], val: pd.DataFrame
 ) -> None:
     import wandb
 
     true, predicted = (
-        [labels.index(one) for one in test[column]] for column in ("true_label", "predicted_label")
+        [labels.index(label) for label in val[column]]
+        for column in ("true_label", "predicted_label")
     )
-    sample = test.sample(min(SAMPLE, len(test)), random_state=0)
+    sample = val.sample(min(SAMPLE, len(val)), random_state=0)
     shown = sample[["key", "text", "true_label", "predicted_label", "confidence"]]
     run.log(
         {
             STEP: step,
-            "best/test/confusion": wandb.plot.confusion_matrix(
+            "best/val/confusion": wandb.plot.confusion_matrix(
                 y_true=true,
                 preds=predicted,
                 class_names=labels,
-                title="test, at the epoch chosen on val",
+                title="val, at the chosen epoch",
             ),
-            "best/test/predictions": wandb.Table(columns=list(shown), data=shown.values.tolist()),
+            "best/val/predictions": wandb.Table(columns=list(shown), data=shown.values.tolist()),
         }
     )
     run.summary.update(dict(figures))

@@ -153,20 +153,20 @@ class Fit:
         fitted: bool,
     ) -> None:
         folder, labels = self.identity.folder, built.labels
-        figures, frames = {}, []
+        figures, frames = {}, {}
         for split, one in scored.items():
             rows = built.table.iloc[one.rows]
             write_logits(folder / "logits" / f"{split}.parquet", rows, one.logits, labels)
             figures[split] = split_metrics(one.labels, one.logits, labels)
-            frames.append(predictions(rows, one.logits, labels))
-        write_predictions(folder, pd.concat(frames))
+            frames[split] = predictions(rows, one.logits, labels)
+        write_predictions(folder, pd.concat(frames.values()))
         if fitted:
             _check_chosen(folder, callbacks.best, figures["val"])
         else:
             callbacks.record_scores(figures["val"])
         assert callbacks.best.choice is not None
         step, epoch = callbacks.history.rows[-1]["step"], callbacks.best.choice.epoch
-        log_scores(self.loggers, step, epoch, figures, frames[-1])
+        log_scores(self.loggers, step, epoch, figures["val"], frames["val"])
         write_result(folder, self._result(built, figures, callbacks, device))
         # Nothing resumes a finished run. Only now, since a run that is killed before its result is
         # written resumes from this checkpoint.

@@ -20,7 +20,7 @@ def logged(folder: Path) -> WatchedRun:
 def assert_shows(
     rows: dict[int, dict[str, float]], run: Path, exactly: float = 1e-12, every_step: bool = True
 ) -> None:
-    """rows, by step, hold every row of metrics.csv, the scores of result.json, and the loss of
+    """rows, by step, hold every row of metrics.csv, the val scores of result.json, and the loss of
     every tenth step."""
     written = pd.read_csv(run / "metrics.csv").set_index("step")
     for step, row in written.iterrows():
@@ -30,12 +30,11 @@ def assert_shows(
             ), name
     last, result = rows[int(written.index[-1])], json.loads((run / "result.json").read_text())
     assert last["best/epoch"] == result["best"]["epoch"]
-    for split in ("val", "test"):
-        for name in ("weighted_f1", "accuracy", "loss"):
-            expected = result["metrics"][split][name]
-            assert last[f"best/{split}/{name}"] == pytest.approx(expected, rel=exactly, abs=exactly)
-        f1 = {label: last[f"best/{split}/f1/{label}"] for label in result["labels"]}
-        assert f1 == pytest.approx(result["metrics"][split]["f1"], rel=exactly, abs=exactly)
+    val = result["metrics"]["val"]
+    for name in ("weighted_f1", "accuracy", "loss"):
+        assert last[f"best/val/{name}"] == pytest.approx(val[name], rel=exactly, abs=exactly)
+    f1 = {label: last[f"best/val/f1/{label}"] for label in result["labels"]}
+    assert f1 == pytest.approx(val["f1"], rel=exactly, abs=exactly)
     steps = sorted(step for step, row in rows.items() if "train/loss" in row)
     expected_steps = list(range(10, int(written.index[-1]) + 1, 10))
     assert steps == expected_steps if every_step else set(steps) <= set(expected_steps)

@@ -52,13 +52,14 @@ def test_a_sweep_is_one_group_and_its_dashboard_holds_what_was_swept(
             "config:data/batch_size.value",
             '"groupBy": "data/batch_size.value"',
             "summary:best/val/weighted_f1",
-            "best/test/confusion_table",
+            "best/val/confusion_table",
             "Parallel Coordinates Plot",
             "Run History Line Plot",
             group,
         ):
             assert wanted in text, (part, wanted)
-    assert "of the study" in json.dumps(made["report"])
+    assert "best/test" not in json.dumps(made)
+    assert "of the study" not in json.dumps(made), "a study's tables hold figures of test"
     wrong = meld_lightning("dashboards", "logger.group=batch_siez", cwd=folder)
     assert (wrong.returncode, len(wrong.stderr.strip().splitlines())) == (1, 1)
     assert f"did you mean '{group}'?" in wrong.stderr

@@ -37,19 +37,19 @@ def test_wandb_holds_the_run_offline_and_reading_it_logs_nothing(
         "not a flat table"
     )
     assert_shows(run.steps, only_run(folder))
-    assert run.summary["best/test/weighted_f1"] == result["metrics"]["test"]["weighted_f1"]
+    assert run.summary["best/val/weighted_f1"] == result["metrics"]["val"]["weighted_f1"]
     assert (run.exit_code, len(run.folders)) == (0, 1)
 
     tables = {
         name: run.folders[0] / "files" / run.history[-1][name]["path"]
-        for name in ("best/test/confusion_table", "best/test/predictions")
+        for name in ("best/val/confusion_table", "best/val/predictions")
     }
-    predicted = pd.read_parquet(only_run(folder) / "predictions.parquet").query("split == 'test'")
-    content = json.loads(tables["best/test/confusion_table"].read_text())
+    predicted = pd.read_parquet(only_run(folder) / "predictions.parquet").query("split == 'val'")
+    content = json.loads(tables["best/val/confusion_table"].read_text())
     counts = pd.crosstab(predicted["true_label"], predicted["predicted_label"]).stack()
     found = {(actual, said): n for actual, said, n in content["data"] if n}
     assert found == {pair: n for pair, n in counts.items() if n}
-    sample = json.loads(tables["best/test/predictions"].read_text())
+    sample = json.loads(tables["best/val/predictions"].read_text())
     assert len(sample["data"]) == 50
     by_key = predicted.set_index("key")["predicted_label"]
     place = sample["columns"].index("predicted_label")
