@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from meld_lightning.errors import UserError
+from meld_lightning.runs.logits import logits_of
 from meld_lightning.runs.run import Run
 
 # A fusion is fitted on val and scored on test. Its runs have seen train, so their logits of train
@@ -94,7 +95,7 @@ class JoinedRuns:
                     f" example {odd}); fuse runs of one corpus and one split of it"
                 )
         frames = [frame.loc[keys] for frame in frames]
-        logits_MNC = np.stack([frame[list(self.labels)].to_numpy(np.float64) for frame in frames])
+        logits_MNC = np.stack([logits_of(frame, self.labels) for frame in frames])
         present_MN = np.stack([frame["present"].to_numpy(bool) for frame in frames])
         index = {label: number for number, label in enumerate(self.labels)}
         return Joined(

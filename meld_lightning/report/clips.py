@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from meld_lightning.errors import NotPrepared
 from meld_lightning.runs.inputs import read_inputs
+from meld_lightning.runs.logits import logits_of
 from meld_lightning.study.sources import FinishedRun
 
 CORRECT, WRONG = 3, 1  # clips shown with a correct and with a wrong prediction
@@ -41,7 +42,7 @@ def frame_strip(config: DictConfig, run: FinishedRun) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = []
     logits = run.logits("test")
     for key, true, scores in zip(
-        logits["key"], logits["label"], logits[labels].to_numpy(), strict=True
+        logits["key"], logits["label"], logits_of(logits, labels), strict=True
     ):
         predicted = labels[scores.argmax()]
         correct = predicted == true

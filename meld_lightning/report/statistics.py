@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from meld_lightning.errors import UserError
 from meld_lightning.metrics import Floats, confusion, from_confusion
+from meld_lightning.runs.logits import logit_columns, logits_of
 from meld_lightning.study.sources import FinishedRun
 
 RESAMPLES = 5000
@@ -91,13 +92,13 @@ def scored(run: FinishedRun, split: str) -> Scored:
 def scored_frame(frame: Any, labels: tuple[str, ...], name: str, split: str) -> Scored:
     """Like `scored`, from a frame of logits. If all utterances share one unit (a single speaker),
     each utterance becomes a unit."""
-    absent = {"key", "label", "unit", "present", *labels} - set(frame.columns)
+    absent = {"key", "label", "unit", "present", *logit_columns(labels)} - set(frame.columns)
     if absent:
         raise UserError(
             f"{name}: logits of {split} lack the columns {sorted(absent)}; run it again"
         )
     frame = frame.sort_values("key", kind="stable")
-    logits = frame[list(labels)].to_numpy(dtype=np.float64)
+    logits = logits_of(frame, labels)
     keys = frame["key"].to_numpy(dtype=object)
     repeated = keys[1:][keys[1:] == keys[:-1]]
     if len(repeated):

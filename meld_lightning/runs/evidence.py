@@ -20,6 +20,9 @@ from meld_lightning.runs.run import Run
 OF_A_FUSION = ("fusion.json", "fitted_fusion.json", "fitted_fusion.safetensors")
 
 
+KEPT_SPLITS = ("val", "test")  # whose logits are evidence: tables read no others
+
+
 def keep_evidence(run: Run, folder: Path) -> None:
     """Copies `run` to folder/<hash>; of a fusion also its findings, the fitted fusion and each
     modality's predictions."""
@@ -33,7 +36,7 @@ def keep_evidence(run: Run, folder: Path) -> None:
             shutil.copyfile(run.folder / name, temporary / name)
     if (run.folder / "fusion.json").is_file():
         _without_text(run.folder / "predictions.csv", temporary / "predictions.csv")
-    for split in ("val", "test"):
+    for split in KEPT_SPLITS:
         name = f"{split}.parquet"
         shutil.copyfile(run.folder / "logits" / name, temporary / "logits" / name)
     shutil.copyfile(run.folder / "metrics.csv", temporary / "metrics.csv")

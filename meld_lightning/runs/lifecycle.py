@@ -83,7 +83,7 @@ def obtain(request: Request, announce: Callable[[bool], None] = lambda runs: Non
         if run := request.find():  # finished by another process while this one waited
             announce(False)
             return run
-        if (folder / "result.json").is_file():  # rerun=true
+        if (folder / "result.json").is_file():  # rerun=true, or damaged
             _empty(request)
         with atomic_write(folder / "config.yaml") as fresh:
             OmegaConf.save(request.cfg, fresh, resolve=True)

@@ -2,13 +2,15 @@
 
 Columns: key, label (the true label's name), unit (what an interval resamples: the dialogue, else
 the speaker, else the utterance), present (False where the modality is missing and the logits are
-the prior of train), then one float32 column per label. Written by training, read by fusion and the
+the prior of train), then one float32 column `logit.<label>` per label: the prefix keeps a label
+named "present" apart from the columns above. Written by training and fusion, read by fusion and the
 report.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,47 +20,70 @@ from meld_lightning.storage.atomic import atomic_write
 from meld_lightning.storage.fingerprint import bytes_digest
 
 FIXED = ["key", "label", "unit", "present"]
+PREFIX = "logit."
+
+
+def logit_columns(labels: Sequence[str]) -> list[str]:
+    """The columns that hold the logits of `labels`, in the same order."""
+    return [f"{PREFIX}{label}" for label in labels]
+
+
+def logits_of(frame: pd.DataFrame, labels: Sequence[str], dtype: Any = np.float64) -> np.ndarray:
+    """The logits (N, C) in a frame as `read_logits` gives it, in the order of `labels`."""
+    return frame[logit_columns(labels)].to_numpy(dtype)
 
 
 def write_logits(
     path: Path, table: pd.DataFrame, logits: np.ndarray, labels: Sequence[str]
 ) -> None:
     """Writes `logits` (N, C) beside key, label (an index into `labels`), unit and present of
-    `table`, atomically."""
+    `table`, atomically; UserError, and no file, where a logit is not finite."""
+    scores = pd.DataFrame(logits.astype(np.float32), columns=logit_columns(labels))
     frame = table[FIXED].reset_index(drop=True)
+    _check_finite(path, frame["key"], scores.to_numpy())
     frame["label"] = [labels[index] for index in frame["label"]]
-    for column, label in enumerate(labels):
-        frame[label] = logits[:, column].astype(np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as fresh:
-        frame.to_parquet(fresh, compression="zstd", index=False)
+        pd.concat([frame, scores], axis=1).to_parquet(fresh, compression="zstd", index=False)
 
 
 def read_logits(path: Path, labels: Sequence[str]) -> pd.DataFrame:
-    """Reads what `write_logits` wrote; raises UserError if the labels or the keys are not what a
-    run leaves."""
+    """Reads what `write_logits` wrote; UserError if the file is damaged or is not what a run with
+    these labels leaves."""
+    again = "run it again with rerun=true"
     try:
         frame = pd.read_parquet(path)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: missing; delete the run's folder and run it again") from error
+        raise UserError(f"{path}: missing; {again}") from error
     except (OSError, ValueError) as error:
+        said = str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot be read ({said}); {again}") from error
+    expected = [*FIXED, *logit_columns(labels)]
+    if list(frame.columns) != expected:
+        found = ", ".join(str(name) for name in frame.columns)
         raise UserError(
-            f"{path}: cannot be read ({error}); delete the run's folder and run it again"
-        ) from error
-    if "present" not in frame.columns:  # a run of text from before there was any other modality
-        frame.insert(FIXED.index("present"), "present", True)
-    if list(frame.columns) != [*FIXED, *labels]:
-        raise UserError(f"{path}: columns {list(frame.columns)}, expected {[*FIXED, *labels]}")
-    if frame["key"].duplicated().any():
-        raise UserError(
-            f"{path}: utterance {frame['key'][frame['key'].duplicated()].iloc[0]} occurs twice"
+            f"{path}: columns {found}; expected {', '.join(expected)}: another version of this"
+            f" package wrote it; {again}"
         )
+    if frame["key"].duplicated().any():
+        odd = frame["key"][frame["key"].duplicated()].iloc[0]
+        raise UserError(f"{path}: utterance {odd} occurs twice; {again}")
+    _check_finite(path, frame["key"], logits_of(frame, labels))
     return frame
 
 
 def logits_digest(frame: pd.DataFrame) -> str:
     """Sixteen hex digits over every row and column of what `read_logits` gives."""
-    labels = [name for name in frame.columns if name not in FIXED]
+    labels = [name.removeprefix(PREFIX) for name in frame.columns if name not in FIXED]
     rows = frame[FIXED].astype(object).to_numpy().tolist()
-    scores = np.ascontiguousarray(frame[labels].to_numpy(np.float32)).tobytes()
+    scores = np.ascontiguousarray(logits_of(frame, labels, np.float32)).tobytes()
     return bytes_digest([json.dumps([labels, rows]).encode(), scores])[:16]
+
+
+def _check_finite(path: Path, keys: pd.Series, logits: np.ndarray) -> None:
+    finite_N = np.isfinite(logits).all(1)
+    if not finite_N.all():
+        raise UserError(
+            f"{path}: logits of {keys[~finite_N].iloc[0]} are not finite; run it again with"
+            " rerun=true"
+        )

@@ -7,14 +7,16 @@ Reads and claims run folders. Used by whoever makes runs and whoever reads them;
 torch nor Lightning.
 """
 
+import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from meld_lightning.errors import UserError
 from meld_lightning.runs.identity import Identity
@@ -56,7 +58,7 @@ def load_run(folder: str | Path) -> Run:
     result = read_result(folder)
     try:
         config = OmegaConf.load(folder / "config.yaml")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, YAMLError) as error:
         said = str(error).splitlines()[0]
         raise UserError(
             f"{folder}: damaged config.yaml ({said}); delete that folder and run the command again"
@@ -66,17 +68,33 @@ def load_run(folder: str | Path) -> Run:
 
 
 def find_run(identity: Identity) -> Run | None:
-    """The finished run, or None; UserError if files of it are missing."""
+    """The finished run; None if there is none, or a damaged one: whoever asks makes it again."""
     if not (identity.folder / "result.json").is_file():
         return None
-    run = load_run(identity.folder)
-    for split in run.result.metrics:
-        if not (identity.folder / "logits" / f"{split}.parquet").is_file():
-            raise UserError(
-                f"{identity.folder}: logits/{split}.parquet is gone; delete that folder and run it"
-                " again"
-            )
+    return undamaged_run(identity.folder)
+
+
+def undamaged_run(folder: Path, splits: Sequence[str] | None = None) -> Run | None:
+    """The finished run in `folder`; None, with one line that says why, if its files are damaged or
+    another version of this package wrote them.
+
+    splits: those whose logits have to be there; None: all that the run scored.
+    """
+    try:
+        run = load_run(folder)
+        for split in run.result.metrics if splits is None else splits:
+            run.logits(split)
+    except UserError as error:
+        damage, _, _ = str(error).rpartition("; ")  # without what to do about it
+        _warn_once(f"{damage}; the run counts as missing")
+        return None
     return run
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    """A run is looked for more than once on the way to making it."""
+    logger.warning(message)
 
 
 @contextmanager

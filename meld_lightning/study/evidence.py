@@ -13,9 +13,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from meld_lightning.errors import NotPrepared, UserError
-from meld_lightning.runs.evidence import keep_evidence
+from meld_lightning.runs.evidence import KEPT_SPLITS, keep_evidence
 from meld_lightning.runs.identity import canonical_config
-from meld_lightning.runs.run import Run, find_run, load_run
+from meld_lightning.runs.run import Run, find_run, undamaged_run
 from meld_lightning.storage.atomic import write_json, writing
 from meld_lightning.storage.fingerprint import digest_of
 from meld_lightning.study.plan import PlannedRun
@@ -43,9 +43,9 @@ def find_fusions(
     for row, configs in fusions.items():
         for config in configs:
             identity = Fusing(config).identity
-            run = find_run(identity) or (
-                load_run(evidence[identity.hash]) if identity.hash in evidence else None
-            )
+            run = find_run(identity)
+            if run is None and identity.hash in evidence:
+                run = undamaged_run(evidence[identity.hash], KEPT_SPLITS)
             found.setdefault(row, []).extend([run] if run else [])
     return found
 
@@ -60,7 +60,8 @@ def find_runs(
     since it was prepared.
     """
     folder = study_folder(cfg)
-    evidence = [load_run(path.parent) for path in sorted(folder.glob("runs/*/result.json"))]
+    folders = [path.parent for path in sorted(folder.glob("runs/*/result.json"))]
+    evidence = [run for one in folders if (run := undamaged_run(one, KEPT_SPLITS))]
     found = {
         row: [run for one in runs if (run := _find(one.config, evidence))]
         for row, runs in planned.items()

@@ -16,6 +16,7 @@ from meld_lightning.corpus import EMOTIONS
 from meld_lightning.fusion.joined import Joined, LogitsBatch, normalised
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.mini.cues import draw_posteriors
+from meld_lightning.runs.logits import logit_columns
 from meld_lightning.runs.result import Result, write_result
 from tests.running import CHECKOUT, folder_over
 
@@ -119,9 +120,10 @@ def write_run(
     """A finished run with these logits, as far as a fusion reads one."""
     (folder / "logits").mkdir(parents=True)
     columns = ["key", "label", "unit", "present", *labels]
+    prefixed = dict(zip(labels, logit_columns(labels), strict=True))
     for split, frame in frames.items():
         frame = frame[columns].astype(dict.fromkeys(labels, np.float32))
-        frame.to_parquet(folder / "logits" / f"{split}.parquet")
+        frame.rename(columns=prefixed).to_parquet(folder / "logits" / f"{split}.parquet")
     result = Result(
         hash=f"{modality}-{folder.name}",
         config_hash="",

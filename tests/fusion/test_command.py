@@ -10,6 +10,7 @@ import pytest
 
 from meld_lightning.commands.cli import main
 from meld_lightning.corpus import EMOTIONS
+from meld_lightning.runs.logits import logit_columns
 from tests.fusion.conftest import MakeRun
 
 QUICK = ["fusion.among.stacked.steps=5", "fusion.among.searched.steps=4"]
@@ -50,7 +51,8 @@ def test_the_command_fits_chooses_and_is_read_again(
     logits = [work / f"runs/audio-fake/abc/logits/{split}.parquet" for split in ("val", "test")]
     joined = table.merge(pd.concat(map(pd.read_parquet, logits)), on="key")
     assert (joined["true_label"] == joined["label"]).all()
-    assert (joined["audio_label"] == joined[list(EMOTIONS)].idxmax(axis=1)).all()
+    predicted = joined[logit_columns(EMOTIONS)].idxmax(axis=1).str.removeprefix("logit.")
+    assert (joined["audio_label"] == predicted).all()
 
     before = written.stat().st_mtime_ns
     assert main(["fuse", *runs, *QUICK]) == 0

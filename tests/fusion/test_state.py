@@ -13,6 +13,7 @@ from meld_lightning.fusion.joined import LogitsBatch
 from meld_lightning.fusion.likelihood_ratio import Single
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.fusion.state import ARRAYS, DESCRIPTION, load_fusion, save_fusion
+from meld_lightning.runs.logits import logit_columns
 from tests.fusion.conftest import MakeRun, configured, drawn, with_gaps
 from tests.running import run_well
 
@@ -96,7 +97,7 @@ def test_the_saved_scores_of_a_run_are_those_of_its_logits(
     (folder,) = Path("runs").glob("fusion-learned/*/")
     test = JoinedRuns({name: load_run(one) for name, one in folders.items()}).split("test")
     logits = pd.read_parquet(folder / "logits" / "test.parquet").set_index("key")
-    written = logits.loc[list(test.keys_N), list(EMOTIONS)].to_numpy()
+    written = logits.loc[list(test.keys_N), logit_columns(EMOTIONS)].to_numpy()
     assert np.array_equal(load_fusion(folder)(test.batch).astype(np.float32), written)
 
 

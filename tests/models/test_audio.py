@@ -271,6 +271,6 @@ def test_the_command_trains_on_the_mini_corpus(meld_lightning: Command, with_cli
     assert len(logits) == 480
     lost = logits[~logits["present"]]
     assert len(lost) == 1  # the clip without sound stays in the denominator, predicted as neutral
-    assert (lost[["neutral", "joy", "fear"]].to_numpy().argmax(1) == 0).all()
+    assert (lost[["logit.neutral", "logit.joy", "logit.fear"]].to_numpy().argmax(1) == 0).all()
     accuracy = float(done.stdout.split()[-1])
     assert accuracy > 0.6, "the constant baseline has .456"

@@ -17,6 +17,7 @@ from sklearn import metrics as sk
 
 from meld_lightning.report import statistics as st
 from meld_lightning.report.render import Material, render_tables
+from meld_lightning.runs.logits import logit_columns, logits_of
 from meld_lightning.runs.result import Result, read_result, write_result
 from meld_lightning.study.kinds import read_tables
 from meld_lightning.study.plan import needed_rows
@@ -59,7 +60,7 @@ class FakeRun:
 
 def reference(frame: pd.DataFrame, labels: Sequence[str]) -> dict[str, float]:
     """scikit-learn's metrics of a logits frame."""
-    true, predicted = frame["label"], np.array(labels)[frame[list(labels)].to_numpy().argmax(1)]
+    true, predicted = frame["label"], np.array(labels)[logits_of(frame, labels).argmax(1)]
     average: dict[str, Any] = {"y_true": true, "y_pred": predicted, "zero_division": 0}
     return {
         "accuracy": sk.accuracy_score(true, predicted),
@@ -96,7 +97,7 @@ def split_frame(
             "present": True,
         }
     )
-    frame[labels] = logits
+    frame[logit_columns(labels)] = logits
     return frame.iloc[guess.permutation(len(keys))].reset_index(drop=True)
 
 

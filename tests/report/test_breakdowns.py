@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import classification_report
 
+from meld_lightning.runs.logits import logits_of
 from tests.report.conftest import grid_of
 
 Make = Callable[..., Any]
@@ -34,7 +35,7 @@ def test_scores_by_class_are_scikit_learns(render: Make, make_run: Make) -> None
     run = make_run("wav2vec2", 0.4)
     out = render("table_08", runs={("table_08", "wav2vec2"): [run]})
     frame, labels = run.logits("test"), list(run.result.labels)
-    predicted = np.array(labels)[frame[labels].to_numpy().argmax(1)]
+    predicted = np.array(labels)[logits_of(frame, labels).argmax(1)]
     expected = classification_report(
         frame["label"], predicted, labels=labels, output_dict=True, zero_division=0
     )

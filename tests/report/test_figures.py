@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
+from meld_lightning.runs.logits import logits_of
+
 Make = Callable[..., Any]
 Spec = dict[str, Any]
 
@@ -61,7 +63,7 @@ def test_a_confusion_matrix_is_scikit_learns_over_all_seeds(
     labels = list(run.result.labels)
     expected = sum(
         confusion_matrix(
-            frame["label"], np.array(labels)[frame[labels].to_numpy().argmax(1)], labels=labels
+            frame["label"], np.array(labels)[logits_of(frame, labels).argmax(1)], labels=labels
         )
         for frame in (run.logits("test"), other.logits("test"))
     )

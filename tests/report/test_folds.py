@@ -14,6 +14,7 @@ import pytest
 
 from meld_lightning.errors import UserError
 from meld_lightning.report.folds import pooled
+from meld_lightning.runs.logits import logit_columns
 from meld_lightning.runs.result import Result
 from tests.report.conftest import LABELS, grid_of, reference, results
 from tests.study.conftest import result_of
@@ -149,7 +150,7 @@ class Fold:
         rows = [u for u in range(60) if u % self.folds == (self.fold + later) % self.folds]
         true = [u % len(LABELS) for u in rows]
         predicted = [label if split == "test" else (label + 1) % len(LABELS) for label in true]
-        frame = pd.DataFrame(np.eye(len(LABELS))[predicted], columns=LABELS)
+        frame = pd.DataFrame(np.eye(len(LABELS))[predicted], columns=logit_columns(LABELS))
         keys = [f"utt{u}" for u in rows]
         return frame.assign(
             key=keys, unit=keys, label=[LABELS[label] for label in true], present=True

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from meld_lightning.report import statistics as st
+from meld_lightning.runs.logits import logit_columns
 from meld_lightning.study.plan import needed_rows
 from tests.report.conftest import grid_of, results
 
@@ -29,7 +30,7 @@ def test_baseline_predicts_trains_majority_even_where_the_split_has_another(
         runs["table_02", "batch_8"][0].logits("test"),
         list(runs["table_02", "batch_8"][0].result.labels),
     )
-    frame[labels] = np.eye(len(labels))[labels.index("joy")]
+    frame[logit_columns(labels)] = np.eye(len(labels))[labels.index("joy")]
     expected = sklearn_metrics(frame, labels)
     *settings, paper, accuracy, _, f1, n = found["constant (joy)"]
     assert [*settings, paper] == ["—"] * 4

@@ -177,15 +177,15 @@ def test_broken_logits_are_refused(make_run: Make) -> None:
         return run
 
     def spoil(frame: Any) -> Any:
-        frame.loc[3, "joy"] = np.nan
+        frame.loc[3, "logit.joy"] = np.nan
         return frame
 
     with pytest.raises(UserError, match="twice"):
         st.scored(broken("twice", lambda frame: frame.iloc[[0, 0, 1]]), "val")
     with pytest.raises(UserError, match="not finite at val/dia"):
         st.scored(broken("nan", spoil), "val")
-    with pytest.raises(UserError, match=r"lack the columns \['fear'\]"):
-        st.scored(broken("column", lambda frame: frame.drop(columns="fear")), "val")
+    with pytest.raises(UserError, match=r"lack the columns \['logit.fear'\]"):
+        st.scored(broken("column", lambda frame: frame.drop(columns="logit.fear")), "val")
     with pytest.raises(UserError, match="label 'bored'"):
         st.scored(broken("label", lambda frame: frame.assign(label="bored")), "val")
     with pytest.raises(UserError, match="train_majority is 'bored'"):

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.lifecycle import Request, obtain
-from meld_lightning.runs.logits import logits_digest, read_logits, write_logits
+from meld_lightning.runs.logits import write_logits
 from meld_lightning.runs.provenance import (
     device_here,
     differences,
@@ -58,6 +58,17 @@ class Toy(Request):
         write_result(self.identity.folder, result())
 
 
+class WithLogits(Toy):
+    """Writes logits of val besides."""
+
+    def execute(self) -> None:
+        super().execute()
+        row = pd.DataFrame({"key": ["a"], "label": [0], "unit": ["a"], "present": [True]})
+        folder = self.identity.folder
+        write_logits(folder / "logits" / "val.parquet", row, np.zeros((1, 2)), LABELS)
+        write_result(folder, result(metrics={"val": {"n": 1}}))
+
+
 def result(**changed: Any) -> Result:
     fields: dict[str, Any] = {
         "hash": "h", "config_hash": "c", "result_version": 1, "modality": "text", "model": "toy",
@@ -85,6 +96,31 @@ def test_a_finished_run_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert first.config == second.config == OmegaConf.create({"seed": 1})
     assert executed(tmp_path) == 1
     assert caplog.messages == []  # the same code, versions and device
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("result.json", '{"best": ', "damaged result.json"),
+        ("config.yaml", "[", "damaged config.yaml"),
+        ("logits/val.parquet", "PAR1", "logits/val.parquet: cannot be read"),
+        ("logits/val.parquet", None, "logits/val.parquet: missing"),
+    ],
+)
+def test_a_damaged_run_is_made_again_with_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, content: str | None, said: str
+) -> None:
+    folder = obtain(WithLogits(tmp_path)).folder
+    (folder / file).unlink()
+    if content is not None:
+        (folder / file).write_text(content)
+    with caplog.at_level(logging.INFO, "meld_lightning"):
+        again = obtain(WithLogits(tmp_path))
+    assert again.logits("val")["key"].tolist() == ["a"]
+    assert executed(tmp_path) == 2
+    [line] = caplog.messages
+    assert said in line
+    assert line.endswith("; the run counts as missing")
 
 
 def test_of_several_that_ask_at_once_one_makes_it(tmp_path: Path) -> None:
@@ -176,25 +212,3 @@ def test_results_of_one_table_that_differ_are_told_apart_in_plain_phrases() -> N
     ]
     # commits that left the package's source as it was make no difference
     assert differences([result(commit="1" * 9), result(commit="2" * 9)]) == []
-
-
-def test_every_value_of_the_logits_is_in_their_digest(tmp_path: Path) -> None:
-    rows = pd.DataFrame(
-        {"key": ["a", "b"], "label": [0, 1], "unit": ["d", "d"], "present": [True, False]}
-    )
-    logits = np.array([[0.5, 0.25], [1.0, 2.0]])
-
-    def digest(rows: pd.DataFrame, logits: np.ndarray) -> str:
-        write_logits(tmp_path / "test.parquet", rows, logits, LABELS)
-        return logits_digest(read_logits(tmp_path / "test.parquet", LABELS))
-
-    plain = digest(rows, logits)
-    assert digest(rows, logits) == plain
-    changed = [
-        digest(rows, logits + np.array([[0, 0], [0, 1e-6]])),
-        digest(rows.assign(key=["a", "c"]), logits),
-        digest(rows.assign(label=[0, 0]), logits),
-        digest(rows.assign(unit=["d", "e"]), logits),
-        digest(rows.assign(present=[True, True]), logits),
-    ]
-    assert len({plain, *changed}) == 6

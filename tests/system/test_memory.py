@@ -18,6 +18,7 @@ import torch
 from meld_lightning import load_run
 from meld_lightning.data.text import TextBatch
 from meld_lightning.models.text import TextClassifier
+from meld_lightning.runs.logits import logits_of
 from tests.finished import assert_same_run, only_run
 from tests.running import Command, folder_over, start_and_kill
 
@@ -75,7 +76,7 @@ def assert_equal_to(one: Path, other: Path, within: float) -> None:
     assert all((states[0][key] - states[1][key]).abs().max() <= within for key in states[0])
     runs = [load_run(folder) for folder in (one, other)]
     for split in ("train", "val", "test"):
-        found, expected = (run.logits(split)[list(run.result.labels)] for run in runs)
+        found, expected = (logits_of(run.logits(split), run.result.labels) for run in runs)
         np.testing.assert_allclose(found, expected, atol=within)
     assert runs[0].result.metrics["train"]["fit_loss"] == pytest.approx(
         runs[1].result.metrics["train"]["fit_loss"], abs=within

@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,8 @@ import torch
 from sklearn import metrics as sklearn_metrics
 
 from meld_lightning import load_run
-from tests.finished import SMALL, only_run
+from meld_lightning.runs.logits import logits_of
+from tests.finished import SMALL, assert_same_run, only_run
 from tests.running import Command, folder_over, start_and_kill
 
 
@@ -57,7 +57,7 @@ def test_a_run_leaves_what_others_read(finished: Path) -> None:
 def test_scikit_learn_agrees_with_every_metric(finished: Path, split: str) -> None:
     run = load_run(finished)
     frame, labels, printed = run.logits(split), list(run.result.labels), run.result.metrics[split]
-    logits = frame[labels].to_numpy()
+    logits = logits_of(frame, labels, np.float32)
     true, predicted = frame["label"].to_numpy(), np.asarray(labels)[logits.argmax(1)]
     average = {"average": "weighted", "zero_division": 0}
     expected = {
@@ -128,31 +128,18 @@ def test_result_says_where_it_comes_from(finished: Path) -> None:
     assert result["last"]["epoch"] == 3
 
 
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        (
-            lambda run: (run / "logits" / "val.parquet").unlink(),
-            "logits/val.parquet is gone; delete that folder",
-        ),
-        (lambda run: (run / "result.json").write_text('{"best": '), "damaged"),
-    ],
-)
-def test_a_damaged_run_is_reported_with_a_remedy(
-    damage: Callable[[Path], None],
-    said: str,
-    finished: Path,
-    prepared: Path,
-    tmp_path: Path,
-    meld_lightning: Command,
+def test_a_run_of_an_older_version_is_made_again(
+    finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
-    folder = folder_over(prepared, tmp_path / "damaged")
+    folder = folder_over(prepared, tmp_path / "older")
     shutil.copytree(finished.parents[1], folder / "runs")
-    damage(only_run(folder))
-    refused = meld_lightning(*SMALL, cwd=folder)
-    assert refused.returncode == 1
-    assert said in refused.stderr
-    assert len(refused.stderr.strip().splitlines()) == 1
+    logits = only_run(folder) / "logits" / "val.parquet"
+    frame = pd.read_parquet(logits)
+    frame.rename(columns=lambda name: name.removeprefix("logit.")).to_parquet(logits)
+    done = meld_lightning(*SMALL, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("logits/val.parquet: columns key, label, unit, present, neutral") == 1
+    assert_same_run(only_run(folder), finished)
 
 
 @pytest.mark.slow
