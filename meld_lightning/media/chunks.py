@@ -20,7 +20,8 @@ from meld_lightning.storage.fingerprint import Fingerprint
 KINDS = ("frames", "audio")
 BLOCK = 1 << 24
 
-Entry = dict[str, Any]  # one row: key and, for each kind, {source, start, count, crc, reason}
+# one row: key and, for each kind, {source, start, count, crc, reason}; see also worker.decode
+Entry = dict[str, Any]
 
 
 def write_chunk(
@@ -64,7 +65,8 @@ def read_chunk(folder: Path) -> list[Entry] | None:
 
 
 def is_whole(folder: Path, entries: Sequence[Entry]) -> bool:
-    """Whether the chunk's arrays are, byte for byte, those that were written."""
+    """Whether the chunk's arrays are, byte for byte, those that were written, and finite, as they
+    were not always written."""
     for kind in KINDS:
         try:
             array = np.load(folder / f"{kind}.npy", mmap_mode="r", allow_pickle=False)
@@ -74,6 +76,8 @@ def is_whole(folder: Path, entries: Sequence[Entry]) -> bool:
         if len(array) != total:
             return False
         if any(crc_of(array, entry[kind]) != entry[kind]["crc"] for entry in entries):
+            return False
+        if not np.isfinite(array).all():
             return False
     return True
 

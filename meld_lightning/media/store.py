@@ -179,7 +179,8 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
     """The outcome of decoding, for the corpus report, as JSON-able data.
 
     Keys: summary (one line), counts {kind: {split: utterances that have it}}, rows [{key, modality,
-    reason}] for the utterances without it.
+    reason}] for the utterances without it, repaired [{key, not_finite, decoded}] for those whose
+    sound had samples that are not finite, replaced by silence.
     """
     kept = [kind for kind in KINDS if kind in media.settings["keep"]]
     has = {"frames": media.frame_counts > 0, "audio": media.samples > 0}
@@ -194,6 +195,11 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
         if has[kind].any()  # a corpus without any clips is just text
         for key, reason in media.reasons[kind].items()
     ]
+    repaired = [
+        {"key": entry["key"], **{name: entry["audio"][name] for name in ("not_finite", "decoded")}}
+        for entry in media.entries
+        if "not_finite" in entry["audio"]
+    ]
     frames, hours = (
         int(media.frame_counts.sum()),
         media.samples.sum() / media.settings["rate"] / 3600,
@@ -201,10 +207,13 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
     summary = (
         f"{frames} frames, {hours:.2f} hours of sound; frames or sound missing in {len(rows)} cases"
     )
+    if repaired:
+        summary += f"; samples that are not finite replaced by silence in {len(repaired)} clips"
     return {
         "summary": summary if any(map(np.any, has.values())) else "none",
         "counts": counts,
         "rows": rows,
+        "repaired": repaired,
     }
 
 

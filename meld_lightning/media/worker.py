@@ -17,7 +17,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.media.decord_frames import iter_frames_decord
 from meld_lightning.media.errors import MediaError
 from meld_lightning.media.frames import iter_frames
-from meld_lightning.media.waveform import iter_waveform
+from meld_lightning.media.waveform import SampleCounts, iter_waveform
 from meld_lightning.storage.atomic import writing
 
 NOUNS = {"frames": "frames", "audio": "samples"}
@@ -29,17 +29,19 @@ DECODERS: dict[str, Callable[[str, int, int], Iterable[np.ndarray]]] = {
 
 def decode(job: dict[str, Any]) -> dict[str, Any]:
     """Writes <out>.frames and <out>.audio; returns {kind: {count, reason}}, with a reason where
-    there is nothing.
+    there is nothing, and for sound with samples that are not finite {not_finite, decoded}: how many
+    of how many were replaced by silence.
 
     job: {"out": path, "sources": {kind: file}, "settings": conf/media}.
     """
     settings, out = job["settings"], Path(job["out"])
     answer: dict[str, Any] = {}
+    samples = SampleCounts()
     for kind, source in job["sources"].items():
         if kind == "frames":
             pieces = DECODERS[settings["decoder"]](source, settings["every"], settings["size"])
         else:
-            pieces = iter_waveform(source, settings["rate"], settings["channels"])
+            pieces = iter_waveform(source, settings["rate"], settings["channels"], samples)
         try:
             count = _write(pieces, out.with_name(f"{out.name}.{kind}"), kind)
             answer[kind] = {
@@ -48,6 +50,9 @@ def decode(job: dict[str, Any]) -> dict[str, Any]:
             }
         except MediaError as error:
             answer[kind] = {"count": 0, "reason": error.reason}
+        else:
+            if kind == "audio" and samples.not_finite:
+                answer[kind] |= {"not_finite": samples.not_finite, "decoded": samples.decoded}
     return answer
 
 

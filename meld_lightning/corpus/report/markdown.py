@@ -205,6 +205,13 @@ def _media(media: Mapping[str, Any]) -> list[str]:
                 for row in media["rows"]
             )
         )
+    if media["repaired"]:
+        parts.append("Sound with samples that are not finite, which were replaced by silence:")
+        repaired = [
+            f"{row['key']} ({row['not_finite']} of {row['decoded']} samples)"
+            for row in media["repaired"]
+        ]
+        parts.append(f"{_some(repaired)}.")
     return parts
 
 
