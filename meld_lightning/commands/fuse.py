@@ -24,7 +24,7 @@ def run(cfg: DictConfig) -> None:
 
     quieten()
     run = fuse(cfg)
-    show_val_score(run, "cross-validated")
+    show_val_score(run, "nested cross-validation")
     print("\n".join(summary(run.folder)))
 
 
@@ -36,8 +36,16 @@ def summary(folder: Path) -> list[str]:
 
 def _choice(found: dict[str, Any]) -> list[str]:
     fitted = found["fitted"]
-    lines = [f"chosen: {found['chosen']}", "scores on val, cross-validated over units:"]
+    lines = [
+        f"chosen: {found['chosen']}",
+        "each candidate on val, cross-validated over units (used to choose, so that the best is"
+        " optimistic):",
+    ]
     lines += [f"  {name} {value:.4f}" for name, value in found["cross_validated"].items()]
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in found["runs"].items())
+    lines.append(f"the runs themselves on val: {shown}")
+    if better := found["better_run"]:
+        lines.append(f"{better} alone is better on val; fusion=chosen takes the best of them")
     if weights := fitted.get("weights"):
         shown = ", ".join(f"{name} {value:.2f}" for name, value in weights.items())
         lines.append(f"weights: {shown}")

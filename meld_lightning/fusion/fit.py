@@ -20,7 +20,7 @@ from meld_lightning.fusion.calibration import calibration
 from meld_lightning.fusion.complementarity import complementarity
 from meld_lightning.fusion.joined import SPLITS, Joined, JoinedRuns, LogitsBatch
 from meld_lightning.fusion.method import Fusion
-from meld_lightning.fusion.selection import select
+from meld_lightning.fusion.selection import better_run, run_scores, select
 from meld_lightning.fusion.state import load_fusion, save_fusion
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.inputs import labelled, majority
@@ -45,7 +45,7 @@ def fit_fusion(cfg: DictConfig, identity: Identity, runs: Mapping[str, Run]) -> 
     _save(fusion, folder, test.batch)
 
     data = {"val": val, "test": test}
-    logits = {"val": selection.held_out_NC, "test": fusion(test.batch)}
+    logits = {"val": selection.nested_NC, "test": fusion(test.batch)}
     _write_scores(folder, table, data, logits)
     metrics = {
         split: split_metrics(data[split].labels_N, logits[split], val.labels) for split in SPLITS
@@ -55,6 +55,12 @@ def fit_fusion(cfg: DictConfig, identity: Identity, runs: Mapping[str, Run]) -> 
         "modalities": list(val.modalities),
         "chosen": selection.name,
         "cross_validated": selection.cross_validated,
+        "nested": {
+            cfg.monitor: metrics["val"][metric],
+            "chosen_without_fold": selection.chosen_without,
+        },
+        "runs": run_scores(val, metric),
+        "better_run": better_run(run_scores(val, metric), selection, metric),
         "fitted": fusion.describe(),
         "calibration": calibration(val, test, fusion, folder),
         **complementarity(test),

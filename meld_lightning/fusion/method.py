@@ -25,12 +25,17 @@ class Fusion(ABC):
     is kept under its own name, and lists in `fitted` the attributes that `fit_to` sets, all of them
     numpy arrays.
 
+    Class attributes:
+        fitted: names of the arrays that `fit_to` sets.
+        fits: False for a method whose scores do not depend on what it was fitted on.
+
     Attributes once fitted:
         modalities, labels: names along the axes M and C.
         prior_C: log shares of the labels it was fitted on.
     """
 
     fitted: ClassVar[tuple[str, ...]] = ()
+    fits: ClassVar[bool] = True
     modalities: tuple[str, ...]
     labels: tuple[str, ...]
     prior_C: np.ndarray

@@ -1,8 +1,15 @@
-"""Choosing among fusions by cross-validation on val.
+"""Choosing among fusions by cross-validation on val, and scoring that choice from outside it.
 
-Reads and writes no files; used by fit.py. Axes: N utterances, C classes.
+The best of several cross-validated scores is optimistic, because noise helped to make it the best.
+What is reported as the score on val therefore comes from nested cross-validation (Varma and Simon,
+Bias in error estimation when using cross-validation for model selection, BMC Bioinformatics 2006):
+for each fold, the candidates are cross-validated on the other folds alone, and the one chosen there
+scores the fold.
+
+Reads and writes no files; used by fit.py. Axes: N utterances, C classes, K folds.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,15 +24,21 @@ from meld_lightning.metrics import scores
 
 @dataclass(frozen=True)
 class Selection:
-    """The candidate that cross-validation chose.
+    """The candidate that cross-validation chose, and the honest scores of the choice.
 
-    cross_validated holds every candidate's score on val. held_out_NC are the chosen one's
-    log-scores of val, each utterance scored by a fusion that was fitted without its unit.
+    Attributes:
+        name: the chosen candidate.
+        cross_validated: every candidate's score on val, which the choice rests on. The best of
+            them is optimistic.
+        chosen_without: the candidate that is chosen without each of the K folds.
+        nested_NC: log-scores of val from outside the choice: each utterance is scored by the
+            candidate that is chosen, and fitted, without its fold.
     """
 
     name: str
     cross_validated: dict[str, float]
-    held_out_NC: np.ndarray
+    chosen_without: list[str]
+    nested_NC: np.ndarray
 
 
 def select(
@@ -36,13 +49,42 @@ def select(
     Raises UserError where val holds too few units to divide.
     """
     fold_N = unit_folds(val, folds)
-    held_out = {name: held_out_scores(one, val, fold_N, seed) for name, one in candidates.items()}
-    cross_validated = {
-        name: scores(val.labels_N, scores_NC)[metric] for name, scores_NC in held_out.items()
+    held_out = {
+        name: held_out_scores(one, val, fold_N, seed, nested=len(candidates) > 1)
+        for name, one in candidates.items()
     }
-    better = min if metric == "loss" else max
-    best = better(cross_validated, key=cross_validated.__getitem__)
-    return Selection(best, cross_validated, held_out[best])
+    rows_N = np.arange(len(fold_N))
+    cross_validated = {
+        name: scores(val.labels_N, scores_KNC[fold_N, rows_N])[metric]
+        for name, scores_KNC in held_out.items()
+    }
+    chosen_without = [
+        _best(held_out, val.labels_N, fold_N != fold, fold, metric)
+        for fold in range(fold_N.max() + 1)
+    ]
+    nested_NC = np.stack(
+        [held_out[chosen_without[fold]][fold, row] for row, fold in enumerate(fold_N)]
+    )
+    return Selection(
+        _first_best(cross_validated, metric), cross_validated, chosen_without, nested_NC
+    )
+
+
+def run_scores(val: Joined, metric: str) -> dict[str, float]:
+    """Each run's own score on val, by modality."""
+    return {
+        name: scores(val.labels_N, log_probs_NC)[metric]
+        for name, log_probs_NC in zip(val.modalities, val.batch.log_probs_MNC, strict=True)
+    }
+
+
+def better_run(runs: Mapping[str, float], selection: Selection, metric: str) -> str | None:
+    """The modality whose own run beats every candidate on val; None where there is none, as always
+    if the runs are among the candidates."""
+    best = _first_best(runs, metric)
+    chosen = selection.cross_validated[selection.name]
+    better = runs[best] < chosen if metric == "loss" else runs[best] > chosen
+    return best if better else None
 
 
 def unit_folds(val: Joined, folds: int) -> np.ndarray:
@@ -59,10 +101,52 @@ def unit_folds(val: Joined, folds: int) -> np.ndarray:
     return np.array(balanced_folds(list(val.units_N), folds))
 
 
-def held_out_scores(fusion: Fusion, val: Joined, fold_N: np.ndarray, seed: int) -> np.ndarray:
-    """Log-scores (N, C) of val, each fold scored after fitting on all the others."""
-    scores_NC = np.zeros((len(val.labels_N), len(val.labels)))
-    for fold in range(fold_N.max() + 1):
-        fusion.fit(val.where(fold_N != fold), seed)
-        scores_NC[fold_N == fold] = fusion(val.batch.where(fold_N == fold))
-    return scores_NC
+def held_out_scores(
+    fusion: Fusion, val: Joined, fold_N: np.ndarray, seed: int, *, nested: bool
+) -> np.ndarray:
+    """Log-scores (K, N, C) of val: [k, n] is utterance n, scored after fitting on all folds but k
+    and the fold of n itself.
+
+    So where n is in fold k, these are the scores of a plain cross-validation; the other scores of k
+    are those of a cross-validation on the folds other than k. A fit without two folds serves both
+    of them. NaN where there is nothing to fit on, and off the plain part unless `nested`.
+    """
+    folds = fold_N.max() + 1
+    if not fusion.fits:
+        fusion.fit(val, seed)
+        return np.broadcast_to(fusion(val.batch), (folds, len(fold_N), len(val.labels)))
+    scores_KNC = np.full((folds, len(fold_N), len(val.labels)), np.nan)
+    for one, other in itertools.combinations_with_replacement(range(folds), 2):
+        out_N = (fold_N == one) | (fold_N == other)
+        if out_N.all() or (one != other and not nested):
+            continue
+        fusion.fit(val.where(~out_N), seed)
+        for left, scored in ((one, other), (other, one)):
+            scores_KNC[left, fold_N == scored] = fusion(val.batch.where(fold_N == scored))
+    return scores_KNC
+
+
+def _best(
+    held_out: Mapping[str, np.ndarray],
+    labels_N: np.ndarray,
+    inside_N: np.ndarray,
+    fold: int,
+    metric: str,
+) -> str:
+    """The candidate that is chosen without `fold`, from the utterances `inside_N`.
+
+    A single other fold leaves nothing to fit on: then the runs as they are compete alone.
+    """
+    if len(held_out) == 1:
+        return next(iter(held_out))
+    found = {
+        name: scores(labels_N[inside_N], scores_KNC[fold, inside_N])[metric]
+        for name, scores_KNC in held_out.items()
+        if not np.isnan(scores_KNC[fold, inside_N]).any()
+    }
+    return _first_best(found, metric)
+
+
+def _first_best(values: Mapping[str, float], metric: str) -> str:
+    better = min if metric == "loss" else max
+    return better(values, key=values.__getitem__)

@@ -6,7 +6,7 @@ Reads rows and their runs' fusion.json, writes nothing. Used by report/layout.py
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,13 @@ def _candidates_grid(row: Row, found: Mapping[str, Any], seed: str) -> Grid:
     weights = found["fitted"].get("weights", {})
     shown = ", ".join(f"{name} {value:.2f}" for name, value in weights.items())
     caption = f"Candidates for {row.label} on val ({seed}). Chosen: {found['chosen']}"
+    monitor = row.runs[0].result.best["monitor"]
+    candidates = found["cross_validated"]
+    nested = {"choice included (nested)": found["nested"][monitor]} if len(candidates) > 1 else {}
     return Grid(
         f"{caption}, with weights {shown}" if shown else caption,
-        ["candidate", f"cross-validated {row.runs[0].result.best['monitor']}"],
-        [[name, f"{value:.4f}"] for name, value in found["cross_validated"].items()],
+        ["candidate", f"cross-validated {monitor}"],
+        [[name, f"{value:.4f}"] for name, value in {**candidates, **nested}.items()],
     )
 
 
@@ -92,6 +95,48 @@ def _calibration_grid(found: Mapping[str, Any], seed: str) -> Grid:
         f"Expected calibration error on test, 15 bins ({seed})",
         ["modality", "before temperature", "after temperature"],
         body,
+    )
+
+
+def choices_remark(rows: Sequence[Row]) -> list[str]:
+    """What cross-validation on val chose for each fused row and seed, and which rows without a
+    choice lie below one of their own runs there; as one paragraph, none without fusions."""
+    found = {
+        row.label: {run.result.seed: fusion_details(run) for run in row.runs}
+        for row in rows
+        if row.runs and row.runs[0].result.modality == "fusion"
+    }
+    chosen = {
+        label: _by_seed({seed: one["chosen"] for seed, one in of_row.items()})
+        for label, of_row in found.items()
+        if any(len(one["cross_validated"]) > 1 for one in of_row.values())
+    }
+    below = {
+        label: _by_seed({seed: best for seed, one in of_row.items() if (best := one["better_run"])})
+        for label, of_row in found.items()
+    }
+    sentences = []
+    if chosen:
+        shown = "; ".join(f"{label}: {choice}" for label, choice in chosen.items())
+        sentences.append(
+            f"Chosen by cross-validation on val: {shown}. A run alone is used exactly as it is. The"
+            " val scores of these rows come from nested cross-validation, which repeats the choice"
+            " without the fold that is scored."
+        )
+    if any(below.values()):
+        shown = "; ".join(f"{label}: {best}" for label, best in below.items() if best)
+        sentences.append(f"A run alone scores better on val than the fusion of the row: {shown}.")
+    return [" ".join(sentences)] if sentences else []
+
+
+def _by_seed(values: Mapping[int, str]) -> str:
+    """The value of every seed, as in "stacked (seeds 1, 3), learned (seed 2)"."""
+    seeds: dict[str, list[str]] = {}
+    for seed, value in values.items():
+        seeds.setdefault(value, []).append(str(seed))
+    return ", ".join(
+        f"{value} ({'seed' if len(of_value) == 1 else 'seeds'} {', '.join(of_value)})"
+        for value, of_value in seeds.items()
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meld_lightning.report.breakdowns import class_grid, fusion_grids, gap_remark
+from meld_lightning.report.breakdowns import choices_remark, class_grid, fusion_grids, gap_remark
 from meld_lightning.report.notes import notes_of
 from meld_lightning.report.page import Grid, Page
 from meld_lightning.report.remarks import (
@@ -45,6 +45,7 @@ def runs_page(
     if reference:
         grids.append(_tests_grid(table, reference, complete, rows, seeds))
         remarks += tests_remark(table, len(seeds))
+    remarks += choices_remark(rows)
     if table.by_class:
         grids += [class_grid(row) for row in complete if row.key != BASELINE]
     if reference and table.sources:

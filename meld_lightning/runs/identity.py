@@ -25,6 +25,7 @@ from meld_lightning.storage.fingerprint import digest_of, file_digest
 
 # Raise it when the same config and data now give another result, or when a default changes.
 RESULT_VERSION = 1
+FUSION_RESULT_VERSION = 2  # likewise, but moves fusions alone
 
 # Left out of the hash: keys that change no result, and keys whose effect enters by digest
 # (checkpoints, runs) or is added below (media).
@@ -49,12 +50,14 @@ class Identity:
     hash: names its folder; of the canonical config and the digests of what it reads.
     config_hash: of the canonical config alone; finds evidence where no data is prepared.
     digests: of the corpus, and of the decoded media and checkpoint or the logits that it reads.
+    result_version: that of its kind of run.
     """
 
     hash: str
     config_hash: str
     folder: Path
     digests: dict[str, str]
+    result_version: int = RESULT_VERSION
 
 
 def identify(cfg: DictConfig, modality: str, name: str, digests: Mapping[str, str]) -> Identity:
@@ -62,10 +65,11 @@ def identify(cfg: DictConfig, modality: str, name: str, digests: Mapping[str, st
 
     Its folder is <paths.runs>/<modality>-<name>/<hash>.
     """
-    config_hash = digest_of(canonical_config(cfg))
+    config = canonical_config(cfg)
+    config_hash = digest_of(config)
     whole = digest_of({"config": config_hash, "digests": dict(digests)})
     folder = Path(cfg.paths.runs) / f"{modality}-{name}" / whole
-    return Identity(whole, config_hash, folder, dict(digests))
+    return Identity(whole, config_hash, folder, dict(digests), config["result_version"])
 
 
 def canonical_config(cfg: DictConfig) -> dict[str, Any]:
@@ -81,7 +85,8 @@ def canonical_config(cfg: DictConfig) -> dict[str, Any]:
 
             kept["media"] = {key: plain["media"][key] for key in SETTINGS[decoded]}
     kept = {key: canonical(value) for key, value in kept.items()}
-    return {**kept, "result_version": RESULT_VERSION}
+    version = FUSION_RESULT_VERSION if "fusion" in kept else RESULT_VERSION
+    return {**kept, "result_version": version}
 
 
 def canonical(value: Any) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 
 from meld_lightning import metrics
 from meld_lightning.errors import UserError
-from meld_lightning.runs.identity import RESULT_VERSION, Identity
+from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.provenance import git_commit, installed_versions, source_digest
 from meld_lightning.storage.atomic import write_json
 
@@ -83,7 +83,7 @@ def provenance(identity: Identity, device: "torch.device") -> dict[str, Any]:
     return {
         "hash": identity.hash,
         "config_hash": identity.config_hash,
-        "result_version": RESULT_VERSION,
+        "result_version": identity.result_version,
         "digests": identity.digests,
         "commit": commit,
         "dirty": dirty,

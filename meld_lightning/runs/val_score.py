@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 
 from meld_lightning import metrics
+from meld_lightning.runs.logits import logits_of
 from meld_lightning.runs.run import Run
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class ValScore:
         true = np.array([labels.index(label) for label in frame["label"]])
         common = np.full(len(true), labels.index(result.train_majority))
         constant = metrics.from_confusion(metrics.confusion(true, common, len(labels)))[compared]
-        predicted = frame[labels].to_numpy().argmax(1)
+        predicted = logits_of(frame, labels).argmax(1)
         present = frame["present"].to_numpy(dtype=bool)  # elsewhere the logits are train's shares
         found = np.unique(predicted[present] if present.any() else predicted)
         return cls(

@@ -64,7 +64,7 @@ def test_temperatures_come_from_val_and_errors_from_test(tmp_path: Path) -> None
         return 3 * np.eye(7)[predicted_N] + rng.normal(size=(400, 7)), labels_N
 
     val, test = (joined(logits[None], labels) for logits, labels in (split(0.9), split(0.3)))
-    fusion = Single("text alone", "text")
+    fusion = Single("text recalibrated", "text")
     fusion.fit(val, seed=1)
     found = calibration(val, test, fusion, tmp_path)
     before_NC = test.batch.log_probs_MNC[0]

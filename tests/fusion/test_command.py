@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score
 
 from meld_lightning.commands.cli import main
 from meld_lightning.corpus import EMOTIONS
-from meld_lightning.runs.logits import logit_columns
+from meld_lightning.runs.logits import logit_columns, logits_of
 from tests.fusion.conftest import MakeRun
 
 QUICK = ["fusion.among.stacked.steps=5", "fusion.among.searched.steps=4"]
@@ -38,10 +40,15 @@ def test_the_command_fits_chooses_and_is_read_again(
     (written,) = work.glob("runs/fusion-chosen/*/result.json")
     found, result = findings(written.parent), json.loads(written.read_text())
     scores = found["cross_validated"]
-    singles = {f"{name} alone" for name in skills}
+    singles = {f"{name} {how}" for name in skills for how in ("alone", "recalibrated")}
     assert set(scores) == singles | {"average", "searched", "learned", "stacked"}
-    assert result["best"]["value"] == max(scores.values()) >= scores["text alone"]
-    assert result["metrics"]["val"]["weighted_f1"] == pytest.approx(scores[found["chosen"]])
+    assert scores[found["chosen"]] == max(scores.values()) >= found["runs"]["text"]
+    nested = found["nested"]["val/weighted_f1"]
+    assert result["best"]["value"] == result["metrics"]["val"]["weighted_f1"] == nested
+    assert set(found["nested"]["chosen_without_fold"]) <= set(scores)
+    val = pd.read_parquet(written.parent / "logits/val.parquet")
+    predicted = np.array(EMOTIONS)[logits_of(val, EMOTIONS).argmax(1)]
+    assert nested == pytest.approx(f1_score(val["label"], predicted, average="weighted"))
     files = {path.name for path in written.parent.iterdir()}
     assert files >= {"reliability.png", "reliability.svg", "metrics.csv", "predictions.parquet"}
 
@@ -84,6 +91,36 @@ def test_a_fusion_worse_than_its_best_modality_is_never_chosen(
     assert main(["fuse", *runs, *QUICK]) == 0
     (folder,) = work.glob("runs/fusion-chosen/*/")
     assert findings(folder)["chosen"] == "text alone"
+
+
+def test_a_run_that_is_chosen_alone_keeps_its_predictions_also_where_the_modality_is_missing(
+    work: Path, make_run: MakeRun
+) -> None:
+    text = make_run("text", 0.9, missing=0.3)  # its scores of missing rows are right as often
+    assert main(["fuse", f"runs.text={text}"]) == 0
+    (folder,) = work.glob("runs/fusion-chosen/*/")
+    assert findings(folder)["chosen"] == "text alone"
+    for split in ("val", "test"):
+        run, fused = (
+            pd.read_parquet(one / f"logits/{split}.parquet").set_index("key")
+            for one in (text, folder)
+        )
+        predicted = logits_of(fused.loc[run.index], EMOTIONS).argmax(1)
+        assert np.array_equal(predicted, logits_of(run, EMOTIONS).argmax(1))
+
+
+def test_a_method_asked_for_by_name_says_that_a_run_alone_is_better(
+    work: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [f"runs.text={make_run('text', 1.0)}", f"runs.video={make_run('video', 0.0)}"]
+    average = ["fusion=average", "fusion.weights.text=0.2", "fusion.weights.video=0.8"]
+    assert main(["fuse", *average, *runs]) == 0
+    assert "text alone is better on val; fusion=chosen takes" in capsys.readouterr().out
+    (folder,) = work.glob("runs/fusion-average/*/")
+    assert findings(folder)["chosen"] == "average"
+    assert findings(folder)["better_run"] == "text"
+    assert main(["fuse", "fusion=average", "fusion.weights.text=1", runs[0]]) == 0
+    assert "is better on val" not in capsys.readouterr().out
 
 
 def test_modalities_may_have_any_name_and_the_average_leaves_out_those_without_a_weight(

@@ -101,6 +101,8 @@ def test_the_average_leaves_out_a_modality_without_a_weight() -> None:
     assert list(Chosen("chosen", {"average": fusion}).candidates(["gaze", "pose"])) == [
         "gaze alone",
         "pose alone",
+        "gaze recalibrated",
+        "pose recalibrated",
     ]
 
 
@@ -118,7 +120,7 @@ def test_a_temperature_is_the_inverse_slope_of_a_logistic_regression() -> None:
 
 def test_a_single_modality_is_fitted_on_the_utterances_that_have_it() -> None:
     data = with_gaps(drawn(2000)[0])
-    fusion = Single("audio alone", "audio")
+    fusion = Single("audio recalibrated", "audio")
     fusion.fit(data, seed=1)
     has_N = data.batch.present_MN[1]
     expected = temperature(data.batch.log_probs_MNC[1][has_N], data.labels_N[has_N])

@@ -67,8 +67,8 @@ def test_the_command_calibrates_on_val(
 ) -> None:
     run = make_run("text", (1.0, 0.2))  # far better on val than on test
     monkeypatch.chdir(tmp_path / "work")
-    assert main(["fuse", f"runs.text={run}"]) == 0
-    (folder,) = Path("runs").glob("fusion-chosen/*/")
+    assert main(["fuse", "fusion=searched", f"runs.text={run}"]) == 0
+    (folder,) = Path("runs").glob("fusion-searched/*/")
     found = json.loads((folder / "fusion.json").read_text())
     runs = JoinedRuns({"text": load_run(run)})
     val, test = runs.split("val"), runs.split("test")

@@ -9,6 +9,7 @@ import pytest
 
 from meld_lightning.commands.cli import main
 from meld_lightning.errors import UserError
+from meld_lightning.fusion.alone import Alone
 from meld_lightning.fusion.joined import LogitsBatch
 from meld_lightning.fusion.likelihood_ratio import Single
 from meld_lightning.fusion.method import Fusion
@@ -51,7 +52,8 @@ def test_every_fusion_gives_the_same_scores_in_another_process(
         configured("searched"),
         configured("learned", "fusion.l2=0.3"),
         configured("stacked", "fusion.hidden=5", "fusion.steps=7"),
-        Single("audio alone", "audio"),
+        Single("audio recalibrated", "audio"),
+        Alone("audio alone", "audio"),
     ]
     for fusion in fusions:
         fusion.fit(data, seed=1)
@@ -75,7 +77,7 @@ def test_every_fusion_gives_the_same_scores_in_another_process(
 
     run_well([sys.executable, "-c", ELSEWHERE, "5"], saved)
     found = {folder.name: np.load(folder / "elsewhere.npy") for folder in saved.iterdir()}
-    assert len(found) == 7
+    assert len(found) == 8
     for name, scores_NC in found.items():
         assert np.array_equal(scores_NC, np.load(saved / name / "here.npy")), name
         assert not list((saved / name).glob("*.p*kl*"))

@@ -19,6 +19,9 @@ FUSION = {
     "modalities": ["text", "audio"],
     "chosen": "learned",
     "cross_validated": {"learned": 0.61, "text alone": 0.6},
+    "nested": {"val/weighted_f1": 0.59, "chosen_without_fold": ["learned", "text alone"]},
+    "runs": {"text": 0.6, "audio": 0.4},
+    "better_run": None,
     "fitted": {"weights": {"text": 0.75, "audio": 0.25}},
     "fixes": {"text": {"wrong": 40, "audio": 7}, "audio": {"wrong": 90, "text": 57}},
     "oracle": 0.875,
@@ -53,6 +56,7 @@ def test_a_fusion_says_what_it_chose_what_others_would_fix_and_how_it_is_calibra
     render: Make, make_run: Make
 ) -> None:
     run = make_run("fusion", 0.7)
+    run.change(modality="fusion")
     (run.folder / "fusion.json").write_text(json.dumps(FUSION))
     optimum = {"test": {"fused": {"expected": 0.9, "realised": 0.91}}}
     out = render(
@@ -68,6 +72,7 @@ def test_a_fusion_says_what_it_chose_what_others_would_fix_and_how_it_is_calibra
         "": ["candidate", "cross-validated val/weighted_f1"],
         "learned": ["0.6100"],
         "text alone": ["0.6000"],
+        "choice included (nested)": ["0.5900"],
     }
     assert (
         "**Errors another modality would fix on test (seed 1). At least one modality is correct"
@@ -79,5 +84,28 @@ def test_a_fusion_says_what_it_chose_what_others_would_fix_and_how_it_is_calibra
         "audio": ["90", "57", ""],
     }
     assert grid_of(path, grid=4)["fused"] == ["", "0.0400"]
+    assert "Chosen by cross-validation on val: T+A+V: learned (seed 1). A run alone is used" in text
     accuracy = run.result.metrics["test"]["accuracy"]
     assert f"T+A+V lies {0.9 - accuracy:.4f} [" in text
+
+
+def test_the_remark_says_what_each_seed_chose_and_where_a_run_alone_is_better(
+    render: Make, make_run: Make
+) -> None:
+    runs: dict[tuple[str, str], list[Any]] = {}
+    for row, chosen in (
+        ("T+A", ["stacked", "text alone", "stacked"]),
+        ("average", ["average"] * 3),
+    ):
+        for seed, name in enumerate(chosen, start=1):
+            run = make_run(row, 0.6, seed=seed)
+            run.change(modality="fusion")
+            candidates = {name: 0.59} if row == "average" else FUSION["cross_validated"]
+            better = "text" if row == "average" and seed > 1 else None
+            details = {"chosen": name, "cross_validated": candidates, "better_run": better}
+            (run.folder / "fusion.json").write_text(json.dumps({**FUSION, **details}))
+            runs.setdefault(("table_10", row), []).append(run)
+    out = render("table_10", runs=runs, seeds=[1, 2, 3])
+    text = (out / "table_10" / "table.md").read_text()
+    assert "on val: T+A: stacked (seeds 1, 3), text alone (seed 2). A run" in text
+    assert "better on val than the fusion of the row: average: text (seeds 2, 3)." in text
