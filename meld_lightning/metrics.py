@@ -1,7 +1,7 @@
 """Classification metrics, computed from confusion matrices with numpy alone.
 
 Reads and writes no files. Used by the models (metrics of an epoch), by training and fusion (metrics
-of a split), and by the report, which computes thousands of bootstrap resamples at once: therefore
+of a split), and by the report, which scores thousands of resamples at once: therefore
 every function accepts any number of leading axes. The definitions are those of scikit-learn with
 zero_division=0; the paper's "weighted accuracy" is plain accuracy.
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from meld_lightning.metrics import confusion
 from meld_lightning.report.breakdowns import fusion_details
-from meld_lightning.report.statistics import scored
+from meld_lightning.report.scored import scored
 from meld_lightning.study.sources import FinishedRun
 
 INK, FRAME, FILL, GREY = "#222222", "#4477AA", "#E8EEF5", "#BBBBBB"

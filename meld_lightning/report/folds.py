@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meld_lightning.errors import UserError
-from meld_lightning.report.statistics import scored_frame
+from meld_lightning.report.scored import scored_frame
 from meld_lightning.runs.result import Result
 from meld_lightning.storage.fingerprint import digest_of
 from meld_lightning.study.sources import FinishedRun
@@ -27,7 +27,12 @@ SHARED = ("seed", "labels", "model", "checkpoint")  # equal in the results of al
 @dataclass(frozen=True)
 class PooledRun:
     """One seed's runs, one per fold, as a single run. Metrics are computed from all folds' logits
-    together."""
+    together.
+
+    Its seed counts as one seed in intervals and tests. Every fold is trained from that seed, so the
+    figures of two pooled runs differ by what the seed changes in all folds together, which is the
+    seed's part in a pooled figure.
+    """
 
     parts: tuple[FinishedRun, ...]
 

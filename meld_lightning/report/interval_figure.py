@@ -29,7 +29,8 @@ def draw_intervals(table: Table, rows: Sequence[Row], path: Path) -> None:
         axis.axvline(constant, color=GREY, linestyle="--", label=f"{baseline.label} {constant:.3f}")
         for place, row in enumerate(models):
             estimate = row.mean[metric]
-            axis.plot((estimate.low, estimate.high), (place, place), color=FRAME, linewidth=2)
+            if estimate.low is not None:
+                axis.plot((estimate.low, estimate.high), (place, place), color=FRAME, linewidth=2)
             axis.plot(estimate.value, place, "o", color=FRAME, markersize=5)
             axis.annotate(
                 f"{estimate.value:.3f}",

@@ -7,23 +7,27 @@ written as Markdown and LaTeX.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 from meld_lightning.report.breakdowns import choices_remark, class_grid, fusion_grids, gap_remark
+from meld_lightning.report.comparisons import TESTED, Difference, comparisons
 from meld_lightning.report.notes import notes_of
 from meld_lightning.report.page import Grid, Page
 from meld_lightning.report.remarks import (
+    MARK,
     provenance_remark,
     reading_remark,
+    seeds_differ,
     tests_remark,
     verdicts,
 )
 from meld_lightning.report.rows import Estimate, Row
-from meld_lightning.report.statistics import comparisons
 from meld_lightning.study.kinds import FOUND
 from meld_lightning.study.sources import best_place
 from meld_lightning.study.spec import BASELINE, Table
 
+TESTED_AS = {name: {"weighted_f1": "Weighted F1"}.get(name, name.capitalize()) for name in TESTED}
 NONE = "—"  # the paper prints no such figure, or the row has no such setting
 COUNTED = {"official": "MELD's CSV files", FOUND: "found here"}
 
@@ -43,8 +47,8 @@ def runs_page(
     complete = [row for row in rows if row.scored]
     reference = _reference(table, complete)
     if reference:
-        grids.append(_tests_grid(table, reference, complete, rows, seeds))
-        remarks += tests_remark(table, len(seeds))
+        grids += _tests_grids(table, reference, complete, rows)
+        remarks += tests_remark(table, reference)
     remarks += choices_remark(rows)
     if table.by_class:
         grids += [class_grid(row) for row in complete if row.key != BASELINE]
@@ -113,11 +117,11 @@ def _estimates_grid(table: Table, rows: Sequence[Row]) -> Grid:
         for metric in table.metrics:
             if has_paper:
                 line.append(table.paper.get(row.key, {}).get(metric, NONE))
-            line.append(
-                estimate_text(row.mean[metric], table.percent)
-                if metric in row.mean
-                else row.missing or NONE
-            )
+            if metric in row.mean:
+                mark = MARK if seeds_differ(row, metric) else ""
+                line.append(estimate_text(row.mean[metric], table.percent) + mark)
+            else:
+                line.append(row.missing or NONE)
         body.append([*line, str(row.n or NONE)])
     return Grid("", [*headers, "n"], body)
 
@@ -133,39 +137,50 @@ def _reference(table: Table, complete: Sequence[Row]) -> Row | None:
     return None
 
 
-def _tests_grid(
-    table: Table,
-    reference: Row,
-    complete: Sequence[Row],
-    rows: Sequence[Row],
-    seeds: Sequence[int],
-) -> Grid:
-    """Every row against the reference; see statistics.comparisons for the tests."""
+def _tests_grids(
+    table: Table, reference: Row, complete: Sequence[Row], rows: Sequence[Row]
+) -> list[Grid]:
+    """Every row against the reference, one grid for each metric that is tested."""
     others = [row for row in complete if row is not reference]
-    tests = comparisons([row.scored for row in others], reference.scored)
-    body = []
-    for row, test in zip(others, tests, strict=True):
-        one = test.difference
-        difference = f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
-        p_values = (one.p, test.bootstrap_holm, test.mcnemar_p, test.mcnemar_holm)
-        body.append([row.label, difference, *map(_p_text, p_values)])
-    caption = f"Differences from {reference.label}"
+    tests = comparisons(
+        [row.scored for row in others], reference.scored, paired=bool(table.sources)
+    )
+    best = ""
     if table.compare:
-        best = "highest" if table.compare.best == "max" else "lowest"
-        caption += f", the row with the {best} {table.compare.metric}"
+        extreme = "highest" if table.compare.best == "max" else "lowest"
+        best = f", the row with the {extreme} {table.compare.metric}"
     absent = sum(1 for row in rows if row.missing)
-    caption += f" ({absent} of {len(rows)} rows are not available)" if absent else ""
-    seed = f" (seed {seeds[0]})" if len(seeds) > 1 else ""
-    headers = [
-        "row",
-        "weighted F1 difference",
-        "bootstrap p",
-        "Holm (bootstrap)",
-        f"McNemar p{seed}",
-        "Holm (McNemar)",
+    missing = f" ({absent} of {len(rows)} rows are not available)" if absent else ""
+    headers = ["row", "difference", "simultaneous interval", "p", "Holm p"]
+    return [
+        Grid(
+            f"{TESTED_AS[metric]}: differences from {reference.label}{best}{missing}",
+            headers,
+            [_test_line(row.label, test[metric]) for row, test in zip(others, tests, strict=True)],
+        )
+        for metric in TESTED_AS
     ]
-    return Grid(caption, headers, body)
 
 
-def _p_text(p: float) -> str:
-    return "<0.0001" if p < 1e-4 else f"{p:.4f}"
+def _test_line(label: str, test: Difference) -> list[str]:
+    return [
+        label,
+        f"{test.value:+.4f}{_signed(test.low, test.high)}",
+        _signed(test.low_holm, test.high_holm).strip() or NONE,
+        p_text(test.p, test.at_floor),
+        p_text(test.p_holm, test.holm_at_floor),
+    ]
+
+
+def _signed(low: float, high: float) -> str:
+    return "" if isnan(low) else f" [{low:+.4f}, {high:+.4f}]"
+
+
+def p_text(p: float | None, at_floor: bool = False) -> str:
+    """A p-value as printed. at_floor: it is the smallest that the resamples allow, so the true one
+    may be smaller."""
+    if p is None:
+        return "too few units"
+    if p < 1e-4:
+        return "<0.0001"
+    return f"≤{p:.4f}" if at_floor else f"{p:.4f}"

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from meld_lightning.report import statistics
+from meld_lightning.report.comparisons import CAUTION_UNITS, TEST_UNITS
 from meld_lightning.report.folds import unpooled
 from meld_lightning.report.rows import Row
+from meld_lightning.report.scored import Scored
 from meld_lightning.runs.provenance import differences
 from meld_lightning.study.spec import Table, has_interval
 
+MARK = " *"  # after a figure whose seeds differ by more than SPREAD
+SPREAD = 0.02
 NO_WEIGHTS = "no pretrained weights"  # as training writes it into result.json
 
 
@@ -28,26 +29,26 @@ def reading_remark(table: Table, rows: Sequence[Row], seeds: Sequence[int]) -> l
     sentences = [
         f"Pretrained weights: {_weights(rows)}.",
         f"n is the number of {table.split} utterances scored.",
-        "Brackets hold 95 % percentile bootstrap intervals:"
-        f" {statistics.RESAMPLES} resamples of {_units(complete.scored[0], table.split)}.",
+        f"Brackets hold 95 % intervals over {_units(complete.scored[0], table.split)}.",
+        *_on_seeds(seeds),
+        *_on_few_units(complete.scored[0], table.split),
         f"Guessing uniformly among the {labels} labels has accuracy {1 / labels:.4f};"
         " the constant row predicts the most common train label.",
         *_on_folds(table),
         *_on_missing_modalities(rows),
         *_on_val(table),
-        *_on_seeds(seeds),
         *_on_selection(table),
     ]
-    return [" ".join(sentences)]
+    return [" ".join(sentences), *_on_spread(table, rows)]
 
 
-def _units(scored: statistics.Scored, split: str) -> str:
-    """The number and kind of the units that the bootstrap resamples, such as "12 speakers"."""
+def _units(scored: Scored, split: str) -> str:
+    """The number and kind of the units that intervals and tests draw on, such as "12 speakers"."""
     kinds = {
         _kind(str(unit), str(key), split)
         for unit, key in zip(scored.units, scored.keys, strict=True)
     }
-    number = len(np.unique(scored.units.astype(str)))
+    number = len(set(scored.units))
     return f"{number} {kinds.pop()}" if len(kinds) == 1 else f"{number} units"
 
 
@@ -91,10 +92,56 @@ def _on_val(table: Table) -> list[str]:
 
 def _on_seeds(seeds: Sequence[int]) -> list[str]:
     if len(seeds) < 2:
-        return []
+        return [
+            "There is one seed, so intervals and p-values do not cover the variance of seeds:"
+            " training again with another seed may change a figure by more than they say."
+        ]
     return [
         f"Our figures are means ± standard deviations over {len(seeds)} seeds; the interval is that"
-        " of the mean and reflects the sampling of units, not of seeds."
+        " of the mean and carries the variance of units and of seeds."
+    ]
+
+
+def _on_few_units(scored: Scored, split: str) -> list[str]:
+    units, sentences = len(set(scored.units)), []
+    if scored.only_unit:
+        sentences.append(
+            f"Caution: all utterances belong to {scored.only_unit} and are taken as independent, so"
+            " nothing here says how other speakers or dialogues would do."
+        )
+    if units < CAUTION_UNITS:
+        sentences.append(
+            f"Caution: with only {_units(scored, split)}, intervals are approximate and may be too"
+            " narrow" + (", and p-values are approximate." if units >= TEST_UNITS else ".")
+        )
+    return sentences
+
+
+def seeds_differ(row: Row, metric: str) -> bool:
+    """Whether the seeds' figures of a metric computed from logits are more than SPREAD apart."""
+    if not has_interval(metric) or metric not in row.mean or len(row.by_seed) < 2:
+        return False
+    values = [one[metric].value for one in row.by_seed]
+    return max(values) - min(values) > SPREAD
+
+
+def _on_spread(table: Table, rows: Sequence[Row]) -> list[str]:
+    """Every seed's figure, for the rows whose seeds differ."""
+    scale, digits = (100, 2) if table.percent else (1, 4)
+    found = []
+    for row in rows:
+        for metric, header in table.metrics.items():
+            if seeds_differ(row, metric):
+                each = ", ".join(
+                    f"{run.result.seed}: {one[metric].value * scale:.{digits}f}"
+                    for run, one in zip(row.runs, row.by_seed, strict=True)
+                )
+                found.append(f"{row.label}, {header} (seed {each})")
+    if not found:
+        return []
+    limit = f"{SPREAD * scale:g}"
+    return [
+        f"Seeds of a figure with {MARK.strip()} differ by more than {limit}: {'; '.join(found)}."
     ]
 
 
@@ -108,15 +155,32 @@ def _on_selection(table: Table) -> list[str]:
     ]
 
 
-def tests_remark(table: Table, seeds: int) -> list[str]:
-    """How to read the grid of tests, as one paragraph."""
-    sentences = [
-        "All tests are two-sided: weighted F1 is compared by a bootstrap over the same resampled"
-        " units, accuracy by McNemar's exact test, which treats utterances as independent. The"
-        " Holm columns adjust the p-values over all tests of this table."
-    ]
-    if seeds > 1:
-        sentences.append("The bootstrap compares means over seeds, McNemar's test the first seed.")
+def tests_remark(table: Table, reference: Row) -> list[str]:
+    """How to read the grids of tests, as one paragraph."""
+    units, seeds = len(set(reference.scored[0].units)), len(reference.scored)
+    sentences = []
+    if units < TEST_UNITS:
+        sentences.append(
+            f"{units} units are too few for a test, so no p-value is printed (at least"
+            f" {TEST_UNITS} are needed)."
+        )
+    elif seeds > 1:
+        sentences.append(
+            "All tests are two-sided and compare means over seeds; p is one minus the level of the"
+            " interval that ends at zero."
+        )
+    else:
+        sentences.append(
+            "All tests are two-sided: p is the share of resamples, in each of which the two"
+            " predictions are swapped in randomly chosen units, with a difference at least as"
+            " large."
+        )
+    if units >= TEST_UNITS:
+        sentences.append("Holm p is adjusted for all tests of this table, both metrics together.")
+    sentences.append(
+        "The simultaneous intervals (Bonferroni) hold for all of its differences at once with 95 %"
+        " confidence."
+    )
     if table.split == "val" and table.compare:
         sentences.append(
             "The reference row was also chosen on val, which makes these p-values optimistic."

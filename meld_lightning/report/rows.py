@@ -12,14 +12,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from meld_lightning.errors import UserError
-from meld_lightning.metrics import Floats
-from meld_lightning.report.statistics import (
-    Scored,
-    bootstrap,
-    interval,
-    resampled_metrics,
-    scored,
-)
+from meld_lightning.report.scored import Scored, scored
+from meld_lightning.report.statistics import Jackknife, estimate, jackknife, one_seed
 from meld_lightning.study.sources import FinishedRun, best_place, stored
 from meld_lightning.study.spec import (
     BASELINE,
@@ -41,7 +35,7 @@ Runs = Mapping[RowKey, Sequence[FinishedRun]]
 @dataclass(frozen=True)
 class Estimate:
     """A metric of one run, or its mean over a row's seeds; the interval is None where there are no
-    logits to resample."""
+    logits, or only one unit."""
 
     value: float
     low: float | None = None
@@ -163,29 +157,23 @@ def _row(table: Table, declared: DeclaredRow, key: str, label: str) -> Row:
     if not declared.runs:
         return row
     runs, one_split = declared.runs, tuple(scored(run, table.split) for run in declared.runs)
-    resampled = resampled_metrics(one_split)
+    found = jackknife(one_split)
     by_seed = tuple(
-        _estimates(
-            table, [run], [one], {name: values[:, [place]] for name, values in resampled.items()}
-        )
-        for place, (run, one) in enumerate(zip(runs, one_split, strict=True))
+        _estimates(table, [run], {name: one_seed(one, place) for name, one in found.items()})
+        for place, run in enumerate(runs)
     )
     if declared.missing:
         return replace(row, runs=runs, by_seed=by_seed)
-    mean = _estimates(table, runs, one_split, resampled)
+    mean = _estimates(table, runs, found)
     return replace(row, runs=runs, scored=one_split, by_seed=by_seed, mean=mean)
 
 
 def _estimates(
     table: Table,
     runs: Sequence[FinishedRun],
-    one_split: Sequence[Scored],
-    resampled: Mapping[str, Floats],
+    found: Mapping[str, Jackknife],
 ) -> dict[str, Estimate]:
-    """Each metric's mean over the runs, computed from logits where there are any.
-
-    resampled: metrics of every resample and run, (R, S).
-    """
+    """Each metric's mean over the runs, computed from logits where there are any."""
     estimates = {}
     for metric in table.metrics:
         values = [stored(run, metric) for run in runs]
@@ -193,13 +181,18 @@ def _estimates(
         if has_interval(metric):
             name = metric.split("/")[1]
             values = [
-                _checked(run, metric, value, one.metrics()[name])
-                for run, value, one in zip(runs, values, one_split, strict=True)
+                _checked(run, metric, value, float(computed))
+                for run, value, computed in zip(runs, values, found[name].values_S, strict=True)
             ]
-            low, high = interval(resampled[name].mean(1))
+            low, high = _interval(found[name])
         sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
         estimates[metric] = Estimate(float(np.mean(values)), low, high, sd)
     return estimates
+
+
+def _interval(one: Jackknife) -> tuple[float | None, float | None]:
+    _, low, high = estimate(one)
+    return (None, None) if np.isnan(low) else (low, high)
 
 
 def _checked(run: FinishedRun, metric: str, stored_value: float, computed: float) -> float:
@@ -232,7 +225,10 @@ def _baseline(table: Table, rows: Sequence[Row], declared: Sequence[DeclaredRow]
         run, table.split
     )
     constant = utterances.constant(label)
-    intervals, values = bootstrap([constant]), constant.metrics()
+    found = jackknife([constant])
     names = {metric: metric.split("/")[1] for metric in table.metrics if has_interval(metric)}
-    mean = {metric: Estimate(values[name], *intervals[name]) for metric, name in names.items()}
+    mean = {
+        metric: Estimate(float(found[name].values_S[0]), *_interval(found[name]))
+        for metric, name in names.items()
+    }
     return Row(BASELINE, BASELINE, f"constant ({label})", "", scored=(constant,), mean=mean)

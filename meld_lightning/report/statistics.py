@@ -1,248 +1,210 @@
-"""Confidence intervals and paired tests, computed from the logits of finished runs.
+"""Confidence intervals and tests that carry the variance of units and of seeds.
 
-Reads a run's logits (through `scored`), writes nothing. Used by report/rows.py and
-report/layout.py. Runs are joined by utterance key, never by order; runs that score different
-utterances, or the same ones with different labels, are an error.
+Computes from the predictions that report/scored.py reads; reads and writes no files. Used by
+report/rows.py and report/comparisons.py. docs/statistics.md describes the protocol, and
+benchmarks/statistics.py simulates how often it errs.
 
-Axes: N utterances, U units (the resampled items: dialogues, or speakers or utterances in a corpus
-without them), S runs, R resamples, K labels.
+An estimate is the mean of a metric over a row's seeds. Its variance has two parts. The part of the
+units is the jackknife's: each unit is left out once, for all seeds and rows at the same time. The
+part of the seeds is the variance between the seeds' figures, less what the interaction of units and
+seeds adds to it, because the jackknife already contains that (Dorfman, Berbaum and Metz,
+Investigative Radiology 27, 1992; Hillis, Statistics in Medicine 26, 2007: readers are our seeds,
+cases our units).
+
+Axes: S seeds, U units, R resamples, K labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meld_lightning.errors import UserError
-from meld_lightning.metrics import Floats, confusion, from_confusion
-from meld_lightning.runs.logits import logit_columns, logits_of
-from meld_lightning.study.sources import FinishedRun
+from meld_lightning.metrics import Floats, from_confusion
+from meld_lightning.report.scored import Scored, check_joined, unit_confusions
 
-RESAMPLES = 5000
-SEED = 20240  # fixed, so that a table rendered twice is the same table
+Counts = NDArray[np.number[Any]]
+
 LEVEL = 0.95
-BLOCK = 500  # resamples held in memory at once
-
-Integers = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """The predictions of one run on one split, in the order of their keys."""
-
-    name: str  # names the run in errors
-    labels: tuple[str, ...]
-    keys: NDArray[np.object_]  # (N,)
-    units: NDArray[np.object_]  # (N,)
-    true: Integers  # (N,)
-    predicted: Integers  # (N,)
-    # (N,); False where every modality of the run is missing and the prediction is the most common
-    # label of train, or of val for a fusion
-    present: NDArray[np.bool_]
-
-    def constant(self, label: str) -> Scored:
-        """The same utterances, all predicted as `label`."""
-        if label not in self.labels:
-            raise UserError(
-                f"{self.name}: train_majority is '{label}', expected one of its labels"
-                f" {list(self.labels)}"
-            )
-        predicted, present = (
-            np.full_like(self.predicted, self.labels.index(label)),
-            np.ones_like(self.present),
-        )
-        return replace(self, name=f"constant {label}", predicted=predicted, present=present)
-
-    def metrics(self) -> dict[str, float]:
-        found = from_confusion(confusion(self.true, self.predicted, len(self.labels)))
-        return {name: float(value) for name, value in found.items()}
+RESAMPLES = 5000  # of the permutation test; with fewer ways to swap the units, all of them
+SEED = 20240  # fixed, so that a table rendered twice is the same table
+SMALLEST_P = 1e-12  # smaller ones are not told apart; tables print <0.0001
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A metric of one row minus that of another: value, 95 % interval and two-sided p."""
+class Jackknife:
+    """A metric of one row: its value in each seed, and the pseudovalues of its units.
 
-    value: float
-    low: float
-    high: float
-    p: float
+    values_S: the metric of each seed on all units.
+    pseudo_US: U times the value less U - 1 times the value without the unit (Tukey 1958); their
+        mean over units estimates the metric, their variance that of the metric.
+    """
+
+    values_S: Floats
+    pseudo_US: Floats
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One row tested against the reference row. The two adjusted p-values are Holm's, over both
-    tests of all rows."""
+class Part:
+    """One component of an estimate's variance, and its degrees of freedom."""
 
-    difference: Difference  # in weighted F1, with the bootstrap's p
-    bootstrap_holm: float
-    mcnemar_p: float  # of accuracy, in the first seed
-    mcnemar_holm: float
+    variance: float
+    df: float
 
 
-def scored(run: FinishedRun, split: str) -> Scored:
-    """Read a run's logits of one split; UserError for a repeated key, a non-finite logit or an
-    unknown label."""
-    return scored_frame(run.logits(split), run.result.labels, str(run.folder), split)
+@dataclass(frozen=True)
+class Spread:
+    """The variance of an estimate: the part of the units, and those of each row's seeds (none for a
+    single seed)."""
+
+    units: Part
+    seeds: tuple[Part, ...] = ()
+
+    def half_width(self, level: float) -> float:
+        """Half the width of a confidence interval.
+
+        The mean of two half-widths: Satterthwaite's (Biometrics Bulletin 2, 1946), which is
+        slightly too narrow where two or three seeds make up a large part of the variance, and
+        Banerjee's (Sankhya 22, 1960), which is never too narrow. Neither keeps the promised rates
+        over all numbers of seeds; the simulation shows that their mean does.
+        """
+        seeds = _total(self.seeds)
+        both = _total((self.units, *self.seeds))
+        satterthwaite = both.variance * _quantile(both.df, level) ** 2
+        banerjee = sum(one.variance * _quantile(one.df, level) ** 2 for one in (self.units, seeds))
+        return float((np.sqrt(satterthwaite) + np.sqrt(banerjee)) / 2)
+
+    def p(self, difference: float) -> float:
+        """The two-sided p-value: 1 less the level whose interval ends at zero."""
+        if difference == 0:
+            return 1.0
+        if self.units.variance == 0 and not any(one.variance for one in self.seeds):
+            # the same difference in every unit: as small as a test that swaps units could be
+            return max(SMALLEST_P, 2.0**-self.units.df)
+        low, high = np.log(SMALLEST_P), 0.0
+        for _ in range(50):  # bisection
+            middle = (low + high) / 2
+            if self.half_width(1 - np.exp(middle)) > abs(difference):
+                low = middle
+            else:
+                high = middle
+        return float(np.exp(high))
 
 
-def scored_frame(frame: Any, labels: tuple[str, ...], name: str, split: str) -> Scored:
-    """Like `scored`, from a frame of logits. If all utterances share one unit (a single speaker),
-    each utterance becomes a unit."""
-    absent = {"key", "label", "unit", "present", *logit_columns(labels)} - set(frame.columns)
-    if absent:
-        raise UserError(
-            f"{name}: logits of {split} lack the columns {sorted(absent)}; run it again"
-        )
-    frame = frame.sort_values("key", kind="stable")
-    logits = logits_of(frame, labels)
-    keys = frame["key"].to_numpy(dtype=object)
-    repeated = keys[1:][keys[1:] == keys[:-1]]
-    if len(repeated):
-        raise UserError(f"{name}: logits of {split} hold {repeated[0]} twice; run it again")
-    if not np.isfinite(logits).all():
-        raise UserError(
-            f"{name}: logits of {split} are not finite at {keys[~np.isfinite(logits).all(1)][0]};"
-            " run it again"
-        )
-    unknown = sorted(set(frame["label"]) - set(labels))
-    if unknown:
-        raise UserError(
-            f"{name}: logits of {split} hold the label '{unknown[0]}', expected one of"
-            f" {list(labels)}"
-        )
-    place = {label: index for index, label in enumerate(labels)}
-    true = frame["label"].map(place).to_numpy(dtype=np.int64)
-    present = frame["present"].to_numpy(dtype=bool)
-    units = frame["unit"].to_numpy(dtype=object)
-    single = len(set(units)) == 1  # resampling a single unit would show no spread at all
-    return Scored(name, labels, keys, keys if single else units, true, logits.argmax(1), present)
+def jackknife(runs: Sequence[Scored]) -> dict[str, Jackknife]:
+    """Every metric of a row's runs, one per seed, with each unit left out once.
 
-
-def check_joined(runs: Sequence[Scored]) -> None:
-    """UserError, naming both runs, unless all score the same keys, units and true labels in the
-    same label order."""
-    first = runs[0]
-    for other in runs[1:]:
-        both = f"{first.name} and {other.name}"
-        if other.labels != first.labels:
-            raise UserError(
-                f"{both} order their labels differently: {list(first.labels)}, {list(other.labels)}"
-            )
-        if not np.array_equal(other.keys, first.keys):
-            odd = sorted(set(first.keys) ^ set(other.keys))
-            raise UserError(
-                f"{both} score different utterances ({len(odd)} in only one of them, such as"
-                f" {odd[0]}): run one again"
-            )
-        for what, one, two in (
-            ("true label", first.true, other.true),
-            ("unit", first.units, other.units),
-        ):
-            if not np.array_equal(one, two):
-                key = first.keys[one != two][0]
-                raise UserError(
-                    f"{both} give {key} a different {what}: they were made from different corpora"
-                )
-
-
-def unit_confusions(run: Scored) -> Integers:
-    """Confusion counts of each unit, (U, K, K), units in sorted order."""
-    units, index = np.unique(run.units.astype(str), return_inverse=True)
-    counts = np.zeros((len(units), len(run.labels), len(run.labels)), dtype=np.int64)
-    np.add.at(counts, (index, run.true, run.predicted), 1)
-    return counts
-
-
-def resample_counts(units: int) -> Iterator[Integers]:
-    """How often each unit is drawn in each of RESAMPLES resamples: consecutive blocks of rows of an
-    (R, U) array."""
-    generator = np.random.default_rng(SEED)
-    for start in range(0, RESAMPLES, BLOCK):
-        yield generator.multinomial(
-            units, np.full(units, 1 / units), size=min(BLOCK, RESAMPLES - start)
-        )
-
-
-def resampled_metrics(runs: Sequence[Scored]) -> dict[str, Floats]:
-    """Every metric of every run in every resample, (R, S); the units drawn are the same for all
-    runs."""
+    Raises UserError for runs that score different utterances.
+    """
     check_joined(runs)
-    counts = np.stack([unit_confusions(run) for run in runs], axis=1)  # (U, S, K, K)
-    flat = counts.reshape(len(counts), -1).astype(np.float64)
-    blocks = [
-        from_confusion((drawn.astype(np.float64) @ flat).reshape(-1, *counts.shape[1:]))
-        for drawn in resample_counts(len(counts))
-    ]
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    return jackknife_counts(np.stack([unit_confusions(run) for run in runs], axis=1))
 
 
-def interval(samples: Floats) -> tuple[float, float]:
-    """The percentile 95 % interval of a resampled metric (R,).
+def jackknife_counts(counts_USKK: Counts) -> dict[str, Jackknife]:
+    """Like `jackknife`, from each unit's confusion counts; no pseudovalues for a single unit."""
+    units, total = len(counts_USKK), counts_USKK.sum(0)
+    values = from_confusion(total)
+    if units < 2:
+        return {name: Jackknife(one, np.empty((0, len(one)))) for name, one in values.items()}
+    without = from_confusion(total - counts_USKK)
+    return {
+        name: Jackknife(one, units * one - (units - 1) * without[name])
+        for name, one in values.items()
+    }
 
-    Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13.
+
+def one_seed(one: Jackknife, place: int) -> Jackknife:
+    """The metric of one of the seeds."""
+    return Jackknife(one.values_S[[place]], one.pseudo_US[:, [place]])
+
+
+def estimate(one: Jackknife, level: float = LEVEL) -> tuple[float, float, float]:
+    """The mean of a metric over seeds with its interval, cut off at 0 and 1: value, low, high. Low
+    and high are nan for a single unit."""
+    value = float(one.values_S.mean())
+    half = spread(one).half_width(level) if len(one.pseudo_US) else np.nan
+    low, high = np.clip([value - half, value + half], 0, 1)  # nan stays nan
+    return value, float(low), float(high)
+
+
+def paired_seeds(row: Jackknife, other: Jackknife) -> Jackknife:
+    """The difference of two rows seed by seed, for rows whose seeds belong together: a fusion and
+    the runs that it fuses."""
+    return Jackknife(row.values_S - other.values_S, row.pseudo_US - other.pseudo_US)
+
+
+def spread(*rows: Jackknife) -> Spread:
+    """The variance of a row's mean over seeds; of two rows, that of the difference of their means
+    on the same units, their seeds being independent."""
+    means_U = rows[0].pseudo_US.mean(1)
+    for other in rows[1:]:
+        means_U = means_U - other.pseudo_US.mean(1)
+    units = len(means_U)
+    of_units = Part(float(means_U.var(ddof=1)) / units, units - 1)
+    return Spread(of_units, tuple(_seed_part(one) for one in rows if len(one.values_S) > 1))
+
+
+def _seed_part(one: Jackknife) -> Part:
+    """The variance that a row's seeds add to its mean."""
+    units, seeds = one.pseudo_US.shape
+    pseudo = one.pseudo_US
+    residual = pseudo - pseudo.mean(0) - pseudo.mean(1, keepdims=True) + pseudo.mean()
+    interaction = float((residual**2).sum()) / ((units - 1) * (seeds - 1)) / (units * seeds)
+    between = float(one.values_S.var(ddof=1)) / seeds
+    return Part(max(0.0, between - interaction), seeds - 1)
+
+
+def _total(parts: Sequence[Part]) -> Part:
+    """The sum of independent components, with Satterthwaite's degrees of freedom."""
+    variance = sum(one.variance for one in parts)
+    below = sum(one.variance**2 / one.df for one in parts)
+    return Part(variance, variance**2 / below if below > 0 else 1.0)
+
+
+def _quantile(df: float, level: float) -> float:
+    """Student's t quantile of a two-sided interval."""
+    from scipy.special import stdtrit  # scipy.stats.t.ppf says the same, a hundred times slower
+
+    return -float(stdtrit(df, (1 - level) / 2))
+
+
+def permutation(
+    counts_UKK: Counts, other_UKK: Counts, metrics: Sequence[str], resamples: int = RESAMPLES
+) -> Mapping[str, float]:
+    """Two-sided p of each metric's difference between two runs, by swapping their predictions in
+    whole units.
+
+    counts_UKK, other_UKK: each unit's confusion counts of the two runs, in the same order. All ways
+    to swap are counted if there are no more than `resamples`, else as many drawn at random, the
+    observed data among them (Phipson and Smyth, SAGMB 9, 2010): p is never below 1 / (resamples +
+    1).
     """
-    low, high = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    swapped_RU, exact = swaps(len(counts_UKK), resamples), all_swaps(len(counts_UKK), resamples)
+    difference, shape = (other_UKK - counts_UKK).astype(np.float64), counts_UKK.shape[1:]
+    change = (swapped_RU @ difference.reshape(len(difference), -1)).reshape(-1, *shape)
+    one, other = from_confusion(counts_UKK.sum(0)), from_confusion(other_UKK.sum(0))
+    swapped_one = from_confusion(counts_UKK.sum(0) + change)
+    swapped_other = from_confusion(other_UKK.sum(0) - change)
+    found = {}
+    for name in metrics:
+        drawn = np.abs(swapped_one[name] - swapped_other[name])
+        as_large = int((drawn >= abs(one[name] - other[name]) - 1e-12).sum())
+        found[name] = as_large / len(drawn) if exact else (as_large + 1) / (len(drawn) + 1)
+    return found
 
 
-def bootstrap(runs: Sequence[Scored]) -> dict[str, tuple[float, float]]:
-    """95 % interval of each metric's mean over `runs` (the seeds of one row).
-
-    Units are drawn with replacement, the same ones for every seed of a resample; the metrics of the
-    seeds are then averaged.
-    """
-    return {name: interval(drawn.mean(1)) for name, drawn in resampled_metrics(runs).items()}
+def all_swaps(units: int, resamples: int) -> bool:
+    """Whether there are at most `resamples` ways to swap."""
+    return units < 63 and 2**units <= resamples
 
 
-def paired_bootstrap(row: Sequence[Scored], other: Sequence[Scored], metric: str) -> Difference:
-    """The difference between two rows in a metric's mean over seeds, on the same resampled units.
-
-    Two-sided p: twice the smaller share of resamples in which the difference is at most, or at
-    least, zero; the observed data count as one resample, so that p is never 0 (Davison and Hinkley,
-    Bootstrap Methods, sec. 4.2).
-    """
-    drawn = resampled_metrics([*row, *other])[metric]
-    differences = drawn[:, : len(row)].mean(1) - drawn[:, len(row) :].mean(1)
-    tail = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
-    value = float(
-        np.mean([run.metrics()[metric] for run in row])
-        - np.mean([run.metrics()[metric] for run in other])
-    )
-    return Difference(
-        value, *interval(differences), min(1.0, 2 * (tail + 1) / (len(differences) + 1))
-    )
-
-
-def mcnemar(run: Scored, other: Scored) -> float:
-    """McNemar's exact two-sided p-value for two runs being correct equally often; treats utterances
-    as independent."""
-    from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
-
-    check_joined([run, other])
-    correct, other_correct = run.predicted == run.true, other.predicted == other.true
-    return float(exact_mcnemar(confusion(correct, other_correct, 2), exact=True).pvalue)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment of a family of p-values, in the order given."""
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
-
-
-def comparisons(rows: Sequence[Sequence[Scored]], reference: Sequence[Scored]) -> list[Comparison]:
-    """Each row (its seeds) against the reference: weighted F1 by paired bootstrap, accuracy of the
-    first seed by McNemar's test, all p-values adjusted together."""
-    differences = [paired_bootstrap(row, reference, "weighted_f1") for row in rows]
-    exact = [mcnemar(row[0], reference[0]) for row in rows]
-    adjusted = holm([one.p for one in differences] + exact)
-    return [
-        Comparison(*values)
-        for values in zip(
-            differences, adjusted[: len(rows)], exact, adjusted[len(rows) :], strict=True
-        )
-    ]
+def swaps(units: int, resamples: int) -> Floats:
+    """Which units to swap (R, U), as zeros and ones: all ways, or randomly drawn ones."""
+    if all_swaps(units, resamples):
+        ways = np.arange(2**units)[:, None] >> np.arange(units) & 1
+        return ways.astype(np.float64)
+    drawn = np.random.default_rng(SEED).integers(0, 2, (resamples, units))
+    return drawn.astype(np.float64)

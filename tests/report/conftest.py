@@ -4,6 +4,7 @@ from both."""
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,6 +54,14 @@ class FakeRun:
         config = OmegaConf.load(self.folder / "config.yaml")
         assert isinstance(config, DictConfig)
         return config
+
+    def again(self, seed: int) -> FakeRun:
+        """The same figures under another seed."""
+        folder = self.folder.with_name(f"{self.folder.name}-again-{seed}")
+        shutil.copytree(self.folder, folder)
+        run = FakeRun(folder)
+        run.change(seed=seed, hash=folder.name)
+        return run
 
     def logits(self, split: str) -> pd.DataFrame:
         return pd.read_parquet(self.folder / "logits" / f"{split}.parquet")

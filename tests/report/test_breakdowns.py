@@ -44,7 +44,7 @@ def test_scores_by_class_are_scikit_learns(render: Make, make_run: Make) -> None
     )
     text = (out / "table_08" / "table.md").read_text()
     assert "**wav2vec2, by class**" in text
-    found = grid_of(out / "table_08" / "table.md", grid=2)
+    found = grid_of(out / "table_08" / "table.md", grid=3)
     assert found[""] == ["class", "precision", "recall", "F1", "n"]
     for label in labels:
         scores = [expected[label][name] for name in ("precision", "recall", "f1-score")]
@@ -68,7 +68,7 @@ def test_a_fusion_says_what_it_chose_what_others_would_fix_and_how_it_is_calibra
         "**Candidates for T+A+V on val (seed 1). Chosen: learned, with weights text 0.75, audio"
         " 0.25**" in text
     )
-    assert grid_of(path, grid=2) == {
+    assert grid_of(path, grid=3) == {
         "": ["candidate", "cross-validated val/weighted_f1"],
         "learned": ["0.6100"],
         "text alone": ["0.6000"],
@@ -78,12 +78,12 @@ def test_a_fusion_says_what_it_chose_what_others_would_fix_and_how_it_is_calibra
         "**Errors another modality would fix on test (seed 1). At least one modality is correct"
         " for 87.5% of 264 utterances**" in text
     )
-    assert grid_of(path, grid=3) == {
+    assert grid_of(path, grid=4) == {
         "": ["modality", "errors", "fixed by text", "fixed by audio"],
         "text": ["40", "", "7"],
         "audio": ["90", "57", ""],
     }
-    assert grid_of(path, grid=4)["fused"] == ["", "0.0400"]
+    assert grid_of(path, grid=5)["fused"] == ["", "0.0400"]
     assert "Chosen by cross-validation on val: T+A+V: learned (seed 1). A run alone is used" in text
     accuracy = run.result.metrics["test"]["accuracy"]
     assert f"T+A+V lies {0.9 - accuracy:.4f} [" in text

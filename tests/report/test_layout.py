@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from meld_lightning.report import statistics as st
+from meld_lightning.report.comparisons import TESTED, comparisons
+from meld_lightning.report.layout import p_text
+from meld_lightning.report.scored import scored
+from meld_lightning.report.statistics import estimate, jackknife
 from tests.report.conftest import grid_of, results
 
 Make = Callable[..., Any]
@@ -20,7 +23,7 @@ def test_figures_are_scikit_learns_beside_the_papers(
     found = grid_of(out / "table_02" / "table.md")
     run = runs["table_02", "batch_16"][0]
     expected = sklearn_metrics(run.logits("val"), run.result.labels)
-    low, high = st.bootstrap([st.scored(run, "val")])["weighted_f1"]
+    _, low, high = estimate(jackknife([scored(run, "val")])["weighted_f1"])
     assert found[""][:8] == [
         "row",
         "batch",
@@ -57,26 +60,34 @@ def test_every_row_is_tested_against_the_one_that_val_chose(render: Make, runs: 
     out = render("table_03", "table_02")
     for table, split in (("table_02", "val"), ("table_03", "test")):
         text = (out / table / "table.md").read_text()
-        assert "**Differences from batch_32, the row with the highest val/weighted_f1**" in text
+        for metric in ("Weighted F1", "Accuracy"):
+            caption = f"**{metric}: differences from batch_32, the row with the highest"
+            assert f"{caption} val/weighted_f1**" in text
         assert ("The reference row was also chosen on val" in text) == (split == "val")
-        found = grid_of(out / table / "table.md", grid=1)
-        assert list(found) == ["", "batch_8", "batch_16", "constant (neutral)"]
-        assert found[""][2:] == [
-            "bootstrap p",
-            "Holm (bootstrap)",
-            "McNemar p",
-            "Holm (McNemar)",
-        ]
-        chosen = st.scored(runs["table_02", "batch_32"][0], split)
-        others = [st.scored(runs["table_02", row][0], split) for row in ("batch_8", "batch_16")]
-        others.append(chosen.constant("neutral"))
-        differences = [st.paired_bootstrap([one], [chosen], "weighted_f1") for one in others]
-        p_values = [one.p for one in differences] + [st.mcnemar(one, chosen) for one in others]
-        adjusted = st.holm(p_values)
-        for place, row in enumerate(list(found.values())[1:]):
-            assert row[0].split()[0] == f"{differences[place].value:+.4f}"
-            shown = [p_values[place], adjusted[place], p_values[place + 3], adjusted[place + 3]]
-            assert row[1:] == ["<0.0001" if p < 1e-4 else f"{p:.4f}" for p in shown]
+        chosen = scored(runs["table_02", "batch_32"][0], split)
+        others = [scored(runs["table_02", row][0], split) for row in ("batch_8", "batch_16")]
+        expected = comparisons([[*others[:1]], others[1:], [chosen.constant("neutral")]], [chosen])
+        for grid, metric in enumerate(TESTED, start=1):
+            found = grid_of(out / table / "table.md", grid=grid)
+            assert list(found) == ["", "batch_8", "batch_16", "constant (neutral)"]
+            assert found[""][1:] == ["difference", "simultaneous interval", "p", "Holm p"]
+            for one, row in zip(expected, list(found.values())[1:], strict=True):
+                test = one[metric]
+                assert row == [
+                    f"{test.value:+.4f} [{test.low:+.4f}, {test.high:+.4f}]",
+                    f"[{test.low_holm:+.4f}, {test.high_holm:+.4f}]",
+                    p_text(test.p, test.at_floor),
+                    p_text(test.p_holm, test.holm_at_floor),
+                ]
+    assert "≤0.0" in text  # 200 resamples have a floor of 1 / 201
+    assert r"$\leq$0.0" in (out / "table_03" / "table.tex").read_text()
+
+
+def test_p_values_as_printed() -> None:
+    assert p_text(0.03456) == "0.0346"
+    assert p_text(1 / 5001, at_floor=True) == "≤0.0002"
+    assert p_text(1e-9) == "<0.0001"
+    assert p_text(None) == "too few units"
 
 
 def test_published_tables_select_on_val_and_show_per_cent(

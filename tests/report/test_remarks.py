@@ -49,7 +49,47 @@ def test_the_resampled_units_are_named_and_counted(
         frame = pd.read_parquet(path)
         frame.assign(unit=frame["key"].map(unit_of)).to_parquet(path)
     text = text_of(render("table_03"), "table_03")
-    assert f"200 resamples of {resampled.format(n=len(frame))}. " in text
+    number = resampled.format(n=len(frame))
+    assert f"Brackets hold 95 % intervals over {number}. " in text
+    few = int(number.split()[0]) < 20
+    assert (f"Caution: with only {number}, intervals are approximate" in text) == few
+    assert ("units are too few for a test, so no p-value is printed" in text) == few
+    assert ("| too few units |" in text.replace("  ", "")) == few
+    assert ("all utterances belong to actor_1 and are taken" in text) == ("utterances" in number)
+
+
+def test_seeds_are_said_to_be_covered_only_where_there_are_several(
+    render: Make, runs: Any, make_run: Make
+) -> None:
+    alone = "intervals and p-values do not cover the variance of seeds"
+    text = text_of(render("table_03"), "table_03")
+    assert alone in text
+    assert "swapped in randomly chosen units" in text
+    for key in list(runs):
+        runs[key] += [make_run("more" + "-".join(key), 0.5, 2)]
+    text = text_of(render("table_03", seeds=[1, 2]), "table_03")
+    assert alone not in text
+    assert "carries the variance of units and of seeds" in text
+    assert "p is one minus the level of the interval that ends at zero" in text
+
+
+def test_every_seed_is_shown_where_they_differ(render: Make, runs: Any, make_run: Make) -> None:
+    for key in list(runs):
+        skill = 0.9 if key[1] == "batch_16" else None
+        if skill is None:
+            runs[key] += [runs[key][0].again(2)]
+        else:
+            runs[key] += [make_run("more" + "-".join(key), skill, 2)]
+    out = render("table_03", seeds=[1, 2])
+    values = [run.result.metrics["test"]["accuracy"] for run in runs["table_02", "batch_16"]]
+    each = ", ".join(f"{seed}: {value:.4f}" for seed, value in zip((1, 2), values, strict=True))
+    text = text_of(out, "table_03")
+    assert (
+        f"Seeds of a figure with * differ by more than 0.02: batch_16, accuracy (seed {each})"
+        in text
+    )
+    marked = [line.split("|")[1].strip() for line in text.splitlines() if "] * |" in line]
+    assert marked == ["batch_16"]
 
 
 def test_weights_are_named_and_rows_without_any_too(render: Make, runs: Any) -> None:
