@@ -31,8 +31,8 @@ COLUMNS = (
     "audio",
     "unit",
 )
-# The columns that a result can depend on: not paths (moved data is the same data), nor columns that
-# follow from others (unit).
+# The columns that a result can depend on: not paths (moved data is the same data), nor `unit`,
+# which follows from others unless speakers with dialogues are held out (see Corpus.digest).
 DIGESTED = (
     "key",
     "split",
@@ -56,8 +56,9 @@ class Corpus:
     name: its name in the configuration.
     table: DataFrame (N rows) with COLUMNS. `key` is unique ("test/dia12_utt3", or a manifest's id);
         `split` is train, val or test; times are in seconds; `clip` and `audio` are paths or None;
-        `unit` is what a bootstrap resamples: the dialogue, else the speaker, else the utterance. If
-        the source lacks a column, its values are None, <NA> or NaN.
+        `unit` is what intervals and tests take as independent: the coarser of what the splits keep
+        whole and the dialogue, else the speaker, else the utterance. If the source lacks a column,
+        its values are None, <NA> or NaN.
     emotions, sentiments: the labels in their fixed order; sentiments is empty if there are none.
     report: what was found, as JSON-able data (see report/build.py).
     sources: the files that the table was read from.
@@ -85,9 +86,11 @@ class Corpus:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 (hex) of the columns DIGESTED, row by row. It does not depend on the corpus's name
-        or folder."""
-        rows = self.table[list(DIGESTED)].itertuples(index=False, name=None)
+        """sha256 (hex) of the columns DIGESTED, row by row, and of `unit` where speakers, and not
+        their dialogues, are the units. It does not depend on the corpus's name or folder."""
+        speakers = self.table["dialogue_id"].notna() & (self.table["unit"] == self.table["speaker"])
+        columns = [*DIGESTED, "unit"] if speakers.any() else list(DIGESTED)
+        rows = self.table[columns].itertuples(index=False, name=None)
         return bytes_digest(json.dumps([_plain(value) for value in row]).encode() for row in rows)
 
 

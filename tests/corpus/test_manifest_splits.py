@@ -1,5 +1,6 @@
 """Splits of a manifest: whole units, balanced folds, and a second manifest as test."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import pandas as pd
 import pytest
 
 from meld_lightning.corpus import load_corpus
+from meld_lightning.corpus.table import DIGESTED
 from meld_lightning.errors import UserError
+from meld_lightning.storage.fingerprint import bytes_digest
 from tests.corpus.manifests import manifest, speech
 
 
@@ -115,3 +118,64 @@ def test_a_wrong_second_manifest_is_refused(
             layout="manifest",
             **{"split": "speaker", "test": "clips.csv", "folds": 3, **changed},
         )
+
+
+def units_of(tmp_path: Path, rows: list[dict[str, Any]], **settings: Any) -> pd.Series:
+    table = load_corpus(manifest(tmp_path, rows), layout="manifest", **settings).table
+    return table.set_index("key")["unit"]
+
+
+def whose_dialogues(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each dialogue with one speaker, as in a corpus of monologues or of dyads by session."""
+    return [row | {"dialogue": f"{row['speaker']}-{row['dialogue']}"} for row in rows]
+
+
+def test_the_unit_is_the_speaker_where_speakers_are_held_out(tmp_path: Path) -> None:
+    rows = whose_dialogues(speech())
+    units = units_of(tmp_path, rows, split="speaker", folds=3)
+    assert units.to_dict() == {row["id"]: row["speaker"] for row in rows}
+
+
+@pytest.mark.parametrize("split", ["dialogue", "row"])
+def test_the_unit_is_the_dialogue_where_speakers_are_not_held_out(
+    tmp_path: Path, split: str
+) -> None:
+    rows = speech()
+    units = units_of(tmp_path, rows, split=split, folds=3)
+    assert {unit.split("/")[1] for unit in units} == {row["dialogue"] for row in rows}
+
+
+def test_a_stated_split_that_holds_speakers_out_makes_them_the_units(tmp_path: Path) -> None:
+    rows = whose_dialogues(speech(speakers=13))
+    speakers = sorted({row["speaker"] for row in rows})
+    part = {name: ("train", "val", "test")[n % 3] for n, name in enumerate(speakers)}
+    rows = [row | {"split": part[row["speaker"]]} for row in rows]
+    assert set(units_of(tmp_path, rows)) == set(part)
+    for changed in (
+        rows[0] | {"split": "test"},  # a speaker in two splits
+        rows[0] | {"dialogue": rows[1]["dialogue"]},  # a dialogue of two speakers
+        rows[0] | {"speaker": ""},
+    ):
+        assert all("/" in unit for unit in units_of(tmp_path, [changed, *rows[1:]]))
+    alone = [row for row in rows if part[row["speaker"]] != "val" or row["speaker"] == speakers[1]]
+    assert all("/" in unit for unit in units_of(tmp_path, alone))  # one speaker in val
+
+
+def test_only_corpora_whose_unit_changed_have_another_digest(tmp_path: Path) -> None:
+    """Runs, and the committed evidence, are found by this digest."""
+
+    def digest(rows: list[dict[str, Any]]) -> str:
+        path = manifest(tmp_path, rows)
+        return load_corpus(path, layout="manifest", split="speaker", folds=3).digest
+
+    def plain(rows: list[dict[str, Any]]) -> str:
+        path = manifest(tmp_path, rows)
+        table = load_corpus(path, layout="manifest", split="speaker", folds=3).table
+        values = table[list(DIGESTED)].astype(object)
+        lines = values.where(values.notna(), None).to_numpy().tolist()
+        return bytes_digest(json.dumps(line).encode() for line in lines)
+
+    dialogues = speech()
+    speakers = [{name: row[name] for name in row if name != "dialogue"} for row in dialogues]
+    assert digest(speakers) == plain(speakers)
+    assert digest(dialogues) != plain(dialogues)

@@ -23,11 +23,15 @@ from meld_lightning.corpus.readers.csv_records import (
     whole,
 )
 from meld_lightning.corpus.readers.layout import Found, ReadRequest
-from meld_lightning.corpus.readers.manifest_splits import split_beside, split_records
+from meld_lightning.corpus.readers.manifest_splits import (
+    coarsest_units,
+    split_beside,
+    split_records,
+)
 from meld_lightning.corpus.table import typed
 from meld_lightning.errors import UserError
 
-VERSION = 1
+VERSION = 2
 REQUIRED = ("id", "text", "emotion")
 KNOWN = (
     *REQUIRED,
@@ -56,7 +60,10 @@ def read(request: ReadRequest) -> Found:
         records, splits = [*records, *others], [*splits, *["test"] * len(others)]
     _check_case(records)
     missing: list[tuple[str, str]] = []
-    table = typed(pd.DataFrame(_rows(records, splits, missing)))
+    rows = _rows(records, splits, missing)
+    for row, unit in zip(rows, coarsest_units(records, splits, request.split), strict=True):
+        row["unit"] = unit
+    table = typed(pd.DataFrame(rows))
     return Found(
         name=path.stem,
         folder=path.parent,
@@ -156,14 +163,12 @@ def _row(
         turns[dialogue] = turns.get(dialogue, -1) + 1
         numbered = optional(record, "utterance") is not None
         utterance = whole(record, "utterance") if numbered else turns[dialogue]
-    unit = speaker or key if dialogue is None else f"{split}/{dialogue}"
     return {
         "key": key,
         "split": split,
         "dialogue_id": dialogue,
         "utterance_id": utterance,
         "speaker": speaker,
-        "unit": unit,
         "text": record.fields["text"],
         "emotion": filled(record, "emotion"),
         "sentiment": optional(record, "sentiment"),

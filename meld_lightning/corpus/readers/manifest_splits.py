@@ -1,13 +1,15 @@
-"""The splits of a manifest: those it states, or folds of whole speakers, dialogues or rows.
+"""The splits of a manifest: those it states, or folds of whole speakers, dialogues or rows; and the
+units that its splits keep whole.
 
 Reads and writes nothing; used by manifest.py.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from meld_lightning.corpus.folds import split_by_units
 from meld_lightning.corpus.labels import SPLITS
-from meld_lightning.corpus.readers.csv_records import Record, choice, filled
+from meld_lightning.corpus.readers.csv_records import Record, choice, filled, optional
 from meld_lightning.corpus.readers.layout import ReadRequest
 from meld_lightning.errors import UserError
 
@@ -68,6 +70,44 @@ def split_beside(
     units = [unit for _, unit in left]
     splits = split_by_units(units, request.folds, request.fold, held_out=False)
     return [record for record, _ in left], splits
+
+
+def coarsest_units(
+    records: Sequence[Record], splits: Sequence[str], split: str | None
+) -> list[str]:
+    """For each row, the coarsest thing that the splits keep whole and that its dialogue lies in:
+    what intervals and tests take as independent, and what a fusion's folds do not divide.
+
+    That is the speaker where speakers are held out: by corpus.split=speaker, or by a column "split"
+    that divides no speaker, has several in each split, and whose dialogues have one speaker each.
+    Otherwise it is the dialogue, named `split/dialogue`; without dialogues the speaker, else the
+    row.
+    """
+    held_out = split == "speaker" or (split is None and _holds_speakers_out(records, splits))
+    units = []
+    for record, part in zip(records, splits, strict=True):
+        dialogue, speaker = optional(record, "dialogue"), optional(record, "speaker")
+        if dialogue is None or (held_out and speaker is not None):
+            units.append(speaker or filled(record, "id"))
+        else:
+            units.append(f"{part}/{dialogue}")
+    return units
+
+
+def _holds_speakers_out(records: Sequence[Record], splits: Sequence[str]) -> bool:
+    splits_of: dict[str | None, set[str]] = {}
+    speakers_of: dict[str | None, set[str | None]] = {}
+    for record, part in zip(records, splits, strict=True):
+        speaker, dialogue = optional(record, "speaker"), optional(record, "dialogue")
+        splits_of.setdefault(speaker, set()).add(part)
+        speakers_of.setdefault(dialogue, set()).add(speaker)
+    counts = Counter(part for parts in splits_of.values() for part in parts)
+    return (
+        None not in splits_of
+        and all(len(parts) == 1 for parts in splits_of.values())
+        and all(len(one) == 1 for name, one in speakers_of.items() if name is not None)
+        and all(counts[part] > 1 for part in ("val", "test"))
+    )
 
 
 def _stated(records: Sequence[Record]) -> list[str]:
