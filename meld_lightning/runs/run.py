@@ -97,6 +97,15 @@ def _warn_once(message: str) -> None:
     logger.warning(message)
 
 
+def _lock(folder: Path) -> Path:
+    """The lock file of a run folder, in runs/.locks/.
+
+    It stays there: a process that removed it could leave two others with a lock each, on the
+    removed file and on a new one (network file systems do not tell them apart in time).
+    """
+    return folder.parents[1] / ".locks" / f"{folder.parent.name}-{folder.name}.lock"
+
+
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """Holds a run's folder while it is made: a second process that asks for it waits here. The lock
@@ -105,8 +114,8 @@ def claimed(folder: Path) -> Iterator[None]:
     def say() -> None:
         logger.info("%s: another process is running it; waiting for its result", folder)
 
-    with locked(folder.with_name(f"{folder.name}.lock"), say):
-        folder.mkdir(exist_ok=True)
+    with locked(_lock(folder), say):
+        folder.mkdir(parents=True, exist_ok=True)
         for part in ("checkpoints", "logits"):
             remove_leftovers(folder / part)
         yield

@@ -98,6 +98,12 @@ def test_a_finished_run_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert caplog.messages == []  # the same code, versions and device
 
 
+def test_locks_lie_in_one_hidden_folder(tmp_path: Path) -> None:
+    obtain(Toy(tmp_path))
+    assert [path.name for path in (tmp_path / "runs" / "text-toy").iterdir()] == ["h"]
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {".locks", "text-toy"}
+
+
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
