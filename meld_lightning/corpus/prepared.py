@@ -152,6 +152,13 @@ def _manifest(folder: Path, settings: Mapping[str, Any], again: str) -> dict[str
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        find_reader(settings["layout"])  # a remedy must not repeat a layout that does not exist
+        own = "." not in settings["layout"]  # other readers may write the root themselves
+        if own and not Path(settings["root"]).exists():
+            raise NotPrepared(
+                f"corpus.root={settings['root']}: no such file or folder; give the one that holds"
+                " the corpus"
+            ) from None
         raise NotPrepared(
             f"corpus {settings['name']!r} at {settings['root']} is not prepared in"
             f" {folder.parents[1]}; {again}"

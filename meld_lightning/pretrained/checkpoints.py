@@ -17,7 +17,7 @@ from typing import Any
 
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.pretrained.files import model_files
-from meld_lightning.pretrained.find import find_checkpoint
+from meld_lightning.pretrained.find import find_checkpoint, local_folder
 from meld_lightning.storage.atomic import atomic_folder, write_json
 from meld_lightning.storage.fingerprint import Fingerprint, bytes_digest, file_digest
 from meld_lightning.storage.once import made_once
@@ -79,6 +79,10 @@ def prepared_checkpoint(name: str, cache: Path) -> Checkpoint:
     path = _record_path(name, cache)
     record = _read_record(path)
     if record is None:
+        try:
+            local_folder(name)
+        except UserError as error:  # preparing it would fail, too
+            raise NotPrepared(str(error)) from error
         raise NotPrepared(
             f"checkpoint {name}: not prepared in {cache}; run: meld-lightning prepare, with the"
             f" same checkpoints=, or with +checkpoints.own={name} if only a model's config names it"

@@ -45,7 +45,7 @@ def find_checkpoint(name: str) -> Path:
         if name not in BUNDLED:
             raise UserError(f"checkpoint {name}: unknown; expected {' or '.join(BUNDLED)}")
         return _bundled(name, BUNDLED[name])
-    return _local(name) or _hub(name)
+    return local_folder(name) or _hub(name)
 
 
 def _bundled(name: str, bundled: Bundled) -> Path:
@@ -68,15 +68,15 @@ def _bundled(name: str, bundled: Bundled) -> Path:
     return folder
 
 
-def _local(name: str) -> Path | None:
-    """The folder whose path is `name`; None if `name` looks like a hub name."""
+def local_folder(name: str) -> Path | None:
+    """The folder whose path is `name`; None if `name` looks like a hub name; UserError for a path
+    where no folder is."""
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder.resolve()
     if folder.is_absolute() or name.startswith("."):
         raise UserError(
-            f"checkpoint {name}: no such folder; expected what save_pretrained writes, or a hub"
-            " name"
+            f"checkpoint {name}: no such folder; give one that save_pretrained wrote, or a hub name"
         )
     return None
 

@@ -11,7 +11,7 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import AutoModel, AutoTokenizer, BertModel
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.pretrained import find
 from meld_lightning.pretrained.checkpoints import prepare_checkpoint, prepared_checkpoint
 from tests.pretrained.made import ODD_TEXTS
@@ -73,7 +73,8 @@ def test_names_that_cannot_be_found(tmp_path: Path, name: str, message: str) -> 
     with pytest.raises(UserError, match=message) as caught:
         prepare_checkpoint(name, tmp_path)
     assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="run: meld-lightning prepare"):
+    remedy = "no such folder" if "/" in name else "run: meld-lightning prepare"
+    with pytest.raises(NotPrepared, match=remedy):  # preparing cannot help where no folder is
         prepared_checkpoint(name, tmp_path)
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from meld_lightning.errors import UserError, near_miss
 
+# what spreadsheets put between columns instead of commas, and its name
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _C1 = re.compile("[\u0080-\u009f]")
 _TIME = re.compile(r"(\d{1,2}):([0-5]?\d):([0-5]?\d)[,.](\d{1,3})")
 
@@ -36,6 +38,9 @@ def read_records(path: Path, required: Sequence[str]) -> list[Record]:
     """The rows of the CSV file `path`; UserError if it is not a complete UTF-8 CSV file with the
     `required` columns."""
     text = _decode(path)
+    if not text.strip():
+        raise _empty(path, required)
+    _check_separator(path, text.lstrip().partition("\n")[0])
     # Not str.splitlines(): it also splits at U+0085, which occurs inside utterances of older MELD
     # copies.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -62,9 +67,27 @@ def read_records(path: Path, required: Sequence[str]) -> list[Record]:
         records.append(repaired_record(path, number, dict(zip(header, row, strict=True))))
     if not records:
         raise UserError(
-            f"{path}: no rows after the header; the file may be truncated: download it again"
+            f"{path}: no rows after the header, expected one row per utterance; save or download"
+            " it again, or give another file"
         )
     return records
+
+
+def _empty(path: Path, required: Sequence[str]) -> UserError:
+    return UserError(
+        f"{path}: the file is empty, expected a header with {', '.join(required)} and one row per"
+        " utterance; save or download it again, or give another file"
+    )
+
+
+def _check_separator(path: Path, header: str) -> None:
+    """UserError if the columns of this first line are separated by something else than commas."""
+    for separator, name in SEPARATORS.items():
+        if separator in header and "," not in header:
+            raise UserError(
+                f"{path}: columns are separated by {name}, expected commas; save the file again as"
+                " CSV with commas"
+            )
 
 
 def _decode(path: Path) -> str:
@@ -74,8 +97,6 @@ def _decode(path: Path) -> str:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); check its permissions"
         ) from error
-    if not raw.strip():
-        raise UserError(f"{path}: the file is empty; download it again")
     if b"\0" in raw:
         row = raw[: raw.index(b"\0")].count(b"\n") + 1
         raise UserError(
