@@ -1,5 +1,5 @@
 """A command as a Hydra app: composes conf/COMMAND.yaml with the user's overrides, answers --help,
-and reports each of Hydra's errors in one line.
+and reports each of Hydra's errors in the one line that `composition` makes of it.
 
 Reads conf/ and the folder that --config-dir names. Used by every command. Imports Hydra inside its
 functions: `meld-lightning --help` does without.
@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from meld_lightning.commands.cli import COMMANDS
 from meld_lightning.errors import Stopped, UserError, near_miss
 
 HELP = ("--help", "-h")
+MULTIRUN = ("--multirun", "-m")
 CONFIG_DIR = ("--config-dir", "-cd")
 
 
@@ -26,6 +28,7 @@ def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from meld_lightning.commands.composition import explain
     from meld_lightning.config.tree import before_conf
 
     folders, rest = _config_dirs(arguments)
@@ -34,11 +37,12 @@ def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str
             if set(rest) & set(HELP):
                 from meld_lightning.config.help import command_help
 
-                print(command_help(command, rest))
+                print(command_help(command, COMMANDS[command], rest))
             else:
+                _check_flags(rest)
                 _run(command, task, rest)
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(_explain(error, command, rest)) from error
+            raise UserError(explain(error, command, rest)) from error
 
 
 def _run(command: str, task: Callable[[Any], None], arguments: Sequence[str]) -> None:
@@ -71,11 +75,28 @@ def _config_dirs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
         if name not in CONFIG_DIR:
             rest.append(f"{name}{equals}{value}")
             continue
-        folder = Path(value if equals else queue.pop(0) if queue else "")
-        if not folder.is_dir():
-            raise UserError(f"--config-dir {folder}: no such folder; give one that holds configs")
+        given = value if equals else queue.pop(0) if queue else ""
+        folder = Path(given)
+        if not given or not folder.is_dir():
+            raise UserError(f"--config-dir {given}: no such folder; give one that holds configs")
         folders.append(folder)
     return folders, rest
+
+
+def _check_flags(arguments: Sequence[str]) -> None:
+    """UserError for a flag that Hydra does not know, for which argparse would print its usage."""
+    from hydra._internal.utils import get_args_parser
+
+    known = {flag for action in get_args_parser()._actions for flag in action.option_strings}
+    for argument in arguments:
+        flag = argument.partition("=")[0]
+        if flag.startswith("-") and flag not in known:
+            hint = near_miss(flag, [name for name in known if name.startswith("--")])
+            raise UserError(
+                f"no flag '{flag}'{hint}; flags: --multirun, --config-dir FOLDER, --cfg job, --help"
+            )
+        if argument != flag and flag in (*HELP, *MULTIRUN):
+            raise UserError(f"'{argument}': the flag takes no value; give {flag} alone")
 
 
 def _refuse_launcher_without_multirun(command: str) -> None:
@@ -84,9 +105,9 @@ def _refuse_launcher_without_multirun(command: str) -> None:
     from hydra.types import RunMode
 
     asked = [
-        one
-        for one in HydraConfig.get().overrides.hydra
-        if one.lstrip("+").startswith("hydra/launcher=")
+        override
+        for override in HydraConfig.get().overrides.hydra
+        if override.lstrip("+").startswith("hydra/launcher=")
     ]
     if asked and command != "reproduce" and HydraConfig.get().mode == RunMode.RUN:
         raise UserError(
@@ -108,41 +129,3 @@ def _quote_path(argument: str) -> str:
     ):
         return key + "='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return argument
-
-
-def _explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
-    """One line for Hydra's several, with the near miss that Hydra does not offer."""
-    from hydra.errors import MissingConfigException, OverrideParseException
-
-    first = " ".join(str(error).split("\n")[0].split()).rstrip(".")
-    if isinstance(error, OverrideParseException):
-        return (
-            f"'{error.override}' cannot be read as key=value ({first}); quote text and paths:"
-            " key=\"'...'\""
-        )
-    if first.startswith("Ambiguous value for argument"):
-        wrong = first.split("'")[1]
-        return f"{wrong}: several values make a sweep: add --multirun; quote text with a comma"
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        wrong = str(error.missing_cfg_file).rsplit("/", 1)[-1]
-        return f"{first}{near_miss(wrong, error.options)}; there are: {', '.join(error.options)}"
-    if first.startswith("Error merging override") and error.__cause__ is not None:
-        return (
-            f"{first.removeprefix('Error merging override ')}:"
-            f" {str(error.__cause__).splitlines()[0]}"
-        )
-    if "Could not override" in first or "is not in struct" in str(error):
-        return _unknown_key(first.split("'")[1] if "'" in first else first, command, arguments)
-    return first
-
-
-def _unknown_key(wrong: str, command: str, arguments: Sequence[str]) -> str:
-    from meld_lightning.config.composed import Composed
-    from meld_lightning.config.suggestions import suggestion
-
-    composed = Composed.of(command, arguments, groups_alone=True)
-    slurm = Composed.of(command, ["hydra/launcher=slurm"]).launcher
-    if wrong.removeprefix("hydra.launcher.") in slurm:
-        return f"config key '{wrong}' is one of hydra/launcher=slurm: add that"
-    known = {*composed.keys(), *composed.groups} - {wrong}
-    return f"config key '{wrong}' is not known{suggestion(wrong, known)}"

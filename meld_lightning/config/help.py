@@ -6,14 +6,14 @@ Reads conf/ and the source of the classes that are chosen, and imports neither t
 
 import shutil
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from meld_lightning.config.composed import LAUNCHER, Composed
 from meld_lightning.config.keys import is_node, keys_below, parameters_of
 from meld_lightning.config.nodes import COMMANDS, Common
 from meld_lightning.config.signatures import Parameter, class_attribute, summary
-from meld_lightning.config.words import in_words
+from meld_lightning.config.words import in_words, setting
 
 WIDEST = 110
 SWEPT = ("prepare", "train", "fuse")  # what --multirun makes jobs of
@@ -21,23 +21,33 @@ KEY_COLUMN = 34
 SHOWN = 60  # characters of a value
 
 
-def command_help(command: str, overrides: Sequence[str]) -> str:
-    """The help of `command` with these overrides, for this terminal's width."""
+def command_help(command: str, purpose: str, overrides: Sequence[str]) -> str:
+    """The help of `command` with these overrides, for this terminal's width.
+
+    purpose: what the command does, the first line. Keys and groups that the command takes and does
+    not use are left out.
+    """
     composed = Composed.of(command, overrides)
     width = min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST)
-    known, tree = parameters_of(COMMANDS[command]), composed.tree
+    unused = COMMANDS[command].unused
+    known = {
+        name: one for name, one in parameters_of(COMMANDS[command]).items() if name not in unused
+    }
+    tree = _without(composed.tree, unused)
+    groups = {name: files for name, files in composed.groups.items() if name not in unused}
     plain = {name: one for name, one in known.items() if not _is_section(one, tree)}
     shared = parameters_of(Common)
     blocks = [
+        f"meld-lightning {command}: {purpose}",
         _usage(command),
-        _groups(composed.groups, composed.choices, width),
+        _groups(groups, composed.choices, width),
         _section("general", plain, tree, width),
         *(
             _section(_title(name, one, composed), {name: one}, tree, width)
             for name, one in sorted(known.items(), key=lambda item: item[0] in shared)
             if name not in plain
         ),
-        _launcher(composed, width),
+        "" if LAUNCHER in unused else _launcher(composed, width),
         _ending(command),
     ]
     return "\n\n".join(filter(None, blocks))
@@ -50,6 +60,18 @@ def _usage(command: str) -> str:
         "A group takes one of several config files; a key changes one value. Below is what this\n"
         "command line would use; add GROUP=CHOICE to it to see the keys of another choice."
     )
+
+
+def _without(tree: Mapping[str, Any], unused: Iterable[str]) -> dict[str, Any]:
+    """The tree without these keys, each in dotted form."""
+    kept = dict(tree)
+    for name in unused:
+        parent, _, key = name.rpartition(".")
+        if not parent:
+            kept.pop(key, None)
+        else:
+            kept[parent] = {inner: value for inner, value in kept[parent].items() if inner != key}
+    return kept
 
 
 def _ending(command: str) -> str:
@@ -143,12 +165,8 @@ def _row(left: str, right: str, column: int, width: int) -> list[str]:
 
 def _shown(value: Any) -> str:
     """A value as it would be written on the command line, shortened."""
-    if isinstance(value, bool) or value is None:
-        text = {True: "true", False: "false", None: "null"}[value]
-    elif isinstance(value, float):
-        text = f"{value:g}".replace("e-0", "e-")
-    elif isinstance(value, list):
-        text = f"[{','.join(_shown(one) for one in value)}]"
+    if isinstance(value, list):
+        text = f"[{','.join(_shown(item) for item in value)}]"
     else:
-        text = str(value)
+        text = setting(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

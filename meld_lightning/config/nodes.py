@@ -5,7 +5,7 @@ Defaults are stated here and nowhere else; files under conf/ state what differs 
 complete, check and document configs (see complete, check and help).
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -125,7 +125,13 @@ class Study(Node):
 
 
 class Common(Node):
-    """Keys that every command shares."""
+    """Keys that every command shares.
+
+    unused: keys and groups that a command takes, so that all commands can be given the same ones,
+        and does not use. --help leaves them out.
+    """
+
+    unused: ClassVar[tuple[str, ...]] = ()
 
     target: Literal["emotion", "sentiment"] = Field("emotion", description="what is predicted")
     corpus: Corpus
@@ -158,6 +164,8 @@ class Train(Common):
 class Fuse(Common):
     """One fusion of finished runs."""
 
+    unused = ("media", "checkpoints", "machine")
+
     fusion: Target
     runs: dict[str, str | None] = Field(
         {"text": None, "audio": None, "video": None},
@@ -176,6 +184,8 @@ class Fuse(Common):
 class Prepare(Common):
     """Corpus, clips and checkpoints made ready."""
 
+    unused = ("target", "rerun", "numerics", "machine", "paths.runs", "paths.experiments")
+
     shard: int = Field(
         0, ge=0, le=1023, description="--multirun shard=0,1,2 shares decoding among 3 processes"
     )
@@ -191,8 +201,20 @@ class Tables(Common):
     logger: Target
 
 
+class Report(Tables):
+    """Tables and figures of a study, from runs that exist."""
+
+    unused = ("rerun", "machine", "logger", "hydra/launcher")
+
+
 class Dashboards(Common):
     """Views and reports in W&B."""
+
+    unused = (
+        *("target", "rerun", "corpus", "media", "checkpoints", "numerics", "machine"),
+        *("study.title", "study.note", "study.compare_to_paper", "study.seeds", "study.tables"),
+        *("paths.cache", "hydra/launcher"),
+    )
 
     logger: Target
     monitor: str = Field("val/weighted_f1", description="the val/ metric that the curves show")
@@ -203,6 +225,6 @@ COMMANDS: dict[str, type[Common]] = {
     "train": Train,
     "fuse": Fuse,
     "reproduce": Tables,
-    "report": Tables,
+    "report": Report,
     "dashboards": Dashboards,
 }

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from meld_lightning.errors import near_miss
 
 TABLES = "table."
-ELSEWHERE = 0.75  # how similar a key of another node has to be
+# how similar a key has to be: one beside it, and one of another node
+BESIDE, ELSEWHERE = 0.6, 0.75
 
 
 def suggestion(key: str, known: Iterable[str]) -> str:
@@ -22,7 +23,7 @@ def suggestion(key: str, known: Iterable[str]) -> str:
         return f" (did you mean {' or '.join(map(repr, same))}?)"
     parent = key.rpartition(".")[0]
     beside = [one for one in known if one.rpartition(".")[0] == parent]
-    if found := near_miss(key, beside):
+    if found := near_miss(key, beside, BESIDE):
         return found
     close = near_miss(leaf, {one.rpartition(".")[2] for one in known}, ELSEWHERE)
     name = close.split("'")[1] if close else ""

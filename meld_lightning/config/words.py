@@ -1,4 +1,5 @@
-"""Types of config values in words: `whole number, at least 1`. Used by messages and by --help."""
+"""Config values, and their types in words: `2e-5`; `whole number, at least 1`. Used by messages, by
+--help and by tables."""
 
 import types
 from collections.abc import Collection, Iterable, Mapping
@@ -7,6 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+SCIENTIFIC = 0.01  # numbers below it, such as learning rates, are written with an exponent
 UNIONS = (Union, types.UnionType)
 SCALARS = {
     int: "whole number",
@@ -63,6 +65,19 @@ def range_in_words(annotation: Any) -> str:
         return f"{low} to {high}"
     words = {"at least": low, "at most": high, "above": above, "below": below}
     return " and ".join(f"{word} {bound}" for word, bound in words.items() if bound is not None)
+
+
+def setting(value: Any) -> str:
+    """A config value as people write it, on the command line and in tables: 2e-5, not 2e-05; 1e-3,
+    not 0.001; true, not True."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        if not 0 < abs(value) < SCIENTIFIC:
+            return f"{value:g}"
+        mantissa, _, exponent = f"{value:.12e}".partition("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return "null" if value is None else str(value)
 
 
 def choices(annotation: Any) -> list[str]:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from meld_lightning.config.check import check
 from meld_lightning.config.nodes import Prepare
 from meld_lightning.config.tree import plain
+from meld_lightning.config.words import setting
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.lifecycle import Request
 from meld_lightning.runs.run import Run, find_run
@@ -20,6 +21,7 @@ from meld_lightning.storage.fingerprint import digest_of
 
 # lines that Slurm adds to a job's log, except those that say how a process died
 SLURM_LINE = re.compile(r"(?!srun: error: .*(Killed|Aborted|Segmentation))(srun|slurmstepd)[-:]")
+FRACTION = re.compile(r"-?(\d+\.\d*|\.\d+|\d+(?=e))(e[-+]?\d+)?", re.IGNORECASE)
 
 
 @dataclass
@@ -36,6 +38,11 @@ class Job:
     reason: str = ""
     wall_s: float = 0.0
     log: Path | None = None
+
+    @property
+    def title(self) -> str:
+        """The job's overrides as people write them: Hydra hands on 1e-4 as 0.0001."""
+        return " ".join(_as_written(override) for override in self.overrides)
 
     @property
     def run(self) -> Run | None:
@@ -63,6 +70,11 @@ def request_of(command: str, cfg: DictConfig) -> Request:
     from meld_lightning.fusion.fuse import Fusing
 
     return Fusing(cfg)
+
+
+def _as_written(override: str) -> str:
+    key, _, value = override.partition("=")
+    return f"{key}={setting(float(value))}" if FRACTION.fullmatch(value) else override
 
 
 def last_line(log: Path) -> str:

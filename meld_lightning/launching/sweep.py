@@ -102,7 +102,7 @@ def report_failures(jobs: Sequence[Job]) -> None:
     """Raises UserError with one line per failed job, if any failed."""
     failed = [job for job in jobs if job.status == "failed"]
     if failed:
-        lines = [f"  {' '.join(job.overrides)}: {job.reason} ({_log_of(job)})" for job in failed]
+        lines = [f"  {job.title}: {job.reason} ({_log_of(job)})" for job in failed]
         first = f"{len(failed)} of {len(jobs)} runs failed; run the same command to repeat them:"
         raise UserError("\n".join([first, *lines]))
 
@@ -112,14 +112,14 @@ def _log_of(job: Job) -> str:
 
 
 def _outcome(job: Job) -> str:
-    name, run = " ".join(job.overrides), job.run
+    run = job.run
     if job.status == "failed":
-        return f"FAILED {name}: {job.reason}"
+        return f"FAILED {job.title}: {job.reason}"
     if run is None:
-        return f"{name}: done ({job.wall_s:.0f} s)"
+        return f"{job.title}: done ({job.wall_s:.0f} s)"
     score = ValScore.of(run)
     only = f"; predicts one class only: {score.only}" if score.only else ""
-    return f"{name}: {score.line()} ({job.wall_s:.0f} s){only}"
+    return f"{job.title}: {score.line()} ({job.wall_s:.0f} s){only}"
 
 
 def _write_results(path: Path, jobs: Sequence[Job]) -> None:
@@ -134,8 +134,8 @@ def _write_results(path: Path, jobs: Sequence[Job]) -> None:
             for name, value in run.result.metrics["val"].items()
             if isinstance(value, (int, float))
         }
-        overrides, epoch = " ".join(job.overrides), run.result.best["epoch"]
-        rows.append({"overrides": overrides, "run": job.name, "epoch": epoch, **metrics})
+        epoch = run.result.best["epoch"]
+        rows.append({"overrides": job.title, "run": job.name, "epoch": epoch, **metrics})
     if rows:
         write_csv(path, rows)
 

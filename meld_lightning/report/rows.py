@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from meld_lightning.config.words import setting
 from meld_lightning.errors import UserError
 from meld_lightning.report.scored import Scored, scored
 from meld_lightning.report.statistics import Jackknife, estimate, jackknife, one_seed
@@ -24,7 +25,6 @@ from meld_lightning.study.spec import (
     Rule,
     Table,
     has_interval,
-    setting,
 )
 
 TOLERANCE = 5e-5  # stored and recomputed metrics must agree to the digits printed

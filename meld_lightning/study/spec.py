@@ -42,6 +42,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from meld_lightning.config.words import setting
 from meld_lightning.errors import UserError, near_miss
 from meld_lightning.metrics import METRICS
 
@@ -124,18 +125,6 @@ def has_interval(metric: str) -> bool:
     """Whether the metric can be computed from stored logits. Losses and train metrics cannot."""
     split, name = metric.split("/")
     return split in ("val", "test") and name in METRICS
-
-
-def setting(value: Any) -> str:
-    """A config value as people write it: 2e-5, not 2e-05; true, not True."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        import numpy as np
-
-        small = value != 0 and abs(value) < 1e-3
-        return np.format_float_scientific(value, trim="-", exp_digits=1) if small else f"{value:g}"
-    return "null" if value is None else str(value)
 
 
 def spec_error(table: str, key: str, what: str) -> UserError:

@@ -28,14 +28,14 @@ NOT_OF_A_SWEEP = ("logger", "machine.", "paths.", "hydra", "corpus.root")
 
 
 def csv_loggers(*, cfg: DictConfig, identity: Identity) -> Loggers:
-    """logger=csv."""
+    """A CSV file in the run folder."""
     from pytorch_lightning.loggers import CSVLogger
 
     return [CSVLogger(identity.folder, name="csv", flush_logs_every_n_steps=1)]
 
 
 def tensorboard_loggers(*, cfg: DictConfig, identity: Identity) -> Loggers:
-    """logger=tensorboard; a resumed run adds an event file, and TensorBoard shows them as one."""
+    """TensorBoard event files in the run folder; a resumed run adds one to those that are there."""
     need("tensorboard", "tensorboard")
     from pytorch_lightning.loggers import TensorBoardLogger
 

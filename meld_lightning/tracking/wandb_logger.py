@@ -33,7 +33,7 @@ def wandb_loggers(
     cfg: DictConfig,
     identity: Identity,
 ) -> Loggers:
-    """logger=wandb; offline without a key. UserError if there is a key and W&B refuses it.
+    """Weights & Biases, offline without a key. UserError if there is a key and W&B refuses it.
 
     Args:
         project: the W&B project.

@@ -54,9 +54,8 @@ def advise_on_precision(precision: str, trainer: pl.Trainer) -> None:
     else:
         fast = device == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     if trainer.is_global_zero and fast != (precision == "bf16-mixed"):
-        other, why = ("bf16", "computes bf16 fast") if fast else ("fp32", "has no fast bf16")
         logger.info(
-            "this device %s: numerics=%s would train faster (it is part of a run's identity)",
-            why,
-            other,
+            "numerics=%s would train faster on this device; its results differ a little, so it"
+            " makes a run of its own",
+            "bf16" if fast else "fp32",
         )

@@ -27,7 +27,33 @@ from tests.running import CHECKOUT, Command
         ),
         (["train", "sede=4"], "'sede' is not known (did you mean 'seed'?)"),
         (["train", "modle=bert"], "'modle' is not known (did you mean 'model'?)"),
-        (["train", "model=bertt"], "'model/bertt' (did you mean 'bert'?)"),
+        (["train", "model=bertt"], "no model/bertt.yaml (did you mean 'bert'?); there are: bert, "),
+        (["train", "model=zzz"], "model=zzz: there is no model/zzz.yaml; there are: bert, clip, "),
+        (["train", "model=zzz"], "add --config-dir FOLDER, where FOLDER holds model/"),
+        (["train", "study=zzz"], "study=zzz: there is no study/zzz.yaml; there are: meld, "),
+        (["train", "--multirun", "model=bert,zzz"], "model=zzz: there is no model/zzz.yaml"),
+        (["train", "logger="], "logger=: no choice is given; there are: csv, none, "),
+        (["train", "--mulitrun", "seed=1,2"], "no flag '--mulitrun' (did you mean '--multirun'?)"),
+        (["train", "-multirun", "seed=1,2"], "no flag '-multirun' (did you mean '--multirun'?)"),
+        (["train", "--multirun=true"], "the flag takes no value; give --multirun alone"),
+        (["train", "multirun=true"], "--multirun is a flag: give it without a value"),
+        (["train", "data.max_tokens=512,"], "'data.max_tokens=512,' ends with a comma: leave it"),
+        (["train", "model"], "'model' cannot be read as KEY=VALUE: it has no '='"),
+        (["train", "lr=1e-4"], "'lr' is not known (did you mean 'optimizer.lr'?)"),
+        (["train", "--multirun", "lr=1e-4,1e-3"], "(did you mean 'optimizer.lr'?)"),
+        (["report", "lr=1e-4"], "'lr' is not known\n"),
+        (["dashboards", "model=bert"], "config key 'model' is not known\n"),
+        (["train", "--config-dir"], "--config-dir : no such folder"),
+        (
+            ["train", "corpus=manifest", "corpus.root=/nowhere.csv", "corpus.split=speakr"],
+            "corpus.split='speakr': expected speaker, dialogue, row or null (did you mean",
+        ),
+        (
+            ["train", "corpus=manifest", "corpus.root=/nowhere.csv", "corpus.split=speaker"],
+            "corpus.root=/nowhere.csv: no such file or folder; give the one that holds the corpus",
+        ),
+        (["train", "corpus.layout=mold"], "'mold' is unknown (did you mean 'meld'?)"),
+        (["train", "checkpoints.bert=/nowhere"], "checkpoint /nowhere: no such folder; give one"),
         (
             ["train", "+data.contxt=past"],
             "'data.contxt' is not known (did you mean 'data.context'?)",
@@ -62,7 +88,7 @@ from tests.running import CHECKOUT, Command
         (["train", "numerics.world_size=0"], "expected at least 1"),
         (["train", "model=roberta", "optimizer.lr=1e9"], "no longer finite; lower optimizer.lr"),
         (["train", "corpus=meld"], "corpus.root"),
-        (["train", "data.batch_size=[1,"], "cannot be read as key=value"),
+        (["train", "data.batch_size=[1,"], "cannot be read as KEY=VALUE; quote text"),
         (["prepare", "corpus=meld", "corpus.root=/nowhere"], "/nowhere"),
         (["train", "checkpoints=minilm", "model=roberta"], "model=roberta"),
         (["reproduce", "table.table_02.titel=x"], "did you mean 'table.table_02.title'?"),
@@ -79,8 +105,9 @@ def test_wrong_input_gets_one_line(
 ) -> None:
     monkeypatch.chdir(prepared)
     assert main(arguments) == 1
-    printed = capsys.readouterr().err.strip()
+    printed = capsys.readouterr().err
     assert said in printed
+    printed = printed.strip()
     assert len(printed.splitlines()) == 1, printed
     assert printed.startswith("meld-lightning: ")
 

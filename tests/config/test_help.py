@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from meld_lightning.commands import cli
 from meld_lightning.commands.cli import main
 from meld_lightning.config.nodes import COMMANDS
 from tests.running import environment
@@ -81,3 +82,46 @@ def test_no_description_is_wider_than_the_terminal(
 def test_a_wrong_choice_is_refused_by_help_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "model=bertt", "--help"]) == 1
     assert "did you mean 'bert'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_begins_with_what_the_command_does(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = helped(capsys, command).splitlines()[0]
+    assert first == f"meld-lightning {command}: {cli.COMMANDS[command]}"
+
+
+@pytest.mark.parametrize(
+    ("command", "absent", "present"),
+    [
+        (
+            "report",
+            {"rerun", "machine", "logger", "hydra/launcher", "hydra"},
+            {"tables", "study", "corpus", "numerics", "paths", "table"},
+        ),
+        (
+            "dashboards",
+            {"target", "rerun", "corpus", "media", "checkpoints", "numerics", "machine", "hydra"},
+            {"logger", "monitor", "study", "paths"},
+        ),
+        ("prepare", {"target", "rerun", "numerics", "machine"}, {"corpus", "media", "checkpoints"}),
+        ("fuse", {"media", "checkpoints", "machine"}, {"runs", "fusion", "corpus"}),
+        ("train", set(), {"model", "machine", "rerun", "hydra", "logger"}),
+    ],
+)
+def test_help_leaves_out_what_the_command_does_not_use(
+    command: str, absent: set[str], present: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = helped(capsys, command).splitlines()
+    listed = {line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "}
+    named = {word.partition("=")[0].partition(".")[0] for word in listed}
+    assert named & absent == set()
+    assert named >= present
+
+
+def test_help_writes_small_numbers_in_one_style(capsys: pytest.CaptureFixture[str]) -> None:
+    for given, shown in (("0.001", "1e-3"), ("2e-4", "2e-4"), ("0.00002", "2e-5")):
+        text = helped(capsys, "train", f"optimizer.lr={given}")
+        assert f"optimizer.lr={shown} " in text
+    assert "optimizer.weight_decay=0.01 " in text

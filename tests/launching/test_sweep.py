@@ -16,6 +16,7 @@ from meld_lightning.launching.jobs import Job
 from meld_lightning.launching.sweep import Sweep
 from tests.running import HANGS_S, Command, argv, folder_over, start, until
 
+VALUES = ("2e-05", "2.0e-5", "0.001", "0.5", "16", "[1,0.001]", "1e", "v0.1")
 SWEEP = ["train", "--multirun", "model=roberta", "epochs=1", "data.batch_size=32"]
 
 
@@ -34,6 +35,15 @@ def test_jobs_that_ask_for_one_run_count_as_one(
     other = Job("prepare", [], OmegaConf.create(), None, "other")
     Sweep([*twins, other], tmp_path).announce("")
     assert "2 runs: 0 already finished, 2 to run" in caplog.text
+
+
+def test_a_job_is_named_by_its_overrides_as_people_write_them() -> None:
+    """Hydra turns the values of a sweep into Python's own spelling."""
+    given = ["optimizer.lr=0.0001", "optimizer.weight_decay=0.01", "seed=1", "model=bert"]
+    job = Job("train", given, OmegaConf.create(), None, "one")
+    assert job.title == "optimizer.lr=1e-4 optimizer.weight_decay=0.01 seed=1 model=bert"
+    spelt = [Job("train", [f"a={value}"], OmegaConf.create(), None, "").title for value in VALUES]
+    assert spelt == ["a=2e-5", "a=2e-5", "a=1e-3", "a=0.5", "a=16", "a=[1,0.001]", "a=1e", "a=v0.1"]
 
 
 @pytest.mark.slow

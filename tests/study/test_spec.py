@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from meld_lightning.config.words import setting
 from meld_lightning.errors import UserError
 from meld_lightning.study.kinds import read_tables
 from meld_lightning.study.plan import needed_rows
-from meld_lightning.study.spec import setting
 
 Spec = dict[str, Any]
 
@@ -50,8 +50,8 @@ def test_product_spells_out_a_grid() -> None:
 
 
 def test_settings_are_written_as_people_write_them() -> None:
-    shown = [setting(value) for value in (2e-5, 1.5e-4, 0.01, 0.0, 16, True, None, "mean")]
-    assert shown == ["2e-5", "1.5e-4", "0.01", "0", "16", "true", "null", "mean"]
+    shown = [setting(value) for value in (2e-5, 1.5e-4, 1e-3, 0.01, 0.0, 16, True, None, "mean")]
+    assert shown == ["2e-5", "1.5e-4", "1e-3", "0.01", "0", "16", "true", "null", "mean"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""Hydra's errors while it composes a config, each as one line that names the near miss and what to
+do. Used by `hydra_app`."""
+
+import re
+from collections.abc import Sequence
+
+from hydra.errors import (
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+
+from meld_lightning.errors import near_miss
+
+MISSING = re.compile(r"(?:In '(?P<parent>[^']+)': )?Could not find '(?P<file>[^']+)'")
+
+
+def explain(error: Exception, command: str, arguments: Sequence[str]) -> str:
+    """One line for Hydra's several.
+
+    command, arguments: what was called, to say which keys and choices there are.
+    """
+    first = " ".join(str(error).split("\n")[0].split()).rstrip(".")
+    if isinstance(error, OverrideParseException):
+        return _unreadable(str(error.override))
+    if first.startswith("Ambiguous value for argument"):
+        wrong = first.split("'")[1]
+        return f"{wrong}: several values make a sweep: add --multirun; quote text with a comma"
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        return _missing_file(first, error.options, arguments)
+    if first.startswith("Error merging override") and error.__cause__ is not None:
+        return (
+            f"{first.removeprefix('Error merging override ')}:"
+            f" {str(error.__cause__).splitlines()[0]}"
+        )
+    if "Could not override" in first or "is not in struct" in str(error):
+        return _unknown_key(first.split("'")[1] if "'" in first else first, command, arguments)
+    return first
+
+
+def _unreadable(override: str) -> str:
+    """What is wrong with an argument that Hydra's grammar rejects."""
+    key, equals, value = override.partition("=")
+    if not equals:
+        return f"'{override}' cannot be read as KEY=VALUE: it has no '='"
+    if value.endswith(",") and value.count("[") == value.count("]"):
+        return (
+            f"'{override}' ends with a comma: leave it out, or add a value after it (several"
+            " values make a sweep, with --multirun)"
+        )
+    return (
+        f"'{override}' cannot be read as KEY=VALUE; quote text, and paths with spaces, brackets or"
+        f" commas: {key}=\"'...'\""
+    )
+
+
+def _missing_file(first: str, options: Sequence[str], arguments: Sequence[str]) -> str:
+    """A group has no file of the name that the command line, or another file, gives for it."""
+    found = MISSING.match(first)
+    if found is None:
+        return first
+    file = found["file"]
+    keys = [argument.lstrip("+").partition("=")[0] for argument in arguments if "=" in argument]
+    asked = [key for key in keys if file.startswith(f"{key}/")]
+    group = asked[-1] if asked else file.rpartition("/")[0]
+    name = file.removeprefix(f"{group}/")
+    where = f"{group}={name}" if asked else f"{found['parent']}.yaml names {file}"
+    problem = f"there is no {group}/{name.lstrip('/')}.yaml" if name else "no choice is given"
+    own = f"; for a file of your own add --config-dir FOLDER, where FOLDER holds {group}/"
+    return (
+        f"{where}: {problem}{near_miss(name, options)}; there are: {', '.join(options)}"
+        f"{'' if group.startswith('hydra/') else own}"
+    )
+
+
+def _unknown_key(wrong: str, command: str, arguments: Sequence[str]) -> str:
+    from meld_lightning.config.composed import Composed
+    from meld_lightning.config.suggestions import suggestion
+
+    if near_miss(f"--{wrong}", ["--multirun"], 0.8):
+        return f"config key '{wrong}' is not known; --multirun is a flag: give it without a value"
+    try:
+        composed = Composed.of(command, arguments, groups_alone=True)
+    except HydraException:  # it is a choice of a group that only other commands have
+        composed = Composed.of(command, [])
+    slurm = Composed.of(command, ["hydra/launcher=slurm"]).launcher
+    if wrong.removeprefix("hydra.launcher.") in slurm:
+        return f"config key '{wrong}' is one of hydra/launcher=slurm: add that"
+    known = {*composed.keys(), *composed.groups} - {wrong}
+    return f"config key '{wrong}' is not known{suggestion(wrong, known)}"
