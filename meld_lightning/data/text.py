@@ -70,7 +70,7 @@ class TextDataModule(CorpusDataModule):
         super().__init__(
             sources=sources,
             lengths_N=self.tokens.lengths,
-            present_N=np.ones(len(sources.table), dtype=bool),
+            present_N=self.tokens.present,
             **loading,
         )
 

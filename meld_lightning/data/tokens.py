@@ -13,11 +13,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from meld_lightning.corpus.texts import has_text
 from meld_lightning.data.context import Markers, neighbours, with_context
 from meld_lightning.errors import UserError
 from meld_lightning.storage.arrays import Arrays, cached_arrays
 
-WRITER_VERSION = 3  # to be raised if this file or data/context.py gives other ids for the same text
+WRITER_VERSION = 4  # to be raised if this file or data/context.py gives other ids for the same text
 
 Context = Literal["none", "past", "both"]
 
@@ -30,12 +31,14 @@ class Tokens:
         ids: (sum of lengths,).
         offsets: where each row starts in `ids`, and the end of the last one (N + 1,).
         own: span of the utterance within its row, start and end, its markers included (N, 2).
+        present: False where the utterance has no text, or none that the tokenizer knows (N,).
         pad: id of the padding token.
     """
 
     ids: np.ndarray
     offsets: np.ndarray
     own: np.ndarray
+    present: np.ndarray
     pad: int
 
     @functools.cached_property
@@ -75,9 +78,8 @@ def cached_tokens(
     arrays = cached_arrays(
         cache, settings, lambda: _tokenise(table, checkpoint, max_tokens, context)
     )
-    return Tokens(
-        arrays["ids"], np.asarray(arrays["offsets"]), np.asarray(arrays["own"]), int(arrays["pad"])
-    )
+    offsets, own, present = (np.asarray(arrays[name]) for name in ("offsets", "own", "present"))
+    return Tokens(arrays["ids"], offsets, own, present, int(arrays["pad"]))
 
 
 def _tokenise(table: pd.DataFrame, checkpoint: Path, max_tokens: int, context: Context) -> Arrays:
@@ -107,8 +109,17 @@ def _tokenise(table: pd.DataFrame, checkpoint: Path, max_tokens: int, context: C
         "ids": np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(offsets[-1])),
         "offsets": offsets,
         "own": np.asarray(own, dtype=np.int32).reshape(-1, 2),
+        "present": _present(table["text"].tolist(), tokenizer, max_tokens),
         "pad": np.asarray(tokenizer.pad_token_id),
     }
+
+
+def _present(texts: list[str], tokenizer: Any, max_tokens: int) -> np.ndarray:
+    """Whether each text becomes any token of its own (N,): what a tokenizer adds to every input
+    says nothing of the utterance."""
+    bare = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=max_tokens)
+    pairs = zip(texts, bare["input_ids"], strict=True)
+    return np.array([len(ids) > 0 and has_text(text) for text, ids in pairs], dtype=bool)
 
 
 def _with_dialogue(

@@ -11,8 +11,10 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.corpus import SPLITS, Corpus, prepared_corpus
+from meld_lightning.corpus.texts import has_text
 from meld_lightning.errors import UserError
 from meld_lightning.runs.identity import declared
+from meld_lightning.storage.fingerprint import digest_of
 
 if TYPE_CHECKING:
     from meld_lightning.media import Media
@@ -20,21 +22,32 @@ if TYPE_CHECKING:
 
 
 class Inputs(NamedTuple):
-    """The prepared corpus; None for media and a checkpoint that the run does not read."""
+    """The prepared corpus; None for media and a checkpoint that the run does not read.
+
+    modality: what the datamodule says it is: text, audio, video or another word.
+    decoded: the kind of media that is read: frames or audio.
+    """
 
     corpus: Corpus
     media: "Media | None"
     checkpoint: "Checkpoint | None"
-    decoded: str | None  # the kind of media that is read: frames or audio
+    modality: str
+    decoded: str | None
 
     @property
     def digests(self) -> dict[str, str]:
-        """sha256 (hex) of corpus, checkpoint and the media of the kind that is read."""
+        """sha256 (hex) of corpus, checkpoint and the media of the kind that is read; for a run of
+        text also a digest of the utterances without any, if there are such."""
         found = {"corpus": self.corpus.digest}
         if self.checkpoint is not None:
             found["checkpoint"] = self.checkpoint.digest
         if self.media is not None and self.decoded is not None:
             found["media"] = self.media.digest(self.decoded)
+        if self.modality == "text":
+            texts = self.corpus.table[["key", "text"]].itertuples(index=False)
+            # until they counted as missing, the same corpus and settings gave another result
+            if missing := [key for key, text in texts if not has_text(text)]:
+                found["missing_text"] = digest_of(missing)
         return found
 
 
@@ -63,7 +76,7 @@ def read_inputs(cfg: DictConfig) -> Inputs:
         media = prepared_media(corpus.table, corpus.name, settings, cache)
     if "checkpoint" in cfg.model:
         checkpoint = prepared_checkpoint(str(cfg.model.checkpoint), cache)
-    return Inputs(corpus, media, checkpoint, decoded)
+    return Inputs(corpus, media, checkpoint, str(declared(cfg.data, "modality")), decoded)
 
 
 def labelled(corpus: Corpus, target: str) -> tuple[pd.DataFrame, tuple[str, ...]]:

@@ -1,11 +1,13 @@
 """The dialogue around an utterance: its own turns, in their order, as many as fit."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from tokenizers.normalizers import BertNormalizer
 from transformers import AutoTokenizer
 
 from meld_lightning.data.tokens import cached_tokens
@@ -73,3 +75,17 @@ def test_the_nearest_turns_are_kept_where_not_all_fit(read: Read) -> None:
     found = read(rows, "both", max_tokens=14)  # the markers, the utterance and two turns
     assert found["third"] == "[CLS] ann : second [SEP] ann : third [SEP] ann : fourth [SEP]"
     assert found["fifth"] == "[CLS] ann : third ann : fourth [SEP] ann : fifth [SEP]"
+
+
+@pytest.mark.parametrize("context", ["none", "past", "both"])
+def test_what_becomes_no_token_is_no_text(checkpoint: Path, tmp_path: Path, context: Any) -> None:
+    """Though the markers, and in a dialogue the speaker's name, become some all the same."""
+    tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
+    tokenizer.backend_tokenizer.normalizer = BertNormalizer()  # which drops U+FFFD
+    folder = shutil.copytree(checkpoint, tmp_path / "bert")
+    tokenizer.save_pretrained(folder)
+    texts = ["first", "", "  \t\n", "\u200b\u2060", "\x07\x1b", "\ufffd", "unknown"]
+    rows = [[f"u{n}", "train", "d0", n, "ann", text] for n, text in enumerate(texts)]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    tokens = cached_tokens(table, folder, 64, context, tmp_path, ["a", "b"])
+    assert tokens.present.tolist() == [True, *[False] * 5, True]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from meld_lightning.corpus.labels import SPLITS
 from meld_lightning.corpus.readers.csv_records import controls_left
+from meld_lightning.corpus.texts import has_text
 
 Counts = dict[str, int]
 Doubt = tuple[str, str, str]  # key, reason, detail
@@ -112,11 +113,12 @@ def speaker_quirks(table: pd.DataFrame) -> tuple[dict[str, Counts], list[Doubt]]
 
 
 def text_quirks(table: pd.DataFrame) -> tuple[dict[str, Counts], list[Doubt]]:
-    """Empty texts, control characters that could not be repaired, and texts with several
+    """Missing texts, control characters that could not be repaired, and texts with several
     emotions."""
     bare = table["text"].map(lambda text: re.sub(r"[\W_]+", " ", text.lower()).strip())
     clash = table[bare != ""].groupby([table["split"], bare])["emotion"].nunique() > 1
-    empty, control = table["text"].str.strip() == "", table["text"].map(controls_left).astype(bool)
+    empty = ~table["text"].map(has_text).astype(bool)
+    control = table["text"].map(controls_left).astype(bool)
     quirks = {
         "texts_under_two_labels": {
             split: int(clash.get(split, pd.Series([False])).sum()) for split in SPLITS
