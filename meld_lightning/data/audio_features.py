@@ -20,7 +20,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from meld_lightning.data.audio import checked_media
-from meld_lightning.data.datamodule import CorpusDataModule, Shared
+from meld_lightning.data.datamodule import CorpusDataModule, Shared, warn_of_missing
 from meld_lightning.data.sources import Sources
 from meld_lightning.errors import UserError, is_out_of_memory
 from meld_lightning.pretrained.speech import RATE, SpeechEncoder, pooled
@@ -80,10 +80,13 @@ class AudioFeaturesDataModule(CorpusDataModule):
             lambda: _features(sources, int(max_seconds * RATE), speeds),
         )
         self.features_NSLD = arrays["features"]
+        # one that is not would make every clip of its batch not finite
+        finite_N = np.array([np.isfinite(clip).all() for clip in self.features_NSLD])
+        warn_of_missing(sources.table["key"][~finite_N].tolist(), "speech features")
         super().__init__(
             sources=sources,
             lengths_N=np.ones(len(media.samples), dtype=np.int64),
-            present_N=media.samples > 0,
+            present_N=(media.samples > 0) & finite_N,
             **loading,
         )
 

@@ -7,7 +7,8 @@ training.
 Axes: N utterances of a batch (of the table, in the constructor), G utterances of the global batch.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -27,7 +28,10 @@ from meld_lightning.data.batches import (
 from meld_lightning.data.sources import Sources
 from meld_lightning.errors import UserError
 
+logger = logging.getLogger(__name__)
+
 Sampling = Literal["shuffled", "oversampled"]
+SHOWN = 5  # keys named in a line
 
 
 class Shared(NamedTuple):
@@ -149,6 +153,20 @@ def require_some(present_N: np.ndarray, modality: str) -> None:
     if not present_N.any():
         raise UserError(
             f"no utterance has {modality} that can be read; the corpus report gives the reasons"
+        )
+
+
+def warn_of_missing(keys: Sequence[str], what: str) -> None:
+    """One line that counts and names utterances that lack the modality because `what` is not
+    finite; none if there are none."""
+    if len(keys):
+        more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+        logger.warning(
+            "%s of %d utterances are not finite, which count as missing: %s%s",
+            what,
+            len(keys),
+            ", ".join(keys[:SHOWN]),
+            more,
         )
 
 

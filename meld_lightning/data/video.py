@@ -16,7 +16,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from meld_lightning.data.datamodule import CorpusDataModule, Shared, require_some
+from meld_lightning.data.datamodule import (
+    CorpusDataModule,
+    Shared,
+    require_some,
+    warn_of_missing,
+)
 from meld_lightning.data.sources import Sources, encoder_identity
 from meld_lightning.errors import is_out_of_memory
 from meld_lightning.storage.arrays import Arrays, cached_arrays
@@ -78,12 +83,22 @@ class VideoDataModule(CorpusDataModule):
             sources.cache / "video", settings, lambda: embed_frames(sources, encoder)
         )["embeds"]
         self.starts = np.concatenate([[0], np.cumsum(media.frame_counts)])
+        broken = self._rows_not_finite()
+        present_N = media.frame_counts > 0
+        present_N[broken] = False
+        warn_of_missing(sources.table["key"].iloc[broken].tolist(), "frame embeddings")
         super().__init__(
             sources=sources,
             lengths_N=media.frame_counts,
-            present_N=media.frame_counts > 0,
+            present_N=present_N,
             **loading,
         )
+
+    def _rows_not_finite(self) -> np.ndarray:
+        """Rows of the table with an embedding that is not finite: one of them would make every
+        clip of its batch not finite."""
+        frames = np.flatnonzero(~np.isfinite(self.embeds).all(1))
+        return np.unique(np.searchsorted(self.starts, frames, side="right") - 1)
 
     def batch(self, rows: np.ndarray, shared: Shared) -> VideoBatch:
         lengths = self.lengths_N[rows]

@@ -18,7 +18,8 @@ from torch.nn import functional
 from meld_lightning.errors import UserError
 from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.class_weights import class_weights as weight_of_classes
-from meld_lightning.models.scoring import ScoredBatch, SplitScores, gathered
+from meld_lightning.models.not_finite import FirstNotFinite
+from meld_lightning.models.scoring import ScoredBatch, SplitScores, gathered, with_prior
 
 
 class Classifier(pl.LightningModule):
@@ -66,6 +67,7 @@ class Classifier(pl.LightningModule):
         self.make_optimizer, self.scheduler, self.total_steps = optimizer, scheduler, total_steps
         # this epoch's summed loss and summed class weights, of this rank's utterances
         self.fit_loss = torch.zeros(2)
+        self.first_not_finite = FirstNotFinite()
         self.val_scores = SplitScores(len(train_counts))
         self.val_metrics: dict[str, float] = {}
 
@@ -88,6 +90,7 @@ class Classifier(pl.LightningModule):
         by their number, so that the average is the loss of the global batch.
         """
         losses_N = self.losses(batch)
+        self.first_not_finite.update(losses_N.detach(), batch.rows_N, self.trainer.global_step)
         total = (losses_N * batch.owned_N).sum()
         weights_N = self.class_weights_C[batch.labels_N] * batch.owned_N
         self.fit_loss = self.fit_loss.to(self.device) + torch.stack(
@@ -127,10 +130,15 @@ class Classifier(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.val_scores.reset()
+        if culprit := self.first_not_finite.culprit(self._from_all_ranks):
+            datamodule: Any = getattr(self.trainer, "datamodule", None)
+            raise UserError(culprit.message(str(datamodule.table["key"].iloc[culprit.row])))
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         scored = self.predict_step(batch, batch_idx)
-        self.val_scores.update(scored.labels_N, scored.logits_NC)
+        logits_NC, finite_N = with_prior(scored.logits_NC, self._prior_logits(1))
+        self.val_scores.update(scored.labels_N, logits_NC)
+        self.val_scores.finite.update(finite_N.float())
 
     def on_validation_epoch_end(self) -> None:
         """Metrics of val, the same on every rank, each utterance counted once."""
@@ -139,7 +147,7 @@ class Classifier(pl.LightningModule):
             labels_N = torch.from_numpy(datamodule.labels_N[datamodule.absent("val")])
             self.val_scores.update(labels_N, self._prior_logits(len(labels_N)))
         found = self.val_scores.compute()
-        if not np.isfinite(found["loss"]):
+        if self.val_scores.finite.compute() < 0.5:
             raise UserError(
                 f"epoch {self.current_epoch + 1}: the model's outputs are no longer finite;"
                 " lower optimizer.lr or raise scheduler.warmup"
@@ -148,11 +156,13 @@ class Classifier(pl.LightningModule):
 
     def completed(
         self, scored: list[ScoredBatch], split: str, datamodule: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows (N,), labels (N,) and logits (N, C) of all utterances of a split, ordered by row.
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Of all utterances of a split, ordered by row: their rows (N,), labels (N,) and logits
+        (N, C), and whether the logits that the model gave are finite (N,).
 
         scored: this rank's batches; those of the other ranks are gathered. Utterances that lack the
-        modality get the log of train's class shares, so that they stay in the denominator.
+        modality, or whose logits are not finite, get the log of train's class shares, so that they
+        stay in the denominator.
         """
         rows_N, labels_N, logits_NC = gathered(scored, self.trainer.world_size, len(self.prior_C))
         absent = datamodule.absent(split)
@@ -160,7 +170,8 @@ class Classifier(pl.LightningModule):
         labels_N = np.concatenate([labels_N, datamodule.labels_N[absent]])
         logits_NC = np.concatenate([logits_NC, self._prior_logits(len(absent)).numpy()])
         order = np.argsort(rows_N)
-        return rows_N[order], labels_N[order], logits_NC[order]
+        logits, finite = with_prior(torch.from_numpy(logits_NC[order]), self._prior_logits(1))
+        return rows_N[order], labels_N[order], logits.numpy(), finite.numpy()
 
     def _prior_logits(self, count: int) -> torch.Tensor:
         """Logits (count, C) of utterances that lack the modality."""
@@ -196,10 +207,12 @@ class Classifier(pl.LightningModule):
 
         Each rank resumes from its own sum: one total of all ranks would round differently.
         """
-        mine = self.fit_loss.to(self.device)
+        return self._from_all_ranks(self.fit_loss.to(self.device))
+
+    def _from_all_ranks(self, mine: torch.Tensor) -> torch.Tensor:
+        """A tensor of each rank (ranks, ...), in the order of the ranks."""
+        if self.trainer.world_size == 1:
+            return mine[None]
         parts = [torch.empty_like(mine) for _ in range(self.trainer.world_size)]
-        if self.trainer.world_size > 1:
-            torch.distributed.all_gather(parts, mine)
-        else:
-            parts = [mine]
+        torch.distributed.all_gather(parts, mine)
         return torch.stack(parts)

@@ -37,10 +37,12 @@ class SplitScores(nn.Module):
         super().__init__()
         self.confusion = MulticlassConfusionMatrix(classes, validate_args=False)
         self.loss = MeanMetric(nan_strategy="disable")
+        self.finite = MeanMetric()  # the share of utterances whose own logits are finite
 
     def reset(self) -> None:
         """Forget all batches."""
         self.confusion.reset()
+        self.finite.reset()
         # Lightning has moved the module to its device by now; MPS has no float64
         self.loss.set_dtype(torch.float32 if self.loss.device.type == "mps" else torch.float64)
         self.loss.reset()
@@ -61,6 +63,15 @@ class SplitScores(nn.Module):
         confusion_KK = self.confusion.compute().cpu().numpy()
         values = {name: float(v) for name, v in metrics.from_confusion(confusion_KK).items()}
         return {"loss": float(self.loss.compute()), **values}
+
+
+def with_prior(
+    logits_NC: torch.Tensor, prior_1C: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The logits with every row that is not finite replaced by `prior_1C`, and which rows are
+    finite (N,)."""
+    finite_N = logits_NC.isfinite().all(1)
+    return torch.where(finite_N[:, None], logits_NC, prior_1C), finite_N
 
 
 def gathered(

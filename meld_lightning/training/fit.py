@@ -9,9 +9,8 @@ import os
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
@@ -39,17 +38,10 @@ from meld_lightning.training.memory import (
     read_schedule,
 )
 from meld_lightning.training.process import advise_on_precision, keep_freed_memory, quieten
+from meld_lightning.training.scored import ScoredSplit, mark_not_finite
 from meld_lightning.training.signals import StopRequest, stop_request
 
 logger = logging.getLogger(__name__)
-
-
-class ScoredSplit(NamedTuple):
-    """Rows of the table (N,), label indices (N,) and logits (N, C) of one split."""
-
-    rows: np.ndarray
-    labels: np.ndarray
-    logits: np.ndarray
 
 
 def fit_rank(cfg: DictConfig, identity: Identity, modality: str, inputs: Inputs) -> None:
@@ -153,6 +145,7 @@ class Fit:
         fitted: bool,
     ) -> None:
         folder, labels = self.identity.folder, built.labels
+        mark_not_finite(scored, built.table, folder)
         figures, frames = {}, {}
         for split, one in scored.items():
             rows = built.table.iloc[one.rows]

@@ -19,7 +19,9 @@ COUNTS = np.array([4710, 1743, 1205, 1109, 683, 271, 268])  # MELD's train split
 
 
 def trainer(world_size: int, microbatches: int) -> Any:
-    return SimpleNamespace(world_size=world_size, accumulate_grad_batches=microbatches)
+    return SimpleNamespace(
+        world_size=world_size, accumulate_grad_batches=microbatches, global_step=0
+    )
 
 
 def test_inverse_weights_are_scikit_learns_balanced_ones() -> None:

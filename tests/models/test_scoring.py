@@ -69,8 +69,9 @@ def test_val_keeps_the_utterances_that_lack_the_modality(tmp_path: Path) -> None
             module.validation_step(batch, number)
         module.on_validation_epoch_end()
         scored = [module.predict_step(batch, number) for number, batch in enumerate(batches)]
-    rows_N, labels_N, logits_NC = module.completed(scored, "val", datamodule)
+    rows_N, labels_N, logits_NC, finite_N = module.completed(scored, "val", datamodule)
     assert rows_N.tolist() == [2, 3]
+    assert finite_N.all()
     prior_C = np.log((TRAINING["train_counts"] + 1) / (TRAINING["train_counts"] + 1).sum())
     np.testing.assert_allclose(logits_NC[0], prior_C, atol=1e-6)
     assert module.val_metrics == pytest.approx(metrics.scores(labels_N, logits_NC), abs=1e-12)
