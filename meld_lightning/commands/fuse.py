@@ -44,6 +44,11 @@ def _choice(found: dict[str, Any]) -> list[str]:
     lines += [f"  {name} {value:.4f}" for name, value in found["cross_validated"].items()]
     shown = ", ".join(f"{name} {value:.4f}" for name, value in found["runs"].items())
     lines.append(f"the runs themselves on val: {shown}")
+    for name, number in found["alternatives"].items():
+        lines.append(
+            f"{name} was the best of {number + 1} runs on val: the scores above repeat that choice"
+            " without each fold"
+        )
     if better := found["better_run"]:
         lines.append(f"{better} alone is better on val; fusion=chosen takes the best of them")
     if weights := fitted.get("weights"):
@@ -60,5 +65,6 @@ def _choice(found: dict[str, Any]) -> list[str]:
 
 
 def _any_modality(argument: str) -> str:
-    """`runs.NAME=FOLDER` so that Hydra takes a NAME that conf/fuse.yaml does not list."""
-    return f"++{argument}" if argument.startswith("runs.") else argument
+    """`runs.NAME=FOLDER` or `alternatives.NAME=[FOLDER]` so that Hydra takes a NAME that
+    conf/fuse.yaml does not list."""
+    return f"++{argument}" if argument.startswith(("runs.", "alternatives.")) else argument

@@ -171,6 +171,11 @@ class Fuse(Common):
         {"text": None, "audio": None, "video": None},
         description="for each modality the folder of its finished run; any name will do",
     )
+    alternatives: dict[str, list[str]] = Field(
+        {},
+        description="where a run was chosen on val: the folders of the runs it was chosen over, by"
+        " modality; the choice is then repeated without each fold of val",
+    )
     modalities: list[str] | None = Field(
         None, description="those of `runs` to fuse, such as [text, audio]; null: all"
     )

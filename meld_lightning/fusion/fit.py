@@ -4,7 +4,7 @@ Reads the logits of the runs and the prepared corpus. Writes logits/, prediction
 fusion.json, the fitted fusion, the reliability diagram and, last, result.json. Used by fuse.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from omegaconf import DictConfig
 
 from meld_lightning.corpus import prepared_corpus
 from meld_lightning.errors import NotPrepared, UserError
+from meld_lightning.fusion.alternatives import alternative_scores, repeat_choices
 from meld_lightning.fusion.calibration import calibration
 from meld_lightning.fusion.complementarity import complementarity
 from meld_lightning.fusion.joined import SPLITS, Joined, JoinedRuns, LogitsBatch
 from meld_lightning.fusion.method import Fusion
-from meld_lightning.fusion.selection import better_run, run_scores, select
+from meld_lightning.fusion.selection import better_run, run_scores, select, unit_folds
 from meld_lightning.fusion.state import load_fusion, save_fusion
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.inputs import labelled, majority
@@ -31,17 +32,26 @@ from meld_lightning.runs.run import Run
 from meld_lightning.storage.atomic import write_json
 
 
-def fit_fusion(cfg: DictConfig, identity: Identity, runs: Mapping[str, Run]) -> None:
-    """Fits the fusion that `cfg` describes and writes its run into `identity.folder`."""
+def fit_fusion(
+    cfg: DictConfig,
+    identity: Identity,
+    runs: Mapping[str, Run],
+    alternatives: Mapping[str, Sequence[Run]],
+) -> None:
+    """Fits the fusion that `cfg` describes and writes its run into `identity.folder`.
+
+    alternatives: modality -> the runs that its run was chosen over on val; see alternatives.py.
+    """
     torch.set_num_threads(cfg.numerics.threads)
     joined_runs, folder = JoinedRuns(runs), identity.folder
     table = _corpus_table(cfg, identity, joined_runs)
     val, test = joined_runs.split("val"), joined_runs.split("test")
+    metric, fold_N = cfg.monitor.removeprefix("val/"), unit_folds(val, cfg.folds)
+    fitted_on = repeat_choices(val, alternative_scores(runs, alternatives), fold_N, metric)
     candidates = instantiate(cfg.fusion).candidates(val.modalities)
-    metric = cfg.monitor.removeprefix("val/")
-    selection = select(candidates, val, metric=metric, folds=cfg.folds, seed=cfg.seed)
+    selection = select(candidates, fitted_on, fold_N, metric=metric, seed=cfg.seed)
     fusion: Fusion = candidates[selection.name]
-    fusion.fit(val, cfg.seed)
+    fusion.fit(fitted_on, cfg.seed)
     _save(fusion, folder, test.batch)
 
     data = {"val": val, "test": test}
@@ -59,10 +69,11 @@ def fit_fusion(cfg: DictConfig, identity: Identity, runs: Mapping[str, Run]) -> 
             cfg.monitor: metrics["val"][metric],
             "chosen_without_fold": selection.chosen_without,
         },
-        "runs": run_scores(val, metric),
-        "better_run": better_run(run_scores(val, metric), selection, metric),
+        "runs": (own := run_scores(fitted_on, metric)),
+        "better_run": better_run(own, selection, metric),
+        "alternatives": {name: len(runs) for name, runs in alternatives.items()},
         "fitted": fusion.describe(),
-        "calibration": calibration(val, test, fusion, folder),
+        "calibration": calibration(fitted_on, test, fusion, folder),
         **complementarity(test),
     }
     write_json(folder / "fusion.json", found)

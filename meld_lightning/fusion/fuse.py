@@ -31,6 +31,29 @@ class Fusing(Request):
         return named_runs(self.cfg)
 
     @cached_property
+    def alternatives(self) -> dict[str, list[Run]]:
+        """Modality -> the runs that its run was chosen over by their val scores, where it was.
+
+        Raises UserError for alternatives without a run, or of another modality than it.
+        """
+        found: dict[str, list[Run]] = {}
+        for name, folders in self.cfg.alternatives.items():
+            if not self.cfg.runs.get(name):
+                raise UserError(
+                    f"alternatives.{name}: there is no runs.{name}, which was chosen over"
+                    f" them{near_miss(str(name), self.cfg.runs)}"
+                )
+            for folder in folders if name in self.runs else ():
+                other, wanted = load_run(str(folder)), self.runs[name].result.modality
+                if other.result.modality != wanted:
+                    raise UserError(
+                        f"alternatives.{name}: {folder} is a run of {other.result.modality},"
+                        f" expected one of {wanted}"
+                    )
+                found.setdefault(str(name), []).append(other)
+        return found
+
+    @cached_property
     def identity(self) -> Identity:
         """Depends on the settings and on the logits themselves: runs that were made again with
         other logits make another fusion."""
@@ -40,6 +63,9 @@ class Fusing(Request):
             name: digest_of([logits_digest(run.logits(split)) for split in SPLITS])
             for name, run in self.runs.items()
         }
+        for name, others in self.alternatives.items():
+            each = sorted(logits_digest(run.logits("val")) for run in others)
+            digests[f"{name} alternatives"] = digest_of(each)
         digests["corpus"] = next(iter(self.runs.values())).result.digests["corpus"]
         return identify(self.cfg, "fusion", self.cfg.fusion.name, digests)
 
@@ -55,7 +81,7 @@ class Fusing(Request):
         from meld_lightning.fusion.fit import fit_fusion
 
         with writing(self.identity.folder):
-            fit_fusion(self.cfg, self.identity, self.runs)
+            fit_fusion(self.cfg, self.identity, self.runs, self.alternatives)
 
 
 def fuse(cfg: DictConfig) -> Run:

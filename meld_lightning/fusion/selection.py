@@ -12,6 +12,7 @@ Reads and writes no files; used by fit.py. Axes: N utterances, C classes, K fold
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from meld_lightning.errors import UserError
 from meld_lightning.fusion.joined import Joined
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.metrics import scores
+
+Name = TypeVar("Name", str, int)
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,15 @@ class Selection:
 
 
 def select(
-    candidates: Mapping[str, Fusion], val: Joined, *, metric: str, folds: int, seed: int
+    candidates: Mapping[str, Fusion],
+    val: Joined,
+    fold_N: np.ndarray,
+    *,
+    metric: str,
+    seed: int,
 ) -> Selection:
-    """Cross-validates every candidate on val and chooses the best by `metric`, the first of equals.
-
-    Raises UserError where val holds too few units to divide.
-    """
-    fold_N = unit_folds(val, folds)
+    """Cross-validates every candidate on val, whose utterances lie in the folds `fold_N`, and
+    chooses the best by `metric`, the first of equals."""
     held_out = {
         name: held_out_scores(one, val, fold_N, seed, nested=len(candidates) > 1)
         for name, one in candidates.items()
@@ -66,7 +71,7 @@ def select(
         [held_out[chosen_without[fold]][fold, row] for row, fold in enumerate(fold_N)]
     )
     return Selection(
-        _first_best(cross_validated, metric), cross_validated, chosen_without, nested_NC
+        first_best(cross_validated, metric), cross_validated, chosen_without, nested_NC
     )
 
 
@@ -81,7 +86,7 @@ def run_scores(val: Joined, metric: str) -> dict[str, float]:
 def better_run(runs: Mapping[str, float], selection: Selection, metric: str) -> str | None:
     """The modality whose own run beats every candidate on val; None where there is none, as always
     if the runs are among the candidates."""
-    best = _first_best(runs, metric)
+    best = first_best(runs, metric)
     chosen = selection.cross_validated[selection.name]
     better = runs[best] < chosen if metric == "loss" else runs[best] > chosen
     return best if better else None
@@ -144,9 +149,10 @@ def _best(
         for name, scores_KNC in held_out.items()
         if not np.isnan(scores_KNC[fold, inside_N]).any()
     }
-    return _first_best(found, metric)
+    return first_best(found, metric)
 
 
-def _first_best(values: Mapping[str, float], metric: str) -> str:
+def first_best(values: Mapping[Name, float], metric: str) -> Name:
+    """The name of the best value: the lowest loss, or the highest of any other metric."""
     better = min if metric == "loss" else max
     return better(values, key=values.__getitem__)

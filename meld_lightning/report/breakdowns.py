@@ -6,7 +6,7 @@ Reads rows and their runs' fusion.json, writes nothing. Used by report/layout.py
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +99,9 @@ def _calibration_grid(found: Mapping[str, Any], seed: str) -> Grid:
 
 
 def choices_remark(rows: Sequence[Row]) -> list[str]:
-    """What cross-validation on val chose for each fused row and seed, and which rows without a
-    choice lie below one of their own runs there; as one paragraph, none without fusions."""
+    """What was chosen on val: the fusion of each row and seed, and the runs that are fused; and
+    which rows without a choice lie below one of their own runs there. One paragraph, none without
+    fusions."""
     found = {
         row.label: {run.result.seed: fusion_details(run) for run in row.runs}
         for row in rows
@@ -126,7 +127,23 @@ def choices_remark(rows: Sequence[Row]) -> list[str]:
     if any(below.values()):
         shown = "; ".join(f"{label}: {best}" for label, best in below.items() if best)
         sentences.append(f"A run alone scores better on val than the fusion of the row: {shown}.")
+    sentences += [
+        f"The {name} run was chosen on val, the best of {number + 1}; so that this does not favour"
+        f" {name}, the fusions are fitted and chosen on logits of val for which that choice is"
+        " repeated without each fold."
+        for name, number in _alternatives(found.values()).items()
+    ]
     return [" ".join(sentences)] if sentences else []
+
+
+def _alternatives(found: Iterable[Mapping[int, Mapping[str, Any]]]) -> dict[str, int]:
+    """Modality -> the number of runs that its run was chosen over on val, where it was."""
+    return {
+        name: number
+        for of_row in found
+        for one in of_row.values()
+        for name, number in one["alternatives"].items()
+    }
 
 
 def _by_seed(values: Mapping[int, str]) -> str:

@@ -28,7 +28,7 @@ RESULT_VERSION = 1
 FUSION_RESULT_VERSION = 2  # likewise, but moves fusions alone
 
 # Left out of the hash: keys that change no result, and keys whose effect enters by digest
-# (checkpoints, runs) or is added below (media).
+# (checkpoints, runs, alternatives) or is added below (media).
 NOT_IDENTIFYING = (
     "hydra",
     "machine",
@@ -39,6 +39,7 @@ NOT_IDENTIFYING = (
     "checkpoints",
     "media",
     "runs",
+    "alternatives",
     "rerun",
 )
 

@@ -16,7 +16,7 @@ from meld_lightning.config.nodes import Tables
 from meld_lightning.config.tree import plain
 from meld_lightning.runs.run import Run
 from meld_lightning.study.kinds import named_table, read_tables
-from meld_lightning.study.sources import source_runs
+from meld_lightning.study.sources import ranked_runs
 from meld_lightning.study.spec import Overrides, RowKey, Table
 from meld_lightning.tracking.loggers import grouped
 
@@ -67,12 +67,18 @@ def plan_fusions(
     planned: dict[RowKey, list[DictConfig]] = {}
     for (table, row), overrides in needed_fusions(plain(cfg.table), cfg.tables).items():
         by_modality = {
-            name: source_runs(source, tables, runs, cfg.study.seeds)
+            name: ranked_runs(source, tables, runs, cfg.study.seeds)
             for name, source in tables[table].sources.items()
         }
         for seed in cfg.study.seeds if all(by_modality.values()) else ():
             config = compose("fuse", [*shared, *overrides, f"seed={seed}"])
-            config.runs = {name: str(by_seed[seed].folder) for name, by_seed in by_modality.items()}
+            ranked = {name: by_seed[seed] for name, by_seed in by_modality.items()}
+            config.runs = {name: str(one.folder) for name, (one, *_) in ranked.items()}
+            config.alternatives = {
+                name: [str(one.folder) for one in others]
+                for name, (_, *others) in ranked.items()
+                if others
+            }
             planned.setdefault((table, row), []).append(config)
     return planned
 

@@ -39,6 +39,17 @@ def source_runs(
     seeds: Sequence[int],
 ) -> dict[int, AnyRun]:
     """seed -> the run that `source` stands for; empty while any candidate lacks a run."""
+    return {seed: ranked[0] for seed, ranked in ranked_runs(source, tables, runs, seeds).items()}
+
+
+def ranked_runs(
+    source: Source,
+    tables: Mapping[str, Table],
+    runs: Mapping[RowKey, Sequence[AnyRun]],
+    seeds: Sequence[int],
+) -> dict[int, list[AnyRun]]:
+    """seed -> the run that `source` stands for, then those it was chosen over by the source's rule;
+    empty while any candidate lacks a run."""
     candidates = []
     for key in source.candidates(tables):
         by_seed = {run.result.seed: run for run in runs.get(key, ())}
@@ -47,9 +58,11 @@ def source_runs(
         candidates.append(by_seed)
     if not candidates:
         return {}
-    if source.rule is None:
-        return candidates[0]
-    return candidates[best_place(source.rule, [list(one.values()) for one in candidates])]
+    place = 0
+    if source.rule is not None:
+        place = best_place(source.rule, [list(one.values()) for one in candidates])
+    ordered = [candidates[place], *candidates[:place], *candidates[place + 1 :]]
+    return {seed: [one[seed] for one in ordered if seed in one] for seed in candidates[place]}
 
 
 def best_place(rule: Rule, candidates: Sequence[Sequence[FinishedRun]]) -> int:

@@ -77,8 +77,8 @@ def make_run(prepared: Path, tmp_path: Path) -> MakeRun:
     """make_run("text", 0.7) -> the folder of a finished run that is right so often.
 
     It lies in a folder `work` over the prepared mini corpus. Options: the share of utterances that
-    lack the modality, the shares of val and test that are right where they differ, and the corpus's
-    digest.
+    lack the modality, the shares of val and test that are right where they differ, the corpus's
+    digest, and the name of the folder.
     """
     folder = folder_over(prepared, tmp_path / "work")
     corpus = next((prepared / "cache/corpus").glob("mini-*/corpus.parquet"))
@@ -91,6 +91,7 @@ def make_run(prepared: Path, tmp_path: Path) -> MakeRun:
         *,
         missing: float = 0.0,
         digest: str = manifest["digest"],
+        name: str = "abc",
     ) -> Path:
         rng = np.random.default_rng(len(modality))
         frames = {}
@@ -105,7 +106,7 @@ def make_run(prepared: Path, tmp_path: Path) -> MakeRun:
             predicted_N = np.where(rng.random(len(rows)) < right, true_N, random_N)
             frame[list(EMOTIONS)] = 2.0 * np.eye(len(EMOTIONS))[predicted_N]
             frames[split] = frame
-        return write_run(folder / "runs" / f"{modality}-fake" / "abc", modality, frames, digest)
+        return write_run(folder / "runs" / f"{modality}-fake" / name, modality, frames, digest)
 
     return make
 

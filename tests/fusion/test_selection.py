@@ -52,7 +52,7 @@ def test_the_choice_never_falls_below_the_best_run_on_val(metric: str) -> None:
         candidates = Chosen("chosen", {}).candidates(val.modalities)
         if seed == 0:
             candidates |= quick()
-        found = select(candidates, val, metric=metric, folds=5, seed=1)
+        found = select(candidates, val, unit_folds(val, 5), metric=metric, seed=1)
         sign = -1 if metric == "loss" else 1
         runs = [scores(val.labels_N, one_NC)[metric] for one_NC in val.batch.log_probs_MNC]
         assert list(run_scores(val, metric).values()) == runs
@@ -65,7 +65,7 @@ def test_the_first_and_simplest_of_equals_is_chosen() -> None:
     val = weak(60, 1)
     val = replace(val, batch=val.batch._replace(present_MN=np.ones_like(val.batch.present_MN)))
     candidates = Chosen("chosen", {}).candidates(val.modalities)
-    found = select(candidates, val, metric="accuracy", folds=5, seed=1)
+    found = select(candidates, val, unit_folds(val, 5), metric="accuracy", seed=1)
     same = found.name.replace("alone", "recalibrated")
     assert found.name.endswith("alone")
     assert found.cross_validated[same] == found.cross_validated[found.name]
@@ -76,13 +76,13 @@ def test_the_labels_of_a_fold_change_neither_its_choice_nor_its_scores() -> None
     fitted = {"searched": configured("searched", "fusion.steps=4")}
     candidates = Chosen("chosen", fitted).candidates(val.modalities)
     fold_N = unit_folds(val, 4)
-    before = select(candidates, val, metric="weighted_f1", folds=4, seed=1)
+    before = select(candidates, val, fold_N, metric="weighted_f1", seed=1)
     assert len({*before.chosen_without}) > 1  # so that the choice of a fold can be seen
     for fold in range(4):
         inside_N = fold_N == fold
         other_N = np.where(inside_N, (val.labels_N + 3) % 7, val.labels_N)
         after = select(
-            candidates, replace(val, labels_N=other_N), metric="weighted_f1", folds=4, seed=1
+            candidates, replace(val, labels_N=other_N), fold_N, metric="weighted_f1", seed=1
         )
         assert after.chosen_without[fold] == before.chosen_without[fold]
         assert np.array_equal(after.nested_NC[inside_N], before.nested_NC[inside_N])
@@ -94,7 +94,8 @@ def test_each_fold_is_scored_as_if_it_had_never_been_there() -> None:
     themselves, and the winner is fitted on them."""
     val, metric = weak(80, 3), "weighted_f1"
     candidates = Chosen("chosen", quick()).candidates(val.modalities)
-    found, fold_N = select(candidates, val, metric=metric, folds=4, seed=1), unit_folds(val, 4)
+    fold_N = unit_folds(val, 4)
+    found = select(candidates, val, fold_N, metric=metric, seed=1)
     for fold in range(4):
         rest, inner_N = val.where(fold_N != fold), fold_N[fold_N != fold]
         values = {}
@@ -119,7 +120,7 @@ def test_the_score_from_outside_the_choice_is_not_optimistic() -> None:
         both = weak(2080, seed, runs=8)
         val, unseen = both.where(np.arange(2080) < 80), both.where(np.arange(2080) >= 80)
         candidates: dict[str, Fusion] = {name: Alone(name, name) for name in val.modalities}
-        found = select(candidates, val, metric="weighted_f1", folds=5, seed=1)
+        found = select(candidates, val, unit_folds(val, 5), metric="weighted_f1", seed=1)
         fusion = candidates[found.name]
         fusion.fit(val, seed=1)
         true = scores(unseen.labels_N, fusion(unseen.batch))["weighted_f1"]
@@ -137,8 +138,8 @@ def test_val_of_very_few_units_is_divided_into_as_many_folds(units: int) -> None
     found = select(
         Chosen("chosen", quick()).candidates(val.modalities),
         val,
+        unit_folds(val, 5),
         metric="accuracy",
-        folds=5,
         seed=1,
     )
     assert len(found.chosen_without) == units

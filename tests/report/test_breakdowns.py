@@ -22,6 +22,7 @@ FUSION = {
     "nested": {"val/weighted_f1": 0.59, "chosen_without_fold": ["learned", "text alone"]},
     "runs": {"text": 0.6, "audio": 0.4},
     "better_run": None,
+    "alternatives": {"text": 5},
     "fitted": {"weights": {"text": 0.75, "audio": 0.25}},
     "fixes": {"text": {"wrong": 40, "audio": 7}, "audio": {"wrong": 90, "text": 57}},
     "oracle": 0.875,
@@ -109,3 +110,4 @@ def test_the_remark_says_what_each_seed_chose_and_where_a_run_alone_is_better(
     text = (out / "table_10" / "table.md").read_text()
     assert "on val: T+A: stacked (seeds 1, 3), text alone (seed 2). A run" in text
     assert "better on val than the fusion of the row: average: text (seeds 2, 3)." in text
+    assert text.count("The text run was chosen on val, the best of 6;") == 1

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 from meld_lightning.errors import UserError
 from meld_lightning.runs.result import Result
 from meld_lightning.study.kinds import read_tables
-from meld_lightning.study.sources import best_place, source_runs, stored
+from meld_lightning.study.plan import needed_rows, plan_fusions
+from meld_lightning.study.sources import best_place, ranked_runs, source_runs, stored
 from meld_lightning.study.spec import Rule, Table
+from tests.running import CHECKOUT
 from tests.study.conftest import result_of
 
 SPEC: dict[str, Any] = {
@@ -41,7 +44,8 @@ class Scored:
 
     @property
     def result(self) -> Result:
-        metrics = {"val": {"accuracy": self.val}, "test": {"accuracy": self.test}}
+        val = {"accuracy": self.val, "weighted_f1": self.val}
+        metrics = {"val": val, "test": {"accuracy": self.test}}
         return result_of(seed=self.seed, metrics=metrics)
 
     def logits(self, split: str) -> Any:
@@ -90,3 +94,26 @@ def test_of_equal_rows_the_first_is_best_whichever_way_the_rule_points() -> None
 def test_a_metric_that_a_run_does_not_have_is_an_error() -> None:
     with pytest.raises(UserError, match=r"runs/one: result.json has no metrics.val.loss"):
         stored(Scored(0.5), "val/loss")
+
+
+def test_those_that_a_run_was_chosen_over_follow_it(tables: dict[str, Table]) -> None:
+    runs = {("scored", row): [Scored(val)] for row, val in (("a", 0.5), ("b", 0.7), ("c", 0.6))}
+    a, b, c = (one for (one,) in runs.values())
+    assert ranked_runs(tables["fused"].sources["text"], tables, runs, [1]) == {1: [b, a, c]}
+    assert ranked_runs(tables["fused"].sources["audio"], tables, runs, [1]) == {1: [b]}
+
+
+def test_a_planned_fusion_knows_the_runs_that_its_run_was_chosen_over() -> None:
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+        config = compose("reproduce", ["study=mini", "tables=[table_10]"])
+        rows = needed_rows(config.table, ["table_10"])
+        runs = {
+            key: [cast(Any, Scored(place / 10, folder=f"runs/{'-'.join(key)}"))]
+            for place, key in enumerate(rows)
+        }
+        planned = plan_fusions(config, ["study=mini"], runs)
+    assert {key[1] for key in planned} >= {"T", "average", "T+A+V"}
+    text = [f"runs/{table}-{row}" for table, row in rows if table in ("table_02", "table_04")]
+    for (one,) in planned.values():
+        assert one.runs.text == text[-1]
+        assert one.alternatives == {"text": text[:-1]}
