@@ -4,11 +4,12 @@ Reads the user's files; writes nothing (a layout's reader may: the mini corpus's
 prepared.py and, as part of the public interface, by anyone.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from meld_lightning.corpus.readers.layout import ReadRequest, find_reader
 from meld_lightning.corpus.report.build import build_report
-from meld_lightning.corpus.table import Corpus
+from meld_lightning.corpus.table import Corpus, typed
 
 
 def load_corpus(
@@ -40,6 +41,7 @@ def load_corpus(
     root = Path(root).expanduser().resolve()
     other = None if test is None else root.parent / Path(test).expanduser()
     found = find_reader(layout).read(ReadRequest(root, split, folds, fold, other))
+    found = replace(found, table=typed(found.table))  # a layout's own columns are none of ours
     name = name or found.name
     report = build_report(name, layout, found)
     return Corpus(name, found.table, found.emotions, found.sentiments, report, found.sources)

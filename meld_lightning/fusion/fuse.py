@@ -106,6 +106,11 @@ def named_runs(cfg: DictConfig) -> dict[str, Run]:
                 f"modalities names {name}, but no run: give it as"
                 f" runs.{name}=FOLDER{near_miss(name, given)}"
             )
+    for name in {"true", "predicted"}.intersection(wanted):
+        raise UserError(
+            f"runs.{name}: predictions.csv has a column {name}_label of its own; name the run"
+            " otherwise"
+        )
     if not wanted:
         raise UserError(
             "no run to fuse: give some as runs.text=FOLDER runs.audio=FOLDER runs.video=FOLDER"

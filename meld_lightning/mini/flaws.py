@@ -10,27 +10,15 @@ import io
 import random
 from dataclasses import dataclass, field, replace
 
+from meld_lightning.corpus.readers.meld import COLUMNS
+
 SPEAKERS = ("Ada", "Bruno", "Clara", "Dmitri", "Esme", "Farid", "Greta", "Hugo")
 EPISODES = {
     "train": 12,
     "val": 6,
     "test": 10,
 }  # the episodes of season 1 and 2 that a split draws on
-HEADER = (
-    "Sr No.",
-    "Utterance",
-    "Speaker",
-    "Emotion",
-    "Sentiment",
-    "Dialogue_ID",
-    "Utterance_ID",
-    "Season",
-    "Episode",
-    "StartTime",
-    "EndTime",
-)
-
-
+HEADER = ("Sr No.", *COLUMNS)
 FOLDERS = {
     "train": "train_splits",
     "val": "dev_splits_complete",

@@ -138,7 +138,7 @@ class Classifier(pl.LightningModule):
         scored = self.predict_step(batch, batch_idx)
         logits_NC, finite_N = with_prior(scored.logits_NC, self._prior_logits(1))
         self.val_scores.update(scored.labels_N, logits_NC)
-        self.val_scores.finite.update(finite_N.float())
+        self.val_scores.finite.update(finite_N.float().to(self.val_scores.finite.device))
 
     def on_validation_epoch_end(self) -> None:
         """Metrics of val, the same on every rank, each utterance counted once."""

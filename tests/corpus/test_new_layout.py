@@ -31,7 +31,7 @@ def read(request: ReadRequest) -> Found:
     return Found(
         name=request.root.stem,
         folder=request.root.parent,
-        table=typed(pd.DataFrame(rows)),
+        table=typed(pd.DataFrame(rows)).assign(label="wild", present=False),
         emotions=("calm", "wild"),
         sentiments=(),
         sources=(request.root,),

@@ -150,6 +150,7 @@ def test_wrong_runs_get_one_line(
         ([f"runs.text={text}", "modalities=[audio]"], "give it as runs.audio=FOLDER"),
         ([f"runs.text={work}"], "no finished run there"),
         ([f"runs.audio={text}"], "a run of text, expected one of audio"),
+        ([f"runs.true={text}"], "predictions.csv has a column true_label of its own"),
         ([f"runs.text={text}", "fusion=serched"], "did you mean 'searched'?"),
         ([f"runs.text={text}", "folds=1"], "folds=1: expected at least 2"),
         ([f"runs.video={other}"], "made with another corpus than mini"),

@@ -80,6 +80,8 @@ def test_the_missing_is_named_counted_and_carried_through(
     assert "**no text** (3): u0; u9; u12." in report.read_text()
 
     run = load_run(only_run(folder))
+    # its name is not that of a run from before these texts counted as missing
+    assert set(run.result.digests) == {"corpus", "checkpoint", "missing_text"}
     prior = None
     for split, absent in (("train", ["u0"]), ("val", ["u9", "u10"]), ("test", ["u12", "u13"])):
         frame = run.logits(split)

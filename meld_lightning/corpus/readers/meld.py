@@ -22,7 +22,7 @@ from meld_lightning.corpus.readers.meld_files import Clips, files_below, find_cl
 from meld_lightning.corpus.table import typed
 from meld_lightning.errors import UserError
 
-REQUIRED = (
+COLUMNS = (
     "Utterance",
     "Speaker",
     "Emotion",
@@ -61,7 +61,7 @@ def read(request: ReadRequest) -> Found:
     repaired: list[int] = []
     for split, path in csvs.items():
         first: dict[object, int] = {}
-        for record in read_records(path, REQUIRED):
+        for record in read_records(path, COLUMNS):
             row = _row(split, record, clips)
             if row["key"] in first:
                 raise UserError(
