@@ -19,7 +19,7 @@ COMMANDS = {
     "fuse": "fit a fusion of finished runs on val and score it on test",
     "reproduce": "run whatever the study's tables still need, then render the tables",
     "report": "render the tables from the runs that exist",
-    "dashboards": "make a W&B view and report for each sweep run with logger=wandb",
+    "dashboards": "make a W&B view and report for each sweep that was logged with logger=wandb",
 }
 
 

@@ -38,10 +38,10 @@ def _dashboards(cfg: DictConfig) -> None:
         dashboard(group, folders, cfg.logger.project, cfg.monitor, entity)
         for group, folders in _wanted(cfg).items()
     ]
-    for one in made:
-        print(f"{one.group}: {one.runs} runs, swept: {', '.join(one.swept) or 'nothing'}")
+    for each in made:
+        print(f"{each.group}: {each.runs} runs, swept: {', '.join(each.swept) or 'nothing'}")
         if online:
-            print("saved: " + ", ".join(one.save()))
+            print("saved: " + ", ".join(each.save()))
     if not online:
         files = write_dashboards(made, study / "dashboards")
         print("not logged in to W&B: no view and no report was saved; they were written as JSON:")

@@ -48,7 +48,7 @@ def _reproduce(cfg: DictConfig) -> None:
     check_notes(read_tables(plain(cfg.table)))
     prepare_for_runs(cfg, [run.config for of_row in planned.values() for run in of_row])
     jobs = {
-        row: [job_of("train", one.config, one.overrides) for one in runs]
+        row: [job_of("train", run.config, run.overrides) for run in runs]
         for row, runs in planned.items()
     }
     launcher = instantiate(HydraConfig.get().launcher)

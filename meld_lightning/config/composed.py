@@ -35,11 +35,11 @@ class Composed:
             loader = GlobalHydra.instance().config_loader()
             names = [*loader.list_groups(parent_name=""), LAUNCHER]
             kept = [
-                one
-                for one in overrides
-                if "=" in one
-                and not one.startswith("-")
-                and (not groups_alone or one.lstrip("+").partition("=")[0] in names)
+                override
+                for override in overrides
+                if "=" in override
+                and not override.startswith("-")
+                and (not groups_alone or override.lstrip("+").partition("=")[0] in names)
             ]
             whole = compose(command, _first_of_sweeps(kept), return_hydra_config=True)
             chosen = dict(whole.hydra.runtime.choices)
@@ -76,10 +76,10 @@ def _first_of_sweeps(overrides: Iterable[str]) -> list[str]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     found = []
-    for one in OverridesParser.create().parse_overrides(list(overrides)):
-        if one.is_sweep_override():
-            first = next(iter(one.sweep_string_iterator()))
-            found.append(f"{one.get_key_element()}={first}")
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if override.is_sweep_override():
+            first = next(iter(override.sweep_string_iterator()))
+            found.append(f"{override.get_key_element()}={first}")
         else:
-            found.append(str(one.input_line))
+            found.append(str(override.input_line))
     return found

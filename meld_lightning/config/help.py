@@ -31,11 +31,13 @@ def command_help(command: str, purpose: str, overrides: Sequence[str]) -> str:
     width = min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST)
     unused = COMMANDS[command].unused
     known = {
-        name: one for name, one in parameters_of(COMMANDS[command]).items() if name not in unused
+        name: parameter
+        for name, parameter in parameters_of(COMMANDS[command]).items()
+        if name not in unused
     }
     tree = _without(composed.tree, unused)
     groups = {name: files for name, files in composed.groups.items() if name not in unused}
-    plain = {name: one for name, one in known.items() if not _is_section(one, tree)}
+    plain = {name: known[name] for name in known if not _is_section(known[name], tree)}
     shared = parameters_of(Common)
     blocks = [
         f"meld-lightning {command}: {purpose}",
@@ -43,8 +45,8 @@ def command_help(command: str, purpose: str, overrides: Sequence[str]) -> str:
         _groups(groups, composed.choices, width),
         _section("general", plain, tree, width),
         *(
-            _section(_title(name, one, composed), {name: one}, tree, width)
-            for name, one in sorted(known.items(), key=lambda item: item[0] in shared)
+            _section(_title(name, parameter, composed), {name: parameter}, tree, width)
+            for name, parameter in sorted(known.items(), key=lambda item: item[0] in shared)
             if name not in plain
         ),
         "" if LAUNCHER in unused else _launcher(composed, width),
@@ -86,7 +88,7 @@ def _ending(command: str) -> str:
 def _groups(groups: Mapping[str, list[str]], chosen: Mapping[str, Any], width: int) -> str:
     lines = ["groups (GROUP=CHOICE; the one in use is in brackets)"]
     for group, options in groups.items():
-        shown = [f"[{one}]" if one == chosen.get(group) else one for one in options]
+        shown = [f"[{name}]" if name == chosen.get(group) else name for name in options]
         lines += _row(group, ", ".join(shown), 16, width)
     return "\n".join(lines)
 
@@ -120,8 +122,8 @@ def _section(
 ) -> str:
     rows = [
         row
-        for key, value, one in _keys(known, tree, "")
-        for row in _row(f"{key}={_shown(value)}", _described(one), KEY_COLUMN, width)
+        for key, value, parameter in _keys(known, tree, "")
+        for row in _row(f"{key}={_shown(value)}", _described(parameter), KEY_COLUMN, width)
     ]
     return "\n".join([title, *rows]) if rows else ""
 
@@ -131,14 +133,14 @@ def _keys(
 ) -> Iterator[tuple[str, Any, Parameter]]:
     """(key, value, what it is) of every plain key of a config."""
     unknown = {str(key): Parameter(str(key), Any, None, "") for key in tree if key not in known}
-    for name, one in {**known, **(unknown if prefix else {})}.items():
+    for name, parameter in {**known, **(unknown if prefix else {})}.items():
         value = tree.get(name)
         if name.startswith("_") or name not in tree or name == "table":
             continue
         if isinstance(value, Mapping):
-            yield from _keys(keys_below(one, value, imports=False), value, f"{prefix}{name}.")
+            yield from _keys(keys_below(parameter, value, imports=False), value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value, one
+            yield f"{prefix}{name}", value, parameter
 
 
 def _described(parameter: Parameter) -> str:

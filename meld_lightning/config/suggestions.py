@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from meld_lightning.errors import near_miss
 
 TABLES = "table."
-# how similar a key has to be: one beside it, and one of another node
+# the least similarity of a key of the same node, and of another node
 BESIDE, ELSEWHERE = 0.6, 0.75
 
 
@@ -16,16 +16,16 @@ def suggestion(key: str, known: Iterable[str]) -> str:
 
     Keys of tables, some of which are named like keys of runs, are suggested only for one another.
     """
-    known = [one for one in known if one.startswith(TABLES) == key.startswith(TABLES)]
+    known = [name for name in known if name.startswith(TABLES) == key.startswith(TABLES)]
     leaf = key.rpartition(".")[2]
-    same = [one for one in known if one.rpartition(".")[2] == leaf and one != key]
+    same = [name for name in known if name.rpartition(".")[2] == leaf and name != key]
     if 0 < len(same) <= 3:
         return f" (did you mean {' or '.join(map(repr, same))}?)"
     parent = key.rpartition(".")[0]
-    beside = [one for one in known if one.rpartition(".")[0] == parent]
+    beside = [name for name in known if name.rpartition(".")[0] == parent]
     if found := near_miss(key, beside, BESIDE):
         return found
-    close = near_miss(leaf, {one.rpartition(".")[2] for one in known}, ELSEWHERE)
-    name = close.split("'")[1] if close else ""
-    full = [one for one in known if one.rpartition(".")[2] == name]
+    close = near_miss(leaf, {name.rpartition(".")[2] for name in known}, ELSEWHERE)
+    meant = close.split("'")[1] if close else ""
+    full = [name for name in known if name.rpartition(".")[2] == meant]
     return f" (did you mean {full[0]!r}?)" if full else near_miss(key, known, ELSEWHERE)

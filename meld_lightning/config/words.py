@@ -36,7 +36,7 @@ def in_words(annotation: Any) -> str:
     kind = origin or annotation
     if not isinstance(kind, type):
         return ""
-    items = [one for one in inner if one is not Ellipsis]
+    items = [item for item in inner if item is not Ellipsis]
     if issubclass(kind, Mapping):
         return "mapping"
     if issubclass(kind, Collection):
@@ -48,9 +48,9 @@ def in_words(annotation: Any) -> str:
 def _alternatives(annotation: Any) -> list[str]:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
-        return ["null" if one is None else str(one) for one in inner]
+        return ["null" if value is None else str(value) for value in inner]
     if origin in UNIONS:
-        return [words for one in inner for words in _alternatives(one)]
+        return [words for part in inner for words in _alternatives(part)]
     if annotation is bool:
         return ["true", "false"]
     return [in_words(annotation)] if in_words(annotation) else []
@@ -83,19 +83,19 @@ def setting(value: Any) -> str:
 def choices(annotation: Any) -> list[str]:
     """The values that a Literal allows, wherever it stands in the type."""
     if get_origin(annotation) is Literal:
-        return [str(one) for one in get_args(annotation)]
-    return [choice for one in get_args(annotation) for choice in choices(one)]
+        return [str(value) for value in get_args(annotation)]
+    return [choice for part in get_args(annotation) for choice in choices(part)]
 
 
 def _bounds(annotation: Any) -> dict[str, float]:
     found: dict[str, float] = {}
     if get_origin(annotation) in UNIONS:
-        for one in get_args(annotation):
-            found |= _bounds(one)
+        for part in get_args(annotation):
+            found |= _bounds(part)
     for mark in get_args(annotation)[1:] if get_origin(annotation) is Annotated else ():
-        for one in mark.metadata if isinstance(mark, FieldInfo) else [mark]:
+        for bounds in mark.metadata if isinstance(mark, FieldInfo) else [mark]:
             for name in ("ge", "gt", "le", "lt"):
-                if (bound := getattr(one, name, None)) is not None:
+                if (bound := getattr(bounds, name, None)) is not None:
                     found[name] = bound
     return found
 

@@ -15,14 +15,14 @@ from meld_lightning.errors import UserError, near_miss
 from meld_lightning.fusion.joined import SPLITS
 from meld_lightning.metrics import check_monitor
 from meld_lightning.runs.identity import Identity, identify
-from meld_lightning.runs.lifecycle import Request, obtain
+from meld_lightning.runs.lifecycle import RunRequest, obtain
 from meld_lightning.runs.provenance import device_here
 from meld_lightning.runs.run import Run, load_run
 from meld_lightning.storage.atomic import writing
 from meld_lightning.storage.fingerprint import digest_of
 
 
-class Fusing(Request):
+class Fusing(RunRequest):
     """One fusion: its config (conf/fuse.yaml, composed) and the finished runs that it names."""
 
     @cached_property

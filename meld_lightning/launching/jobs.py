@@ -15,7 +15,7 @@ from meld_lightning.config.nodes import Prepare
 from meld_lightning.config.tree import plain
 from meld_lightning.config.words import setting
 from meld_lightning.runs.identity import Identity
-from meld_lightning.runs.lifecycle import Request
+from meld_lightning.runs.lifecycle import RunRequest
 from meld_lightning.runs.run import Run, find_run
 from meld_lightning.storage.fingerprint import digest_of
 
@@ -61,7 +61,7 @@ def job_of(command: str, cfg: DictConfig, overrides: Sequence[str]) -> Job:
     return Job(command, list(overrides), cfg, identity, identity.hash, cfg.rerun)
 
 
-def request_of(command: str, cfg: DictConfig) -> Request:
+def request_of(command: str, cfg: DictConfig) -> RunRequest:
     """The run that `train` or `fuse` is asked for."""
     if command == "train":
         from meld_lightning.training.train import Training

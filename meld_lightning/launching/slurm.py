@@ -62,7 +62,7 @@ def run_on_slurm(jobs: Sequence[Job], resources: Resources, logs: Path) -> None:
                 sweep.announce("")
             _wait(queued, sweep)
         except KeyboardInterrupt:
-            ids = " ".join(sorted({one.partition("_")[0] for one in queued}))
+            ids = " ".join(sorted({slurm_id.partition("_")[0] for slurm_id in queued}))
             raise Stopped(
                 f"{len(queued)} jobs keep running in Slurm (to cancel them: scancel {ids})"
             ) from None
@@ -175,7 +175,8 @@ def _wait(queued: dict[str, Job], sweep: Sweep) -> None:
         time.sleep(pause)
         pause = min(pause * 1.1, longest)
         now = queue()
-        pending = [now[one].reason for one in queued if one in now and now[one].state == "PENDING"]
+        entries = [now[slurm_id] for slurm_id in queued if slurm_id in now]
+        pending = [entry.reason for entry in entries if entry.state == "PENDING"]
         sweep.bar.set_postfix_str(f"{len(queued) - len(pending)} running, {len(pending)} pending")
         if time.monotonic() - began > EXPLAIN_AFTER_S:
             _explain(pending, explained)

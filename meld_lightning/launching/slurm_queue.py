@@ -72,7 +72,8 @@ def queue() -> dict[str, Entry]:
 def failure(state: str, job: Job) -> str:
     """Why a job that ended in this state failed.
 
-    Of a job's several processes, those that only lost a peer are the last to be quoted.
+    If the job has several processes, one that failed by itself is quoted before one that lost a
+    peer.
     """
     assert job.log is not None
     logs = sorted(job.log.parent.glob(job.log.name.replace("_0_log", "_*_log")))
@@ -80,6 +81,6 @@ def failure(state: str, job: Job) -> str:
         state = "OUT_OF_MEMORY"  # where Slurm itself says FAILED or CANCELLED
     lines = sorted(
         filter(None, map(last_line, logs)),
-        key=lambda line: any(one in line for one in _LOST_A_PEER),
+        key=lambda line: any(words in line for words in _LOST_A_PEER),
     )
     return ENDED.get(state, state) or (lines[0] if lines else "failed without a message")

@@ -81,7 +81,7 @@ def canonical_config(cfg: DictConfig) -> dict[str, Any]:
     kept["corpus"] = _split_settings(kept["corpus"])
     if "model" in kept:
         kept["model"] = {key: value for key, value in kept["model"].items() if key != "checkpoint"}
-        if decoded := declared(cfg.data, "decoded"):
+        if decoded := class_value(cfg.data, "decoded"):
             from meld_lightning.media import SETTINGS
 
             kept["media"] = {key: plain["media"][key] for key in SETTINGS[decoded]}
@@ -110,8 +110,8 @@ def canonical(value: Any) -> Any:
     return {**_public_name(target), **changed}
 
 
-def declared(node: DictConfig, name: str) -> Any:
-    """The class attribute `name` of the class that a config node's `_target_` names."""
+def class_value(node: DictConfig, name: str) -> Any:
+    """The value of a class attribute of the class that a config node's `_target_` names."""
     return class_attribute(str(node._target_), name)
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from meld_lightning.corpus import SPLITS, Corpus, prepared_corpus
 from meld_lightning.corpus.texts import has_text
 from meld_lightning.errors import UserError
-from meld_lightning.runs.identity import declared
+from meld_lightning.runs.identity import class_value
 from meld_lightning.storage.fingerprint import digest_of
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def read_inputs(cfg: DictConfig) -> Inputs:
             " group, or give checkpoints.NAME=FOLDER"
         )
     corpus = prepared_corpus(cfg.corpus, cache)
-    decoded = declared(cfg.data, "decoded")
+    decoded = class_value(cfg.data, "decoded")
     if decoded is not None:
         from meld_lightning.media import prepared_media
 
@@ -76,7 +76,7 @@ def read_inputs(cfg: DictConfig) -> Inputs:
         media = prepared_media(corpus.table, corpus.name, settings, cache)
     if "checkpoint" in cfg.model:
         checkpoint = prepared_checkpoint(str(cfg.model.checkpoint), cache)
-    return Inputs(corpus, media, checkpoint, str(declared(cfg.data, "modality")), decoded)
+    return Inputs(corpus, media, checkpoint, str(class_value(cfg.data, "modality")), decoded)
 
 
 def labelled(corpus: Corpus, target: str) -> tuple[pd.DataFrame, tuple[str, ...]]:

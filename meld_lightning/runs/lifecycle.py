@@ -1,7 +1,7 @@
 """The lifecycle of every run: check, identify, find, claim, execute, load.
 
-A command describes what it wants as a Request; `obtain` reads the finished run or makes it.
-Training and fusion each have their Request. Used by the commands, the launchers and `reproduce`.
+A command describes what it wants as a RunRequest; `obtain` reads the finished run or makes it.
+Training and fusion each have their RunRequest. Used by the commands, the launchers and `reproduce`.
 """
 
 import logging
@@ -21,7 +21,7 @@ from meld_lightning.storage.atomic import atomic_write
 logger = logging.getLogger(__name__)
 
 
-class Request(ABC):
+class RunRequest(ABC):
     """A run that is asked for, finished or not.
 
     Args:
@@ -66,7 +66,7 @@ class Request(ABC):
         return run
 
 
-def obtain(request: Request, announce: Callable[[bool], None] = lambda runs: None) -> Run:
+def obtain(request: RunRequest, announce: Callable[[bool], None] = lambda runs: None) -> Run:
     """The finished run that `request` asks for: read, resumed or run from the start.
 
     announce: called once, with True if this process executes the run and False if it was read;
@@ -105,7 +105,7 @@ def mention_differences(runs: Sequence[Run], device: str | None = None) -> None:
         logger.info("%s: made with %s; read as is (rerun=true makes it again)", what, phrase)
 
 
-def _empty(request: Request) -> None:
+def _empty(request: RunRequest) -> None:
     """Deletes a finished run so that it can be made again; result.json goes last, so that a kill
     leaves a finished run or an empty folder, and never half of one to resume from."""
     folder = request.identity.folder

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from meld_lightning.config.check import check
 from meld_lightning.config.nodes import Prepare
 from meld_lightning.config.tree import plain
-from meld_lightning.runs.identity import declared
+from meld_lightning.runs.identity import class_value
 
 if TYPE_CHECKING:
     from meld_lightning.corpus import Corpus
@@ -40,7 +40,7 @@ def prepare_for_runs(cfg: DictConfig, configs: Sequence[DictConfig]) -> None:
     for config in configs:
         by_corpus.setdefault(OmegaConf.to_yaml(config.corpus, resolve=True), []).append(config)
     for of_corpus in by_corpus.values():
-        decode = any(declared(config.data, "decoded") for config in of_corpus)
+        decode = any(class_value(config.data, "decoded") for config in of_corpus)
         prepare(of_corpus[0] if of_corpus else cfg, wanted, decode)
         wanted = set()
 

@@ -1,5 +1,5 @@
-"""What W&B shows of a sweep: the definition of a saved view and a report, to be saved on W&B's
-server or written as JSON.
+"""A sweep's dashboard in W&B: the definition of a saved view and of a report, saved on W&B's server
+or written as JSON.
 
 Reads run folders (tracking.json, config.yaml); writes experiments/<study>/dashboards/. Shows val
 and nothing of test, since people choose by it. Used by `meld-lightning dashboards`.
@@ -121,7 +121,7 @@ def _panels(swept: Sequence[str], monitor: str) -> dict[str, list[Any]]:
     axes: list[Any] = [*map(wr.Config, swept), *map(wr.SummaryMetric, scores)]
     parallel = wr.ParallelCoordinatesPlot(
         title=f"settings and best/{monitor}",
-        columns=[wr.ParallelCoordinatesPlotColumn(metric=one) for one in axes],
+        columns=[wr.ParallelCoordinatesPlotColumn(metric=axis) for axis in axes],
     )
     confusion = wr.CustomChart(
         query={"summaryTable": {"tableKey": CONFUSION}},
@@ -150,9 +150,9 @@ def write_dashboards(dashboards: Iterable[Dashboard], folder: Path) -> list[Path
     """Writes folder/<group>.json for each and returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for one in dashboards:
-        written.append(folder / f"{one.group}.json")
-        write_json(written[-1], one.as_json())
+    for each in dashboards:
+        written.append(folder / f"{each.group}.json")
+        write_json(written[-1], each.as_json())
     return written
 
 

@@ -20,10 +20,10 @@ from meld_lightning.errors import Stopped, UserError
 from meld_lightning.runs.identity import Identity
 from meld_lightning.storage.fingerprint import digest_of
 
-# of Lightning's Logger, not imported here: the config check evaluates these annotations
+# list[Logger], without importing Lightning: the config check evaluates these annotations
 Loggers = list[Any]
 
-# what does not distinguish two sweeps
+# overrides that do not distinguish two sweeps
 NOT_OF_A_SWEEP = ("logger", "machine.", "paths.", "hydra", "corpus.root")
 
 
@@ -79,13 +79,12 @@ def grouped(config: DictConfig, group: str) -> DictConfig:
 def sweep_group(overrides: Sequence[str]) -> str:
     """A name for the runs of a sweep, such as batch_size-lr-1a2b3c: the same command gives the same
     name."""
-    kept = sorted(one for one in overrides if not one.lstrip("+~").startswith(NOT_OF_A_SWEEP))
-    swept = [
-        key.lstrip("+~").split(".")[-1]
-        for key, _, value in (one.partition("=") for one in kept)
-        if "," in value
-    ]
-    named = [one.partition("=")[2] for one in kept if one.startswith("experiment=")]
+    kept = sorted(
+        override for override in overrides if not override.lstrip("+~").startswith(NOT_OF_A_SWEEP)
+    )
+    pairs = [override.partition("=") for override in kept]
+    swept = [key.lstrip("+~").split(".")[-1] for key, _, value in pairs if "," in value]
+    named = [value for key, _, value in pairs if key == "experiment"]
     return "-".join([*named, *swept, digest_of(kept)[:6]])
 
 

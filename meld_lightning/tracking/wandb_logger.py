@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from meld_lightning.errors import UserError
-from meld_lightning.runs.identity import Identity, declared
+from meld_lightning.runs.identity import Identity, class_value
 from meld_lightning.runs.provenance import git_commit
 from meld_lightning.tracking.loggers import Loggers, need
 from meld_lightning.tracking.tracked import settings_of, track
@@ -61,7 +61,7 @@ def wandb_loggers(
         resume="allow",
         dir=identity.folder,
         job_type=kind,
-        tags=[cfg.study.name, declared(cfg.data, "modality"), cfg.model.name],
+        tags=[cfg.study.name, class_value(cfg.data, "modality"), cfg.model.name],
         config=settings_of(cfg) | _source(identity),
         mode="online" if online else "offline",
         settings=_settings(online),

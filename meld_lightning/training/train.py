@@ -14,14 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.errors import UserError
 from meld_lightning.metrics import check_monitor
-from meld_lightning.runs.identity import Identity, declared, identify
+from meld_lightning.runs.identity import Identity, class_value, identify
 from meld_lightning.runs.inputs import Inputs, read_inputs
-from meld_lightning.runs.lifecycle import Request, obtain
+from meld_lightning.runs.lifecycle import RunRequest, obtain
 from meld_lightning.runs.provenance import device_here
 from meld_lightning.runs.run import Run
 
 
-class Training(Request):
+class Training(RunRequest):
     """One training: its config (conf/train.yaml, composed) and, read once, what it reads."""
 
     @cached_property
@@ -32,7 +32,7 @@ class Training(Request):
     @cached_property
     def modality(self) -> str:
         """What the datamodule says it is: text, audio, video or another word."""
-        return str(declared(self.cfg.data, "modality"))
+        return str(class_value(self.cfg.data, "modality"))
 
     @cached_property
     def identity(self) -> Identity:

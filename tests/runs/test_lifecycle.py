@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.runs.identity import Identity
-from meld_lightning.runs.lifecycle import Request, obtain
+from meld_lightning.runs.lifecycle import RunRequest, obtain
 from meld_lightning.runs.logits import write_logits
 from meld_lightning.runs.provenance import (
     device_here,
@@ -30,7 +30,7 @@ from meld_lightning.runs.run import load_run
 LABELS = ("neutral", "joy")
 
 
-class Toy(Request):
+class Toy(RunRequest):
     """A run that appends a line to a log and writes a result."""
 
     def __init__(self, folder: Path, fails: bool = False, **config: Any) -> None:
