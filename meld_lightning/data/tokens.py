@@ -83,20 +83,21 @@ def cached_tokens(
 
 
 def _tokenise(table: pd.DataFrame, checkpoint: Path, max_tokens: int, context: Context) -> Arrays:
-    from transformers import AutoConfig, AutoTokenizer
+    from meld_lightning.pretrained.text import (
+        longest_input,
+        padding_id,
+        text_config,
+        text_tokenizer,
+    )
 
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    limit = _position_limit(AutoConfig.from_pretrained(checkpoint))
+    config = text_config(checkpoint)
+    tokenizer, limit = text_tokenizer(checkpoint, config), longest_input(config)
     if not 8 <= max_tokens <= limit:
         raise UserError(
             f"data.max_tokens={max_tokens}: expected 8 to {limit}, the longest input of"
             f" {checkpoint.name}"
         )
-    if tokenizer.pad_token_id is None:
-        raise UserError(
-            f"{checkpoint}: its tokenizer has no padding token, which batches need; use another"
-            " checkpoint"
-        )
+    pad = padding_id(tokenizer, checkpoint)
     if context == "none":
         rows = tokenizer(table["text"].tolist(), truncation=True, max_length=max_tokens)[
             "input_ids"
@@ -110,7 +111,7 @@ def _tokenise(table: pd.DataFrame, checkpoint: Path, max_tokens: int, context: C
         "offsets": offsets,
         "own": np.asarray(own, dtype=np.int32).reshape(-1, 2),
         "present": _present(table["text"].tolist(), tokenizer, max_tokens),
-        "pad": np.asarray(tokenizer.pad_token_id),
+        "pad": np.asarray(pad),
     }
 
 
@@ -141,15 +142,3 @@ def _with_dialogue(
         for row, past, future in neighbours(table)
     ]
     return [row for row, _ in built], [span for _, span in built]
-
-
-def _position_limit(config: Any) -> int:
-    """Longest input that the checkpoint's position embeddings allow.
-
-    RoBERTa's first positions are taken up to its padding index. Relative positions (XLNet, DeBERTa)
-    have no limit.
-    """
-    limit = getattr(config, "max_position_embeddings", None)
-    if limit is None or limit < 0:
-        return 1 << 20
-    return int(limit) - (config.pad_token_id + 1 if "roberta" in config.model_type else 0)

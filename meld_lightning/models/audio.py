@@ -18,10 +18,11 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClas
 
 from meld_lightning.data.audio import AudioBatch
 from meld_lightning.data.audio_features import AudioFeaturesBatch
-from meld_lightning.errors import UserError, near_miss
+from meld_lightning.errors import UserError
 from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.models.layers import Standardise
+from meld_lightning.pretrained.labels import columns
 from meld_lightning.pretrained.speech import RATE, SpeechEncoder, Trained, extracted, pooled
 
 Pooling = Literal["mean", "mean_std", "attentive"]
@@ -183,19 +184,7 @@ class SpeechCheckpoint(Classifier):
         )
         self.model.requires_grad_(False)
         known = {str(label): int(index) for label, index in self.model.config.label2id.items()}
-        for theirs, ours in label_map.items():
-            if theirs not in known:
-                raise UserError(
-                    f"model.label_map.{theirs}: the checkpoint has no label"
-                    f" {theirs}{near_miss(theirs, known)}"
-                )
-            if ours not in labels:
-                raise UserError(
-                    f"model.label_map.{theirs}={ours}: the corpus has no label"
-                    f" {ours}{near_miss(ours, labels)}"
-                )
-        self.columns = [(known[theirs], labels.index(ours)) for theirs, ours in label_map.items()]
-        self.classes = len(labels)
+        self.columns = columns(known, label_map, labels)
 
     def forward(self, batch: AudioBatch) -> torch.Tensor:
         """Logits (N, C): the checkpoint's log-probabilities; labels that map to the same one are
@@ -205,9 +194,7 @@ class SpeechCheckpoint(Classifier):
             clip_T = nn.functional.pad(wave_T[:count], (0, max(0, MIN_SAMPLES - count)))
             inputs = extracted(self.extractor, clip_T).to(self.device)
             probability_K = torch.softmax(self.model(**inputs).logits[0].float(), 0)
-            probability_C = torch.zeros(self.classes, device=self.device)
-            for theirs, ours in self.columns:
-                probability_C[ours] += probability_K[theirs]
+            probability_C = torch.stack([probability_K[places].sum() for places in self.columns])
             rows.append(torch.log(probability_C.clamp_min(MIN_PROBABILITY)))
         return torch.stack(rows)
 

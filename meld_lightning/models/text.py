@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from meld_lightning.data.text import TextBatch
 from meld_lightning.errors import UserError
 from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.classifier import Classifier
+from meld_lightning.pretrained.labels import columns
+from meld_lightning.pretrained.text import encode, load_classifier, load_encoder, text_config
 
 
 class TextClassifier(Classifier):
@@ -29,6 +30,11 @@ class TextClassifier(Classifier):
         pooling: the architecture's own classification head, as the paper uses it, or the mean of
             the utterance's own tokens and one linear layer, which dialogue context needs.
         dropout: rate for hidden layers, attention and head; null keeps the checkpoint's own.
+        keep_head: whether to start from the checkpoint's own classification head, whose labels
+            are matched to the corpus's by name, instead of a new head.
+        label_map: for keep_head, the corpus's label for each label of the checkpoint that has
+            another name, such as {happy: joy}. Several may have the same one; those without a
+            label of the corpus are left out.
         labels: names of the classes.
         training: see Classifier.
     """
@@ -41,22 +47,27 @@ class TextClassifier(Classifier):
         dropout: Annotated[float, Field(ge=0, le=1)] | None = None,
         class_weights: ClassWeights = "none",
         label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        keep_head: bool = False,
+        label_map: dict[str, str] | None = None,
         *,
         labels: tuple[str, ...],
         **training: Any,
     ) -> None:
         super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
         torch.manual_seed(self.seed)  # the new head's weights
-        config = AutoConfig.from_pretrained(checkpoint, num_labels=len(labels))
+        config = text_config(checkpoint, **({} if keep_head else {"num_labels": len(labels)}))
         if dropout is not None:
             _set_dropout(config, dropout)
         self.pooling = pooling
-        if pooling == "classifier":
-            self.encoder = AutoModelForSequenceClassification.from_pretrained(
-                checkpoint, config=config, attn_implementation="sdpa", dtype=torch.float32
+        self.columns = _kept_columns(config, labels, label_map, pooling) if keep_head else None
+        if label_map and not keep_head:
+            raise UserError(
+                "model.label_map is for the checkpoint's head: add model.keep_head=true"
             )
+        if pooling == "classifier":
+            self.encoder = load_classifier(checkpoint, config, keep_head)
         else:
-            self.encoder = _without_pooler(checkpoint, config)
+            self.encoder = load_encoder(checkpoint, config)
             self.dropout = nn.Dropout(
                 getattr(config, "hidden_dropout_prob", 0.1) if dropout is None else dropout
             )
@@ -73,28 +84,40 @@ class TextClassifier(Classifier):
 
     def forward(self, batch: TextBatch) -> torch.Tensor:
         """Logits (N, C)."""
-        output = self.encoder(input_ids=batch.input_ids_NT, attention_mask=batch.attention_mask_NT)
+        output = encode(self.encoder, batch.input_ids_NT, batch.attention_mask_NT)
         if self.pooling == "classifier":
-            return output.logits
+            return output if self.columns is None else _merged(output, self.columns)
         own_NT1 = batch.own_mask_NT.unsqueeze(-1)
-        mean_NH = (output.last_hidden_state * own_NT1).sum(1) / own_NT1.sum(1)
+        mean_NH = (output * own_NT1).sum(1) / own_NT1.sum(1)
         return self.head(self.dropout(mean_NH))
 
 
-def _without_pooler(checkpoint: str | Path, config: Any) -> nn.Module:
-    """The encoder without a pooler: unused, it would have no gradient, which DDP refuses."""
-    try:
-        return AutoModel.from_pretrained(
-            checkpoint,
-            config=config,
-            attn_implementation="sdpa",
-            dtype=torch.float32,
-            add_pooling_layer=False,
+def _kept_columns(
+    config: Any, labels: tuple[str, ...], label_map: dict[str, str] | None, pooling: str
+) -> list[list[int]]:
+    """For each label of the corpus the columns of the checkpoint's head that stand for it."""
+    if pooling != "classifier":
+        raise UserError(
+            f"model.keep_head=true: model.pooling={pooling} has a head of its own; use"
+            " model.pooling=classifier"
         )
-    except TypeError:  # architectures without a pooler do not have the option
-        return AutoModel.from_pretrained(
-            checkpoint, config=config, attn_implementation="sdpa", dtype=torch.float32
+    theirs = {str(name): int(place) for place, name in config.id2label.items()}
+    same = {name: ours for name in theirs for ours in labels if name.casefold() == ours.casefold()}
+    found = columns(theirs, {**same, **(label_map or {})}, labels)
+    lacking = [label for label, places in zip(labels, found, strict=True) if not places]
+    if lacking:
+        raise UserError(
+            f"model.keep_head=true: the checkpoint's head has no label for {', '.join(lacking)};"
+            f" its labels are {', '.join(theirs)}: add model.label_map={{THEIRS: {lacking[0]}}}, or"
+            " leave keep_head out for a new head"
         )
+    return found
+
+
+def _merged(logits_NK: torch.Tensor, columns: list[list[int]]) -> torch.Tensor:
+    """Logits (N, C) of the corpus's labels. Columns of the same label are combined by logsumexp,
+    which adds their probabilities."""
+    return torch.stack([logits_NK[:, places].logsumexp(1) for places in columns], dim=1)
 
 
 def _set_dropout(config: Any, rate: float) -> None:
@@ -102,7 +125,8 @@ def _set_dropout(config: Any, rate: float) -> None:
     names = [
         n
         for n in vars(config)
-        if n.endswith(("dropout", "dropout_prob")) and isinstance(getattr(config, n), float)
+        if n.endswith(("dropout", "dropout_prob", "dropout_rate", "pdrop"))
+        and isinstance(getattr(config, n), float)
     ]
     names += [
         n for n in ("hidden_dropout_prob", "attention_probs_dropout_prob") if hasattr(config, n)

@@ -158,6 +158,8 @@ def test_an_option_of_a_users_class_needs_no_yaml(own: Path) -> None:
         "dropout": 0.1,
         "class_weights": "none",
         "label_smoothing": 0.0,
+        "keep_head": False,
+        "label_map": None,
     }
 
 

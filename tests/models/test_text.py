@@ -1,5 +1,5 @@
 """Text models: length-grouped batches give the logits that transformers' own model gives on padded
-ones."""
+ones, and a kept head's labels are matched by name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,12 @@ import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from meld_lightning.data.text import TextBatch
+from meld_lightning.errors import UserError
+from meld_lightning.models.text import TextClassifier
+from tests.pretrained.families import save_text
+from tests.small import LABELS, TRAINING
 
 LONGEST = 512
 
@@ -84,3 +90,58 @@ def test_mean_pooling_sees_the_utterance_alone(compose_train: Callable[..., Any]
             assert mask.sum() <= 64
             seen += int(mask.sum()) > int(own.sum())
     assert seen > 50, "hardly any utterance had dialogue around it"
+
+
+@pytest.mark.parametrize(
+    "theirs", [("anger", "Neutral", "happy"), ("anger", "neutral", "happy", "x")]
+)
+def test_a_kept_heads_labels_are_matched_by_name(theirs: tuple[str, ...], tmp_path: Path) -> None:
+    """A head with our labels in another order, and one with a label that we do not have."""
+    folder = save_text(
+        tmp_path,
+        "bert",
+        AutoModelForSequenceClassification,
+        id2label=dict(enumerate(theirs)),
+        label2id={label: place for place, label in enumerate(theirs)},
+    )
+    kept: dict[str, Any] = {"keep_head": True, "label_map": {"happy": "joy"}}
+    model = TextClassifier("t", folder, **kept, **TRAINING).eval()
+    own = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    ids = torch.tensor([[2, 7, 8, 3]])
+    batch = batch_of(ids)
+    with torch.inference_mode():
+        logits = own(input_ids=ids).logits[0]
+        assert LABELS == ("neutral", "joy", "anger")
+        torch.testing.assert_close(model(batch)[0], logits[[1, 2, 0]])
+        merged: dict[str, Any] = {
+            "keep_head": True,
+            "label_map": {"happy": "joy", theirs[-1]: "joy"},
+        }
+        found = TextClassifier("t", folder, **merged, **TRAINING).eval()(batch)[0]
+        torch.testing.assert_close(found[1], logits[2:].logsumexp(0))
+        new = TextClassifier("t", folder, **TRAINING).eval()(batch)[0]
+        assert (new - logits[[1, 2, 0]]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep_head": True}, "no label for neutral, joy, anger; its labels are LABEL_0"),
+        ({"keep_head": True, "label_map": {"LABEL_9": "joy"}}, "the checkpoint has no label"),
+        ({"keep_head": True, "label_map": {"LABEL_0": "jpy"}}, "did you mean 'joy'"),
+        ({"keep_head": True, "pooling": "mean"}, "use model.pooling=classifier"),
+        ({"label_map": {"LABEL_0": "joy"}}, "add model.keep_head=true"),
+    ],
+)
+def test_a_head_that_cannot_be_kept_is_refused(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    folder = save_text(tmp_path, "bert", AutoModelForSequenceClassification, num_labels=3)
+    with pytest.raises(UserError, match=message) as caught:
+        TextClassifier("t", folder, **options, **TRAINING)
+    assert "\n" not in str(caught.value)
+
+
+def batch_of(ids_NT: torch.Tensor) -> TextBatch:
+    rows_N, ones_NT = torch.arange(len(ids_NT)), torch.ones_like(ids_NT)
+    return TextBatch(ids_NT, ones_NT, ones_NT.bool(), rows_N, rows_N, rows_N >= 0, rows_N)
