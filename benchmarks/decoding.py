@@ -123,14 +123,11 @@ def _every_tenth_of_all(clip: str, threads: int) -> list[Any]:
 def _by_decord(clip: str, threads: int) -> np.ndarray:
     import decord as library
 
-    from meld_lightning.media.frames import resize_and_crop
+    from meld_lightning.media.frames import fit
 
     reader = library.VideoReader(clip, ctx=library.cpu(0), num_threads=threads)
     return np.stack(
-        [
-            resize_and_crop(frame, SIZE)
-            for frame in reader.get_batch(range(0, len(reader), EVERY)).asnumpy()
-        ]
+        [fit(frame, SIZE) for frame in reader.get_batch(range(0, len(reader), EVERY)).asnumpy()]
     )
 
 

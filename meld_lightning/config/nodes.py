@@ -58,6 +58,11 @@ class Media(Node):
         "center", description="5.1 sound: the center channel, which holds dialogue, or the mean"
     )
     decoder: Literal["pyav", "decord"] = Field("pyav", description="the decoder of frames")
+    keep_cut: bool = Field(
+        False,
+        description="of a file that ends before its header says, keep what is left; else it is"
+        " reported as missing",
+    )
     timeout_s: float = Field(
         60, ge=0.01, description="seconds after which a clip counts as unreadable"
     )

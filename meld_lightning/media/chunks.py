@@ -19,8 +19,12 @@ from meld_lightning.storage.fingerprint import Fingerprint
 
 KINDS = ("frames", "audio")
 BLOCK = 1 << 24
+# Raise it when some clips are decoded differently or reported with more: `prepare` then decodes all
+# of them again, and runs move only where the arrays did.
+DECODING_VERSION = 2
 
-# one row: key and, for each kind, {source, start, count, crc, reason}; see also worker.decode
+# one row: key, the version of decoding and, for each kind, {source, start, count, crc, reason}; see
+# also worker.decode
 Entry = dict[str, Any]
 
 
@@ -43,7 +47,7 @@ def write_chunk(
             Path(job["out"]).name: answer
             for job, answer in pool.map(job for job in jobs if job["sources"])
         }
-        entries: list[Entry] = [{"key": row["key"]} for row in wanted]
+        entries: list[Entry] = [{"key": row["key"], "decoding": DECODING_VERSION} for row in wanted]
         for kind in KINDS:
             found = [
                 _found(row, kind, answers.get(str(place), {})) for place, row in enumerate(wanted)

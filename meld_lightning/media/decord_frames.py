@@ -13,10 +13,15 @@ import numpy as np
 
 from meld_lightning.errors import UserError
 from meld_lightning.media.errors import MediaError
-from meld_lightning.media.frames import resize_and_crop
+from meld_lightning.media.frames import fit
+from meld_lightning.media.lengths import PacketReader
+from meld_lightning.media.losses import Losses
+from meld_lightning.media.tracks import video_track
 
 
-def iter_frames_decord(path: str | Path, every: int, size: int) -> Iterator[np.ndarray]:
+def iter_frames_decord(
+    path: str | Path, every: int, size: int, keep_cut: bool = False, losses: Losses | None = None
+) -> Iterator[np.ndarray]:
     """Frames 0, every, 2 * every ... like `iter_frames`; raises MediaError, and UserError if decord
     is not installed."""
     import av
@@ -32,13 +37,11 @@ def iter_frames_decord(path: str | Path, every: int, size: int) -> Iterator[np.n
         raise MediaError(path, "no such file")
     try:
         with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise MediaError(path, "no video track")
-            shown = sum(
-                1
-                for packet in container.demux(container.streams.video[0])
-                if packet.size and not packet.is_discard
-            )
+            packets = PacketReader(container, video_track(container, path), path)
+            shown = sum(not packet.is_discard for packet in packets)
+            cut = packets.check(keep_cut)
+        if losses:
+            losses.cut, losses.packets = cut, packets.packets
         reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
     except (av.error.FFmpegError, decord.DECORDError, OSError) as error:
         raise MediaError(path, f"cannot be decoded ({str(error).splitlines()[0]})") from error
@@ -49,6 +52,6 @@ def iter_frames_decord(path: str | Path, every: int, size: int) -> Iterator[np.n
         )
     for place in range(0, shown, every):
         try:
-            yield resize_and_crop(reader[place].asnumpy(), size)
+            yield fit(reader[place].asnumpy(), size)
         except decord.DECORDError as error:
             raise MediaError(path, f"cannot be decoded ({str(error).splitlines()[0]})") from error

@@ -1,15 +1,20 @@
 """Decodes every Nth frame of a clip, resized and cropped as CLIP's own processor does it.
 
 Reads a video file with PyAV; writes nothing. Used by worker.py, by strips in the report and from
-Python. Frames are numbered in presentation order, as in ffmpeg's `select` filter: packets that an
-edit list discards are not counted. H.264 frames that are neither wanted nor referenced by others
-are not decoded, which saves most of the time on clips with B-frames.
+Python. Frames are numbered as ffmpeg's `select` filter numbers them: in presentation order,
+counting those that ffmpeg decodes. Packets that an edit list discards yield none, nor do packets
+that fail to decode, or that depend on others from before a cut.
+
+H.264 frames that are neither wanted nor referenced by others are not decoded, which saves most of
+the time on clips with B-frames. That needs a stream without errors; at the first error the file is
+read again from the start, and all of it decoded.
 
 Axes: F frames, S pixels a side.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,39 +22,51 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meld_lightning.media.errors import MediaError
+from meld_lightning.media.lengths import PacketReader
+from meld_lightning.media.losses import Losses
+from meld_lightning.media.orientation import upright
+from meld_lightning.media.tracks import video_track
 
 if TYPE_CHECKING:
     import av
-    from av.container import InputContainer
     from av.video.stream import VideoStream
 
 # Otherwise opening a file decodes its first frames, to guess what the header says anyway.
 OPEN = {"skip_frame": "all"}
-# Otherwise a damaged stream decodes silently, to smeared frames.
-STRICT = {"err_detect": "explode"}
-# If the stream does not say how many frames may be reordered, assume as many as the standard allows
-# instead of guessing.
-STRICT_H264 = {**STRICT, "strict": "1"}
+# explode: report errors instead of concealing them. strict: if the stream does not say how many
+# frames may be reordered, assume as many as the standard allows instead of guessing.
+STRICT_H264 = {"err_detect": "explode", "strict": "1"}
 
 
-def read_frames(path: str | Path, every: int = 10, size: int = 224) -> np.ndarray:
+class _UnplannableError(Exception):
+    """Not every packet of a stream becomes a frame, so that their times do not tell which frames
+    are wanted."""
+
+
+def read_frames(
+    path: str | Path, every: int = 10, size: int = 224, keep_cut: bool = False
+) -> np.ndarray:
     """Frames 0, every, 2 * every ... of `path`: uint8 (F, size, size, 3), RGB.
 
-    Raises MediaError if there is no video or any part of it cannot be decoded.
+    keep_cut: of a file that ends before its header says, keep what there is.
+
+    Raises MediaError if there is no video, if none of it can be decoded, or if the file is cut
+    short and keep_cut is false.
     """
-    frames = list(iter_frames(path, every, size))
+    frames = list(iter_frames(path, every, size, keep_cut))
     return np.stack(frames) if frames else np.zeros((0, size, size, 3), np.uint8)
 
 
-def iter_frames(path: str | Path, every: int, size: int) -> Iterator[np.ndarray]:
+def iter_frames(
+    path: str | Path, every: int, size: int, keep_cut: bool = False, losses: Losses | None = None
+) -> Iterator[np.ndarray]:
     """The frames of `read_frames` one at a time, so that a long clip needs no more memory than a
-    short one."""
-    for frame in wanted_frames(path, every):
-        upright = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-        yield resize_and_crop(upright, size)
+    short one; sets `losses`."""
+    for frame in wanted_frames(path, every, keep_cut, losses):
+        yield fit(upright(frame), size)
 
 
-def resize_and_crop(image: np.ndarray, size: int) -> np.ndarray:
+def fit(image: np.ndarray, size: int) -> np.ndarray:
     """uint8 RGB (height, width, 3) -> (size, size, 3): the shorter side resized to `size`, then the
     centre cropped.
 
@@ -68,70 +85,105 @@ def resize_and_crop(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(whole.resize((size, size), Image.Resampling.BICUBIC, box=box))
 
 
-def wanted_frames(path: str | Path, every: int) -> Iterator[av.VideoFrame]:
+def wanted_frames(
+    path: str | Path, every: int, keep_cut: bool = False, losses: Losses | None = None
+) -> Iterator[av.VideoFrame]:
     """Every Nth frame as decoded."""
     import av
 
+    losses, given = losses or Losses(), 0
     try:
-        with av.open(str(path), options=OPEN) as container:
-            stream = _video(container, path)
-            packets = [packet for packet in container.demux(stream) if packet.size]
-            if not packets:
-                raise MediaError(path, "its video track is empty")
-            if any(packet.is_corrupt for packet in packets) or len(packets) < stream.frames:
-                raise MediaError(path, "truncated: frames are missing")
-            times = [packet.pts for packet in packets if not packet.is_discard]
-            ordered = sorted(time for time in times if time is not None)
-            if len(set(ordered)) == len(times):
-                yield from _planned(stream, packets, set(ordered[::every]), path)
-            else:  # AVI and others without presentation times: count the decoded frames
-                decoded = (
-                    frame
-                    for packet in [*packets, None]
-                    for frame in stream.codec_context.decode(packet)
-                )
-                yield from (
-                    _whole(frame, path) for place, frame in enumerate(decoded) if place % every == 0
-                )
+        try:
+            for frame in _of_intact_stream(path, every, keep_cut, losses):
+                yield frame
+                given += 1
+        except _UnplannableError:
+            # what was given so far, up to the first error, is the same
+            for place, frame in enumerate(_of_any_stream(path, every, losses)):
+                if place >= given:
+                    yield frame
     except FileNotFoundError:
         raise MediaError(path, "no such file") from None
     except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(path, f"cannot be decoded ({_said(error)})") from error
+        raise MediaError(path, f"cannot be decoded ({said(error)})") from error
 
 
-def _video(container: InputContainer, path: str | Path) -> VideoStream:
-    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
-    if not streams:
-        raise MediaError(path, "no video track")
-    context = streams[0].codec_context
-    context.thread_count = 1  # clips are decoded side by side
-    context.options = dict(STRICT_H264 if context.name == "h264" else STRICT)
-    return streams[0]
+def said(error: Exception) -> str:
+    """The first line of an error of FFmpeg."""
+    return str(getattr(error, "strerror", None) or error).splitlines()[0]
+
+
+def _of_intact_stream(
+    path: str | Path, every: int, keep_cut: bool, losses: Losses
+) -> Iterator[av.VideoFrame]:
+    """The wanted frames of a stream in which every packet becomes a frame; raises _UnplannableError
+    at the first sign that one does not."""
+    import av
+
+    with av.open(str(path), options=OPEN) as container:
+        stream = video_track(container, path)
+        reader = PacketReader(container, stream, path)
+        packets = list(reader)
+        losses.cut = reader.check(keep_cut)
+        losses.packets = len(packets)
+        if not packets:
+            raise MediaError(path, "its video track is empty")
+        times = sorted(p.pts for p in packets if not p.is_discard and p.pts is not None)
+        shown = sum(not packet.is_discard for packet in packets)
+        if (
+            stream.codec_context.name != "h264"  # in others "non-reference" frames may be needed
+            or len(set(times)) != shown
+            or not packets[0].is_keyframe
+            or (times and not packets[0].is_discard and packets[0].pts != times[0])
+        ):
+            raise _UnplannableError
+        yield from _planned(stream, packets, times[::every])
 
 
 def _planned(
-    stream: VideoStream, packets: Sequence[av.Packet], wanted: set[int | None], path: str | Path
+    stream: VideoStream, packets: Sequence[av.Packet], wanted: Sequence[int]
 ) -> Iterator[av.VideoFrame]:
     """The frames with the wanted presentation times, decoding as few others as possible."""
-    context, left = stream.codec_context, len(wanted)
-    last = max((place for place, packet in enumerate(packets) if packet.pts in wanted), default=-1)
+    import av
+
+    context, set_wanted, left = stream.codec_context, set(wanted), list(wanted[::-1])
+    context.options = dict(STRICT_H264)
+    last = max((n for n, packet in enumerate(packets) if packet.pts in set_wanted), default=-1)
     for packet in [*packets[: last + 1], None]:  # None flushes the decoder
-        # not for HEVC, whose "non-reference" frames may be referenced after all
-        if packet is not None and context.name == "h264":
-            context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
-        for frame in context.decode(packet):
-            if frame.pts in wanted:
-                yield _whole(frame, path)
-                left -= 1
+        if packet is not None:
+            context.skip_frame = "DEFAULT" if packet.pts in set_wanted else "NONREF"
+        try:
+            frames = context.decode(packet)
+        except av.error.FFmpegError:
+            raise _UnplannableError from None
+        for frame in frames:
+            if frame.is_corrupt or (left and (frame.pts is None or frame.pts > left[-1])):
+                raise _UnplannableError
+            if left and frame.pts == left[-1]:
+                left.pop()
+                yield frame
     if left:
-        raise MediaError(path, f"{left} of its frames cannot be decoded")
+        raise _UnplannableError
 
 
-def _whole(frame: av.VideoFrame, path: str | Path) -> av.VideoFrame:
-    if frame.is_corrupt:
-        raise MediaError(path, "damaged: a frame has decoding errors")
-    return frame
+def _of_any_stream(path: str | Path, every: int, losses: Losses) -> Iterator[av.VideoFrame]:
+    """Every Nth of the frames that plain ffmpeg decodes; counts what it drops."""
+    import av
 
-
-def _said(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error).splitlines()[0]
+    with av.open(str(path)) as container:
+        stream = video_track(container, path)
+        losses.dropped = losses.damaged = count = 0
+        failed: Exception | None = None
+        for packet in itertools.chain(PacketReader(container, stream, path), [None]):
+            try:
+                frames = stream.codec_context.decode(packet)
+            except av.error.FFmpegError as error:
+                losses.dropped, failed = losses.dropped + (packet is not None), error
+                continue
+            for frame in frames:
+                losses.damaged += frame.is_corrupt
+                if count % every == 0:
+                    yield frame
+                count += 1
+    if failed is not None and not count:
+        raise MediaError(path, f"cannot be decoded ({said(failed)})")

@@ -19,6 +19,7 @@ import numpy as np
 
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.media.chunks import (
+    DECODING_VERSION,
     KINDS,
     Entry,
     crc_of,
@@ -35,11 +36,20 @@ from meld_lightning.storage.once import made_once
 if TYPE_CHECKING:
     import pandas as pd
 
-WRITER_VERSION = 1  # raise it when the same clip and settings give different arrays
+WRITER_VERSION = 1  # raise it when ordinary clips give different arrays; every run moves with it
 CHUNK = 64  # rows: a corpus becomes a few hundred files, and a changed clip costs 63 others
 # the settings that change the arrays of each kind
 SETTINGS = {"frames": ("every", "size", "decoder"), "audio": ("rate", "channels")}
 DECIDING = ("keep", *SETTINGS["frames"], *SETTINGS["audio"])
+# Settings that came later, and enter digests only where they differ from the default given here, so
+# that the caches and runs of before keep their names.
+LATER: dict[str, Any] = {"keep_cut": False}
+
+
+def deciding(settings: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Those of the settings (conf/media) that change the arrays: `keys`, and what is in LATER."""
+    later = {key for key, default in LATER.items() if settings.get(key, default) != default}
+    return {key: settings[key] for key in (*keys, *sorted(later))}
 
 
 class Media:
@@ -97,7 +107,7 @@ class Media:
             [entry["key"], *((entry[one]["count"], entry[one]["crc"]) for one in kinds)]
             for entry in chosen
         ]
-        settings = {key: self.settings[key] for one in kinds for key in SETTINGS[one]}
+        settings = deciding(self.settings, [key for one in kinds for key in SETTINGS[one]])
         return digest_of([WRITER_VERSION, settings, content], 64)
 
     def _read(self, row: int, kind: str) -> np.ndarray:
@@ -137,7 +147,7 @@ def prepare_media(
     folder, rows = _folder(table, name, settings, cache), _rows(table)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "settings.json").is_file():  # for people
-        write_json(folder / "settings.json", {key: settings[key] for key in DECIDING})
+        write_json(folder / "settings.json", deciding(settings, DECIDING))
     chunks = -(-len(rows) // CHUNK)
     start = int(_spread(shard) * chunks)
     left = [(start + step) % chunks for step in range(chunks)]
@@ -175,48 +185,6 @@ def prepared_media(
     return Media(folder, settings, found)
 
 
-def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
-    """The outcome of decoding, for the corpus report, as JSON-able data.
-
-    Keys: summary (one line), counts {kind: {split: utterances that have it}}, rows [{key, modality,
-    reason}] for the utterances without it, repaired [{key, not_finite, decoded}] for those whose
-    sound had samples that are not finite, replaced by silence.
-    """
-    kept = [kind for kind in KINDS if kind in media.settings["keep"]]
-    has = {"frames": media.frame_counts > 0, "audio": media.samples > 0}
-    splits = table["split"].to_numpy()
-    counts = {
-        kind: {str(s): int((has[kind] & (splits == s)).sum()) for s in dict.fromkeys(splits)}
-        for kind in kept
-    }
-    rows = [
-        {"key": key, "modality": kind, "reason": reason}
-        for kind in kept
-        if has[kind].any()  # a corpus without any clips is just text
-        for key, reason in media.reasons[kind].items()
-    ]
-    repaired = [
-        {"key": entry["key"], **{name: entry["audio"][name] for name in ("not_finite", "decoded")}}
-        for entry in media.entries
-        if "not_finite" in entry["audio"]
-    ]
-    frames, hours = (
-        int(media.frame_counts.sum()),
-        media.samples.sum() / media.settings["rate"] / 3600,
-    )
-    summary = (
-        f"{frames} frames, {hours:.2f} hours of sound; frames or sound missing in {len(rows)} cases"
-    )
-    if repaired:
-        summary += f"; samples that are not finite replaced by silence in {len(repaired)} clips"
-    return {
-        "summary": summary if any(map(np.any, has.values())) else "none",
-        "counts": counts,
-        "rows": rows,
-        "repaired": repaired,
-    }
-
-
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """For each row its key and the files that its frames and sound are read from."""
     return [
@@ -226,8 +194,8 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _folder(table: pd.DataFrame, name: str, settings: Mapping[str, Any], cache: Path) -> Path:
-    deciding = [WRITER_VERSION, {key: settings[key] for key in DECIDING}, table["key"].tolist()]
-    return cache / "media" / f"{name}-{digest_of(deciding, 8)}"
+    decides = [WRITER_VERSION, deciding(settings, DECIDING), table["key"].tolist()]
+    return cache / "media" / f"{name}-{digest_of(decides, 8)}"
 
 
 def _try_chunk(
@@ -254,6 +222,7 @@ def _is_done(target: Path, wanted: Sequence[dict[str, Any]], settings: Mapping[s
         entries is None
         or _worth_a_retry(entries, settings["timeout_s"])
         or _changed(wanted, entries)
+        or any(entry.get("decoding") != DECODING_VERSION for entry in entries)
     ):
         return False
     return is_whole(target, entries)

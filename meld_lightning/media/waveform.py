@@ -1,14 +1,18 @@
 """Decodes the sound of a clip to mono float32, resampled as ffmpeg does it.
 
-Reads a video or audio file with PyAV; writes nothing. Used by worker.py and from Python. Samples
-that are not finite are replaced by silence before the resampler spreads them, and counted; a clip
-with too many of them has no sound.
+Reads a video or audio file with PyAV; writes nothing. Used by worker.py and from Python.
+
+As in ffmpeg, packets that fail to decode are dropped, and a new resampler takes over where the
+layout, the rate or the format of the samples changes. Samples that are not finite are replaced by
+silence before the resampler spreads them; a clip with too many of them has no sound. What is
+dropped or replaced is counted.
 
 Axes: T samples, C channels.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +21,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from meld_lightning.media.errors import MediaError
-from meld_lightning.media.frames import OPEN
+from meld_lightning.media.frames import OPEN, said
+from meld_lightning.media.lengths import PacketReader
+from meld_lightning.media.losses import Losses
+from meld_lightning.media.tracks import audio_track
 
 if TYPE_CHECKING:
     import av
+    from av.audio.stream import AudioStream
 
 Channels = Literal["center", "mean"]
 # No PCM format has a larger full scale. A float beyond it is no sound, and its square, of which
@@ -38,42 +46,49 @@ class SampleCounts:
     not_finite: int = 0
 
 
-def read_waveform(path: str | Path, rate: int = 16000, channels: Channels = "center") -> np.ndarray:
+def read_waveform(
+    path: str | Path, rate: int = 16000, channels: Channels = "center", keep_cut: bool = False
+) -> np.ndarray:
     """The sound of `path`: float32 (T,) at `rate` samples per second.
 
     channels: `center` takes the front centre channel if there is one (in 5.1 sound it contains the
         dialogue, which the mean would drown out), else ffmpeg's own down-mix (`-ac 1`); `mean`
         takes the mean of all channels.
+    keep_cut: of a file that ends before its header says, keep what there is.
 
-    Raises MediaError if there is no sound, if any part of it cannot be decoded, or if more than
-    MAX_SHARE of its samples are not finite; fewer are replaced by 0.
+    Raises MediaError if there is no sound, if none of it can be decoded, if the file is cut short
+    and keep_cut is false, or if more than MAX_SHARE of its samples are not finite; fewer are
+    replaced by 0.
     """
-    pieces = list(iter_waveform(path, rate, channels))
+    pieces = list(iter_waveform(path, rate, channels, keep_cut))
     return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
 
 
 def iter_waveform(
-    path: str | Path, rate: int, channels: Channels, counts: SampleCounts | None = None
+    path: str | Path,
+    rate: int,
+    channels: Channels,
+    keep_cut: bool = False,
+    counts: SampleCounts | None = None,
+    losses: Losses | None = None,
 ) -> Iterator[np.ndarray]:
-    """The waveform of `read_waveform` in pieces; adds to `counts` what it replaces."""
+    """The waveform of `read_waveform` in pieces; adds to `counts` what it replaces, and sets
+    `losses`."""
     import av
 
-    counts = counts or SampleCounts()
+    counts, losses = counts or SampleCounts(), losses or Losses()
     try:
         with av.open(str(path), options=OPEN) as container:
-            if not container.streams.audio:
-                raise MediaError(path, "no audio track")
-            stream = container.streams.audio[0]
-            stream.codec_context.thread_count = 1
-            resampler, pick = None, None
-            for frame in container.decode(stream):
-                if resampler is None:
-                    resampler, pick = _resampler(frame, rate, channels)
+            stream = audio_track(container, path)
+            reader = PacketReader(container, stream, path)
+            mixer = _Mixer(rate, channels)
+            for frame in _decoded(stream, reader, losses):
                 _silence_not_finite(frame, counts)
-                yield from (_mono(one, pick) for one in resampler.resample(frame))
-            if resampler is None:
+                yield from mixer.mix(frame)
+            losses.cut = reader.check(keep_cut)
+            if mixer.source is None:
                 raise MediaError(path, "its audio track is empty")
-            yield from (_mono(one, pick) for one in resampler.resample(None))
+            yield from mixer.rest()
             if counts.not_finite > MAX_SHARE * counts.decoded:
                 raise MediaError(
                     path, f"{counts.not_finite} of {counts.decoded} samples are not finite numbers"
@@ -81,8 +96,52 @@ def iter_waveform(
     except FileNotFoundError:
         raise MediaError(path, "no such file") from None
     except (av.error.FFmpegError, OSError) as error:
-        said = str(getattr(error, "strerror", None) or error).splitlines()[0]
-        raise MediaError(path, f"cannot be decoded ({said})") from error
+        raise MediaError(path, f"cannot be decoded ({said(error)})") from error
+
+
+def _decoded(stream: AudioStream, reader: PacketReader, losses: Losses) -> Iterator[av.AudioFrame]:
+    """The frames of a track, without the packets that fail; raises the last one's error if all of
+    them do."""
+    import av
+
+    failed: Exception | None = None
+    count = 0
+    for packet in itertools.chain(reader, [None]):  # None flushes the decoder
+        try:
+            frames = stream.codec_context.decode(packet)
+        except av.error.FFmpegError as error:
+            losses.dropped, failed = losses.dropped + (packet is not None), error
+            continue
+        count += len(frames)
+        yield from frames
+    losses.packets = reader.packets
+    if failed is not None and not count:
+        raise failed
+
+
+class _Mixer:
+    """Mixes frames to one channel at one rate, with a new resampler wherever the layout, the rate
+    or the format of the frames changes."""
+
+    def __init__(self, rate: int, channels: Channels) -> None:
+        self.rate, self.channels = rate, channels
+        self.source: tuple[str, str, int] | None = None
+        self.pick: int | None = None  # the channel of the resampler's output; None: their mean
+        self.resampler: av.AudioResampler | None = None
+
+    def mix(self, frame: av.AudioFrame) -> Iterator[np.ndarray]:
+        source = (frame.layout.name, frame.format.name, frame.sample_rate)
+        if source != self.source:
+            # what the last resampler holds, about a millisecond, is dropped as ffmpeg drops it
+            self.source = source
+            self.resampler, self.pick = _resampler(frame, self.rate, self.channels)
+        assert self.resampler is not None
+        yield from (_mono(one, self.pick) for one in self.resampler.resample(frame))
+
+    def rest(self) -> Iterator[np.ndarray]:
+        """What the resampler still holds."""
+        if self.resampler is not None:
+            yield from (_mono(one, self.pick) for one in self.resampler.resample(None))
 
 
 def _resampler(

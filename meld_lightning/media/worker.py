@@ -17,11 +17,12 @@ from meld_lightning.errors import UserError
 from meld_lightning.media.decord_frames import iter_frames_decord
 from meld_lightning.media.errors import MediaError
 from meld_lightning.media.frames import iter_frames
+from meld_lightning.media.losses import Losses
 from meld_lightning.media.waveform import SampleCounts, iter_waveform
 from meld_lightning.storage.atomic import writing
 
 NOUNS = {"frames": "frames", "audio": "samples"}
-DECODERS: dict[str, Callable[[str, int, int], Iterable[np.ndarray]]] = {
+DECODERS: dict[str, Callable[[str, int, int, bool, Losses], Iterable[np.ndarray]]] = {
     "pyav": iter_frames,
     "decord": iter_frames_decord,
 }
@@ -29,29 +30,34 @@ DECODERS: dict[str, Callable[[str, int, int], Iterable[np.ndarray]]] = {
 
 def decode(job: dict[str, Any]) -> dict[str, Any]:
     """Writes <out>.frames and <out>.audio; returns {kind: {count, reason}}, with a reason where
-    there is nothing, and for sound with samples that are not finite {not_finite, decoded}: how many
-    of how many were replaced by silence.
+    there is nothing, with the fields of Losses where something was lost, and for sound with samples
+    that are not finite {not_finite, decoded}: how many of how many were replaced by silence.
 
     job: {"out": path, "sources": {kind: file}, "settings": conf/media}.
     """
     settings, out = job["settings"], Path(job["out"])
+    cut = settings.get("keep_cut", False)
     answer: dict[str, Any] = {}
-    samples = SampleCounts()
     for kind, source in job["sources"].items():
+        samples, losses = SampleCounts(), Losses()
         if kind == "frames":
-            pieces = DECODERS[settings["decoder"]](source, settings["every"], settings["size"])
+            decoder = DECODERS[settings["decoder"]]
+            pieces = decoder(source, settings["every"], settings["size"], cut, losses)
         else:
-            pieces = iter_waveform(source, settings["rate"], settings["channels"], samples)
+            pieces = iter_waveform(
+                source, settings["rate"], settings["channels"], cut, samples, losses
+            )
         try:
             count = _write(pieces, out.with_name(f"{out.name}.{kind}"), kind)
             answer[kind] = {
                 "count": count,
                 "reason": None if count else f"no {NOUNS[kind]} in it",
+                **losses.as_json(),
             }
         except MediaError as error:
             answer[kind] = {"count": 0, "reason": error.reason}
         else:
-            if kind == "audio" and samples.not_finite:
+            if samples.not_finite:
                 answer[kind] |= {"not_finite": samples.not_finite, "decoded": samples.decoded}
     return answer
 

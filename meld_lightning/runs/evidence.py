@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from meld_lightning.media import SETTINGS
+from meld_lightning.media import SETTINGS, deciding
 from meld_lightning.runs.identity import NOT_IDENTIFYING, class_value
 from meld_lightning.runs.run import Run
 
@@ -60,7 +60,7 @@ def settings(config: DictConfig) -> dict[str, Any]:
     if "model" in kept:
         kept["model"] = {key: value for key, value in kept["model"].items() if key != "checkpoint"}
         if decoded := class_value(config.data, "decoded"):
-            kept["media"] = {key: plain["media"][key] for key in SETTINGS[decoded]}
+            kept["media"] = deciding(plain["media"], SETTINGS[decoded])
     return kept
 
 

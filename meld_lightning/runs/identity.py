@@ -82,9 +82,9 @@ def canonical_config(cfg: DictConfig) -> dict[str, Any]:
     if "model" in kept:
         kept["model"] = {key: value for key, value in kept["model"].items() if key != "checkpoint"}
         if decoded := class_value(cfg.data, "decoded"):
-            from meld_lightning.media import SETTINGS
+            from meld_lightning.media import SETTINGS, deciding
 
-            kept["media"] = {key: plain["media"][key] for key in SETTINGS[decoded]}
+            kept["media"] = deciding(plain["media"], SETTINGS[decoded])
     kept = {key: canonical(value) for key, value in kept.items()}
     version = FUSION_RESULT_VERSION if "fusion" in kept else RESULT_VERSION
     return {**kept, "result_version": version}

@@ -284,8 +284,8 @@ def test_the_frames_of_a_clip_are_written_as_they_come(
     seen: list[weakref.ref[np.ndarray]] = []
     held: list[int] = []
 
-    def watched(source: str, every: int, size: int) -> Iterator[np.ndarray]:
-        for frame in iter_frames(source, every, size):
+    def watched(source: str, every: int, size: int, *rest: Any) -> Iterator[np.ndarray]:
+        for frame in iter_frames(source, every, size, *rest):
             seen.append(weakref.ref(frame))
             held.append(sum(one() is not None for one in seen))
             yield frame

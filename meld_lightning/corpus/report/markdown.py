@@ -96,7 +96,7 @@ def render_report(report: dict[str, Any], media: Mapping[str, Any] | None = None
         _counts(report["quirks"], QUIRKS),
         "## Clips",
         *_clips(report["clips"]),
-        *(_media(media) if media else []),
+        *(render_media(media) if media else []),
         "## Doubtful rows",
         *_doubts(report["rows"]),
         "## Sources",
@@ -190,7 +190,7 @@ def _clips(clips: dict[str, Any]) -> list[str]:
     return parts
 
 
-def _media(media: Mapping[str, Any]) -> list[str]:
+def render_media(media: Mapping[str, Any]) -> list[str]:
     """Utterances with frames and with sound, and the others by reason."""
     rows = [
         (f"with {MODALITIES[kind]}", *(str(counts[split]) for split in SPLITS))
@@ -212,7 +212,35 @@ def _media(media: Mapping[str, Any]) -> list[str]:
             for row in media["repaired"]
         ]
         parts.append(f"{_some(repaired)}.")
+    if media["lost"]:
+        parts += _lost(media["lost"])
     return parts
+
+
+def _lost(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The tracks that lost packets, frames or their end; all of the doubtful ones by name."""
+    listed = [(_loss(row), f"{row['key']} ({MODALITIES[row['modality']]})") for row in rows]
+    parts = ["Clips that lost a part of their frames or sound; the rest was kept:"]
+    parts.append("\n".join(f"- {_cell(key)}: {loss}" for loss, key in listed[:SHOWN]))
+    if len(listed) > SHOWN:
+        parts.append(f"And {len(listed) - SHOWN} more (all are in media.json).")
+    doubtful = list(dict.fromkeys(row["key"] for row in rows if row["doubtful"]))
+    if doubtful:
+        names = "; ".join(_cell(key) for key in doubtful)
+        parts.append(f"**Doubtful**, because more than a tenth of a track is lost: {names}.")
+    return parts
+
+
+def _loss(row: Mapping[str, Any]) -> str:
+    """What one track lost, in words."""
+    found = []
+    if row["dropped"]:
+        found.append(f"{row['dropped']} of {row['packets']} packets cannot be decoded")
+    if row["damaged"]:
+        found.append(f"{row['damaged']} frames have decoding errors")
+    if row["cut"]:
+        found.append(f"cut short: {row['cut']}")
+    return ", ".join(found)
 
 
 def _doubts(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -1,0 +1,82 @@
+"""The outcome of decoding a corpus's clips, for its report: which utterances have frames and sound,
+which lack them and why, and which have less than their clip should hold.
+
+Reads a Media; writes nothing. Used by `prepare`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from meld_lightning.media.chunks import KINDS
+from meld_lightning.media.losses import Losses, is_doubtful
+from meld_lightning.media.store import Media
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOSSES = tuple(field.name for field in fields(Losses))
+NAMED = 10  # doubtful clips in the summary; the report names all
+
+
+def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
+    """The outcome of decoding, for the corpus report, as JSON-able data.
+
+    Keys: summary (one line), counts {kind: {split: utterances that have it}}, rows [{key, modality,
+    reason}] for the utterances without it, repaired [{key, not_finite, decoded}] for those whose
+    sound had samples that are not finite, replaced by silence, lost [{key, modality, packets,
+    dropped, damaged, cut, doubtful}] for the tracks that lost a part (see losses.py).
+    """
+    kept = [kind for kind in KINDS if kind in media.settings["keep"]]
+    has = {"frames": media.frame_counts > 0, "audio": media.samples > 0}
+    splits = table["split"].to_numpy()
+    counts = {
+        kind: {str(s): int((has[kind] & (splits == s)).sum()) for s in dict.fromkeys(splits)}
+        for kind in kept
+    }
+    rows = [
+        {"key": key, "modality": kind, "reason": reason}
+        for kind in kept
+        if has[kind].any()  # a corpus without any clips is just text
+        for key, reason in media.reasons[kind].items()
+    ]
+    repaired = [
+        {"key": entry["key"], **{name: entry["audio"][name] for name in ("not_finite", "decoded")}}
+        for entry in media.entries
+        if "not_finite" in entry["audio"]
+    ]
+    lost = [
+        {"key": entry["key"], "modality": kind, **losses, "doubtful": is_doubtful(losses)}
+        for entry in media.entries
+        for kind in kept
+        if (losses := {name: entry[kind][name] for name in LOSSES if name in entry[kind]})
+    ]
+    frames, hours = (
+        int(media.frame_counts.sum()),
+        media.samples.sum() / media.settings["rate"] / 3600,
+    )
+    summary = (
+        f"{frames} frames, {hours:.2f} hours of sound; frames or sound missing in {len(rows)} cases"
+    )
+    if repaired:
+        summary += f"; samples that are not finite replaced by silence in {len(repaired)} clips"
+    if lost:
+        summary += f"; parts of {len(lost)} tracks lost"
+    if doubtful := list(dict.fromkeys(row["key"] for row in lost if row["doubtful"])):
+        summary += f"; doubtful, with more than a tenth lost: {_named(doubtful)}"
+    return {
+        "summary": summary if any(map(np.any, has.values())) else "none",
+        "counts": counts,
+        "rows": rows,
+        "repaired": repaired,
+        "lost": lost,
+    }
+
+
+def _named(keys: Sequence[str]) -> str:
+    more = len(keys) - NAMED
+    return ", ".join(keys[:NAMED]) + (f" and {more} more" if more > 0 else "")
