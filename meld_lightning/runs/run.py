@@ -42,7 +42,8 @@ class Run:
     config: DictConfig
 
     def logits(self, split: str) -> "pd.DataFrame":
-        """One row per utterance of `split`: key, label, unit, present and a column per label."""
+        """One row per utterance of `split`: key, label, unit, present, and `logit.<label>` of each
+        label."""
         from meld_lightning.runs.logits import read_logits
 
         return read_logits(self.folder / "logits" / f"{split}.parquet", self.result.labels)

@@ -31,6 +31,16 @@ def test_two_runs_of_one_config_over_different_data_are_refused(tmp_path: Path) 
     assert str(STUDY / "runs" / other.name) in done.stderr
 
 
+def test_a_damaged_run_does_not_stop_the_report_of_the_others(tmp_path: Path) -> None:
+    one, *_ = copied(tmp_path)
+    (one / "logits" / "test.parquet").write_bytes(b"PAR1")
+    done = run(argv("report", "study=meld_minilm"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    [line] = [line for line in done.stdout.splitlines() if "test.parquet" in line]
+    assert f"{STUDY / 'runs' / one.name / 'logits' / 'test.parquet'}: cannot be read" in line
+    assert "11 runs are read from the evidence" in done.stdout
+
+
 def test_a_study_without_any_run_says_what_to_do(tmp_path: Path) -> None:
     done = run(argv("report", "study=meld_minilm"), tmp_path)
     assert done.returncode == 1

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from meld_lightning import load_run
 from meld_lightning.runs.logits import logits_of
 from tests.finished import only_run
-from tests.running import Command
+from tests.running import argv, run, run_well
 from tests.small import save_bert
 
 LABELS = ("present", "key", "unit")
@@ -49,7 +49,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def train(tmp_path: Path, checkpoint: Path, meld_lightning: Command) -> Train:
+def train(tmp_path: Path, checkpoint: Path) -> Train:
     """train({key: text}, ...) -> how `train` ended, with these texts instead, and where it ran."""
 
     def trained(texts: dict[str, str], *overrides: str) -> tuple[Any, Path]:
@@ -59,17 +59,14 @@ def train(tmp_path: Path, checkpoint: Path, meld_lightning: Command) -> Train:
         table.to_csv(tmp_path / "mine.csv", index=False)
         corpus = ["corpus=manifest", f"corpus.root={tmp_path / 'mine.csv'}"]
         corpus += [f"checkpoints.bert={checkpoint}", *OTHERS]
-        done = meld_lightning("prepare", *corpus, "media.keep=[]", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        run_well(argv("prepare", *corpus, "media.keep=[]"), tmp_path)
         model = ["model=bert", "model.pooling=mean", "data.batch_size=6", "epochs=1", *overrides]
-        return meld_lightning("train", *corpus, *model, cwd=tmp_path), tmp_path
+        return run(argv("train", *corpus, *model), tmp_path), tmp_path
 
     return trained
 
 
-def test_the_missing_is_named_counted_and_carried_through(
-    train: Train, meld_lightning: Command
-) -> None:
+def test_the_missing_is_named_counted_and_carried_through(train: Train) -> None:
     missing = {"u0": "", "u9": " \t ", "u12": "\u200b"}  # train, val, test
     done, folder = train({**missing, "u13": f"hello {POISON}", "u10": POISON})
     assert done.returncode == 0, done.stderr
@@ -79,18 +76,18 @@ def test_the_missing_is_named_counted_and_carried_through(
     [report] = folder.glob("cache/corpus/*/report.md")
     assert "**no text** (3): u0; u9; u12." in report.read_text()
 
-    run = load_run(only_run(folder))
+    found = load_run(only_run(folder))
     # its name is not that of a run from before these texts counted as missing
-    assert set(run.result.digests) == {"corpus", "checkpoint", "missing_text"}
+    assert set(found.result.digests) == {"corpus", "checkpoint", "missing_text"}
     prior = None
     for split, absent in (("train", ["u0"]), ("val", ["u9", "u10"]), ("test", ["u12", "u13"])):
-        frame = run.logits(split)
+        frame = found.logits(split)
         assert frame.loc[~frame["present"], "key"].tolist() == absent
-        assert run.result.metrics[split]["n"] == len(frame) == (18 if split == "train" else 6)
+        assert found.result.metrics[split]["n"] == len(frame) == (18 if split == "train" else 6)
         for logits in logits_of(frame[~frame["present"]], LABELS):
             prior = logits if prior is None else prior
             assert logits.tolist() == prior.tolist()
-    predictions = pd.read_csv(run.folder / "predictions.csv", keep_default_na=False)
+    predictions = pd.read_csv(found.folder / "predictions.csv", keep_default_na=False)
     assert set(predictions["true_label"]) == set(LABELS)
     assert sorted(predictions.loc[~predictions["present"], "key"]) == [
         "u0",
@@ -101,8 +98,7 @@ def test_the_missing_is_named_counted_and_carried_through(
     ]
 
     corpus = ["corpus=manifest", f"corpus.root={folder / 'mine.csv'}"]
-    done = meld_lightning("fuse", *corpus, f"runs.text={run.folder}", "fusion=average", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    run_well(argv("fuse", *corpus, f"runs.text={found.folder}", "fusion=average"), folder)
     [fused] = folder.glob("runs/fusion-average/*/result.json")
     frame = load_run(fused.parent).logits("test")
     assert frame.loc[~frame["present"], "key"].tolist() == ["u12", "u13"]
