@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import nn
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
+from transformers import AutoModelForAudioClassification
 
 from meld_lightning.data.audio import AudioBatch
 from meld_lightning.data.audio_features import AudioFeaturesBatch
@@ -23,7 +23,16 @@ from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.models.layers import Standardise
 from meld_lightning.pretrained.labels import columns
-from meld_lightning.pretrained.speech import RATE, SpeechEncoder, Trained, extracted, pooled
+from meld_lightning.pretrained.loading import load_config, load_model
+from meld_lightning.pretrained.speech import (
+    RATE,
+    SpeechEncoder,
+    Trained,
+    extracted,
+    pooled,
+    speech_config,
+    speech_extractor,
+)
 
 Pooling = Literal["mean", "mean_std", "attentive"]
 MIN_PROBABILITY = 1e-12  # of a label that a checkpoint does not know; its logarithm is finite
@@ -37,7 +46,8 @@ class AudioClassifier(Classifier):
 
     Args:
         name: the model's name in run folders and tables.
-        checkpoint: folder of a wav2vec2, HuBERT, WavLM or Whisper that from_pretrained loads.
+        checkpoint: folder of a speech encoder that from_pretrained loads; pretrained/speech.py
+            lists the model types.
         train: the part that is fine-tuned: all of it, the transformer without the convolutions
             below it, or the head alone.
         pooling: over the clip's frames: their mean, mean and deviation, or attention with learnt
@@ -126,7 +136,7 @@ class AudioProbe(Classifier):
     ) -> None:
         super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
         torch.manual_seed(self.seed)
-        config = AutoConfig.from_pretrained(checkpoint)
+        config = speech_config(checkpoint)
         depth, width = int(config.num_hidden_layers) + 1, 2 * int(config.hidden_size)
         self.layers = list(range(depth)) if layers is None else [int(layer) for layer in layers]
         if not self.layers or not all(0 <= layer < depth for layer in self.layers):
@@ -178,10 +188,9 @@ class SpeechCheckpoint(Classifier):
         **training: Any,
     ) -> None:
         super().__init__(class_weights="none", label_smoothing=0.0, **training)
-        self.extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
-        self.model = AutoModelForAudioClassification.from_pretrained(
-            checkpoint, dtype=torch.float32
-        )
+        self.extractor = speech_extractor(checkpoint)
+        config = load_config(checkpoint)
+        self.model = load_model(AutoModelForAudioClassification, checkpoint, config)
         self.model.requires_grad_(False)
         known = {str(label): int(index) for label, index in self.model.config.label2id.items()}
         self.columns = columns(known, label_map, labels)

@@ -3,8 +3,10 @@ batch.
 
 Padding changes the output of encoders that normalise their convolutions over time (wav2vec2-base,
 HuBERT-base, WavLM). Their convolutions therefore run on each clip alone, without padding, and the
-transformer above them runs with a mask. Whisper's encoder gets only the frames of the clip instead
-of 30 s of padded sound. Used by models/audio.py and data/audio_features.py.
+transformer above them runs with a mask. The transformers of CLIP_BY_CLIP have convolutions of their
+own, which no mask keeps out of the padding: they run on each clip alone, too. Whisper's encoder
+gets only the frames of the clip instead of 30 s of padded sound. Used by models/audio.py,
+data/audio_features.py and check.py.
 
 Axes: N clips, T samples, F frames, H hidden units, L layers (the transformer's input first), M mel
 bands.
@@ -18,14 +20,19 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 from transformers import (
-    AutoConfig,
-    AutoFeatureExtractor,
     AutoModel,
     AutoModelForAudioClassification,
+    Wav2Vec2FeatureExtractor,
+    WhisperFeatureExtractor,
 )
 
 from meld_lightning.errors import UserError
+from meld_lightning.pretrained.loading import load_config, load_feature_extractor, load_model
 
+# Model types by how they are run; MMS is of type wav2vec2. tests/pretrained/test_speech.py compares
+# each with transformers' own output for the clip alone.
+MASKED = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
+CLIP_BY_CLIP = ("data2vec-audio", "wav2vec2-conformer", "sew", "sew-d")
 RATE = 16000  # Hz; all supported encoders were trained at it
 Trained = Literal["all", "transformer", "head"]
 
@@ -41,30 +48,20 @@ class SpeechEncoder(nn.Module):
 
     def __init__(self, checkpoint: str | Path, train: Trained, spec_augment: bool) -> None:
         super().__init__()
-        config = AutoConfig.from_pretrained(checkpoint)
-        self.extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
-        if self.extractor.sampling_rate != RATE:
-            raise UserError(
-                f"{checkpoint}: trained at {self.extractor.sampling_rate} Hz; expected an encoder"
-                f" for {RATE} Hz"
-            )
+        config = speech_config(checkpoint)
         self.whisper = config.model_type == "whisper"
+        self.clip_by_clip = config.model_type in CLIP_BY_CLIP
+        self.extractor = _extractor(checkpoint, self.whisper)
         # skipped layers would have no gradient, which DDP refuses
         config.layerdrop = config.encoder_layerdrop = 0.0
         config.apply_spec_augment = spec_augment
         if self.whisper:
-            model = AutoModelForAudioClassification.from_pretrained(
-                checkpoint, config=config, dtype=torch.float32
-            ).encoder
+            head = (r"^projector\.", r"^classifier\.", r"^layer_weights$")
+            model = load_model(AutoModelForAudioClassification, checkpoint, config, head).encoder
         else:
-            model = AutoModel.from_pretrained(checkpoint, config=config, dtype=torch.float32)
-            if not hasattr(model, "feature_extractor"):
-                raise UserError(
-                    f"{checkpoint}: model type {config.model_type} is not a supported speech"
-                    " encoder; expected wav2vec2, HuBERT, WavLM or Whisper"
-                )
-        self.model = model
-        self.layers: nn.ModuleList = model.layers if self.whisper else model.encoder.layers
+            model = load_model(AutoModel, checkpoint, config)
+        self.model, self.layers = model, _layers(model)
+        self.squeeze = int(getattr(config, "squeeze_factor", 1))  # frames to one of SEW's
         self.hidden_size, self.depth = int(config.hidden_size), len(self.layers) + 1
         self._freeze(train, spec_augment)
 
@@ -84,8 +81,12 @@ class SpeechEncoder(nn.Module):
             model.masked_spec_embed.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "SpeechEncoder":
-        """A frozen encoder stays in eval mode, without dropout."""
+        """A frozen encoder stays in eval mode, without dropout. Batch norms of CLIP_BY_CLIP keep
+        the checkpoint's statistics: those of a single clip would not do."""
         super().train(mode and not self.frozen)
+        for part in self.modules() if self.clip_by_clip else ():
+            if isinstance(part, nn.BatchNorm1d):
+                part.eval()
         return self
 
     def forward(
@@ -101,28 +102,30 @@ class SpeechEncoder(nn.Module):
             ]
             frames_N = torch.tensor([len(stem) for stem in stems], device=wave_NT.device)
             mask_NF = torch.arange(int(frames_N.max()), device=wave_NT.device) < frames_N[:, None]
-            if torch.is_grad_enabled() or wave_NT.device.type != "cpu":
-                return (
-                    self._transformed(pad_sequence(stems, batch_first=True), mask_NF, every_layer),
-                    mask_NF,
-                )
-            return self._one_by_one(stems, every_layer), mask_NF
+            if not torch.is_grad_enabled() and wave_NT.device.type == "cpu":
+                return self._scored_one_by_one(stems, every_layer), mask_NF
+            if self.clip_by_clip:
+                return self._one_by_one(stems, every_layer), mask_NF
+            stem_NFC = pad_sequence(stems, batch_first=True)
+            return self._transformed(stem_NFC, mask_NF, every_layer), mask_NF
 
-    def _one_by_one(self, stems: list[torch.Tensor], every_layer: bool) -> torch.Tensor:
+    def _scored_one_by_one(self, stems: list[torch.Tensor], every_layer: bool) -> torch.Tensor:
         """Like `_transformed`, one clip at a time, which is faster on a CPU: its cache can hold a
         clip but not a batch."""
-        alone = [
-            (stem_FC[None], torch.ones(1, len(stem_FC), dtype=torch.bool)) for stem_FC in stems
-        ]
         # Autocast would cast every weight again for each clip; it caches them, but not in inference
         # mode.
         keeping = torch.autocast(
             "cpu", enabled=torch.is_autocast_enabled("cpu"), cache_enabled=True
         )
         with torch.inference_mode(False), torch.no_grad(), keeping:
-            hidden = [
-                self._transformed(stem_1FC, mask_1F, every_layer) for stem_1FC, mask_1F in alone
-            ]
+            return self._one_by_one(stems, every_layer)
+
+    def _one_by_one(self, stems: list[torch.Tensor], every_layer: bool) -> torch.Tensor:
+        """Like `_transformed`, one clip at a time, so that there is no padding."""
+        hidden = [
+            self._transformed(stem_FC[None], torch.ones_like(stem_FC[None, :, 0]) > 0, every_layer)
+            for stem_FC in stems
+        ]
         longest = max(map(len, stems))
         return torch.cat(
             [functional.pad(one, (0, 0, 0, longest - one.shape[2])) for one in hidden], dim=1
@@ -139,8 +142,9 @@ class SpeechEncoder(nn.Module):
 
     @property
     def _reach(self) -> int:
-        """Number of samples that one frame needs; a shorter clip is padded with silence."""
-        reach = 1
+        """Number of samples that one frame of the transformer needs; a shorter clip is padded with
+        silence."""
+        reach = self.squeeze
         for kernel, stride in zip(
             self.model.config.conv_kernel[::-1], self.model.config.conv_stride[::-1], strict=True
         ):
@@ -190,14 +194,27 @@ class SpeechEncoder(nn.Module):
                     )
                 last_NFH = model.layer_norm(hidden_NFH)
             else:
-                projected: Any = model.feature_projection(stem_NFC)
-                hidden_NFH = projected[0] if isinstance(projected, tuple) else projected
-                hidden_NFH = self._masked(hidden_NFH, mask_NF)
-                last_NFH = model.encoder(hidden_NFH, attention_mask=mask_NF).last_hidden_state
+                hidden_NFH = self._masked(self._projected(stem_NFC), mask_NF)
+                hides = None if self.clip_by_clip else mask_NF
+                last_NFH = model.encoder(hidden_NFH, attention_mask=hides).last_hidden_state
         finally:
             for hook in hooks:
                 hook.remove()
+        if self.squeeze > 1:  # SEW's layers have fewer frames; each is repeated
+            place_F = torch.arange(last_NFH.shape[1], device=last_NFH.device) // self.squeeze
+            seen = [one[:, place_F.clamp(max=one.shape[1] - 1)] for one in seen]
         return torch.stack([*seen, last_NFH])
+
+    def _projected(self, stem_NFC: torch.Tensor) -> torch.Tensor:
+        """The transformer's input (N, F, H)."""
+        model: Any = self.model
+        if model.config.model_type in ("sew", "sew-d"):
+            hidden_NFC = model.layer_norm(stem_NFC)
+            if model.project_features:
+                hidden_NFC = model.feature_projection(hidden_NFC)
+            return model.feature_dropout(hidden_NFC)
+        projected: Any = model.feature_projection(stem_NFC)
+        return projected[0] if isinstance(projected, tuple) else projected
 
     def _masked(self, hidden_NFH: torch.Tensor, mask_NF: torch.Tensor) -> torch.Tensor:
         """Applies SpecAugment in training, as the checkpoint's config says; batches shorter than a
@@ -211,6 +228,51 @@ class SpeechEncoder(nn.Module):
                 return hidden_NFH
             return hidden_NFH + 0 * unused  # DDP needs a gradient for it
         return model._mask_hidden_states(hidden_NFH, attention_mask=mask_NF.long())
+
+
+def speech_config(checkpoint: str | Path) -> Any:
+    """The checkpoint's config; UserError unless it is one of the supported speech encoders."""
+    config = load_config(checkpoint)
+    if config.model_type not in (*MASKED, *CLIP_BY_CLIP, "whisper"):
+        raise UserError(
+            f"checkpoint folder {checkpoint}: model type {config.model_type} is not a supported"
+            f" speech encoder; expected {', '.join(MASKED + CLIP_BY_CLIP)} or whisper"
+        )
+    if getattr(config, "add_adapter", False):
+        raise UserError(
+            f"checkpoint folder {checkpoint}: config.json says add_adapter=true, and transformers"
+            " classifies clips without such adapters alone; use a checkpoint without one"
+        )
+    return config
+
+
+def speech_extractor(checkpoint: str | Path) -> Any:
+    """The checkpoint's feature extractor; UserError if it is for another sampling rate."""
+    extractor = load_feature_extractor(checkpoint)
+    if (rate := getattr(extractor, "sampling_rate", None)) != RATE:
+        raise UserError(
+            f"checkpoint folder {checkpoint}: its feature extractor has sampling_rate={rate};"
+            f" expected {RATE} Hz"
+        )
+    return extractor
+
+
+def _extractor(checkpoint: str | Path, whisper: bool) -> Any:
+    extractor = speech_extractor(checkpoint)
+    expected = WhisperFeatureExtractor if whisper else Wav2Vec2FeatureExtractor
+    if not isinstance(extractor, expected):
+        raise UserError(
+            f"checkpoint folder {checkpoint}: its feature extractor is a"
+            f" {type(extractor).__name__}; expected a {expected.__name__}"
+        )
+    return extractor
+
+
+def _layers(model: Any) -> nn.ModuleList:
+    """The layers of the transformer, wherever the architecture keeps them."""
+    inner = getattr(model, "encoder", model)  # Whisper's model is the encoder itself
+    inner = getattr(inner, "encoder", inner)  # SEW-D's transformer lies one level deeper
+    return inner.layers if hasattr(inner, "layers") else inner.layer
 
 
 def extracted(extractor: Any, clip_T: torch.Tensor, **options: Any) -> Any:
