@@ -162,7 +162,7 @@ def warn_of_missing(keys: Sequence[str], what: str) -> None:
     if len(keys):
         more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
         logger.warning(
-            "%s of %d utterances are not finite, which count as missing: %s%s",
+            "%s are not finite and count as missing for these utterances (%d): %s%s",
             what,
             len(keys),
             ", ".join(keys[:SHOWN]),

@@ -63,7 +63,8 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
         f"{frames} frames, {hours:.2f} hours of sound; frames or sound missing in {len(rows)} cases"
     )
     if repaired:
-        summary += f"; samples that are not finite replaced by silence in {len(repaired)} clips"
+        plural = "s" if len(repaired) > 1 else ""
+        summary += f"; samples that are not finite became silence in {len(repaired)} clip{plural}"
     if lost:
         summary += f"; parts of {len(lost)} tracks lost"
     if doubtful := list(dict.fromkeys(row["key"] for row in lost if row["doubtful"])):

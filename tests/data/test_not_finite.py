@@ -39,7 +39,8 @@ def test_a_clip_with_such_an_embedding_is_missing(
         )
     assert found.present_N.tolist() == [True, False, False, False, True, True]
     assert caplog.messages == [
-        "frame embeddings of 2 utterances are not finite, which count as missing: train/1, val/3"
+        "frame embeddings are not finite and count as missing for these utterances (2):"
+        " train/1, val/3"
     ]
     assert [batch.rows_N.tolist() for batch in found.train_dataloader()] == [[0]]
 
@@ -54,5 +55,5 @@ def test_a_clip_with_such_features_is_missing(
         found = AudioFeaturesDataModule(sources=sources, **LOADING)
     assert found.present_N.tolist() == [True, True, False, False, True, True]
     assert caplog.messages[-1:] == [
-        "speech features of 1 utterances are not finite, which count as missing: val/3"
+        "speech features are not finite and count as missing for these utterances (1): val/3"
     ]

@@ -82,7 +82,7 @@ def test_the_report_counts_what_was_replaced_and_what_has_no_sound(tmp_path: Pat
     report = media_report(media, table)
     assert report["counts"] == {"audio": {"test": 2}}
     assert report["repaired"] == [{"key": "few", "not_finite": 3, "decoded": RATE}]
-    assert "not finite replaced by silence in 1 clips" in report["summary"]
+    assert "not finite became silence in 1 clip" in report["summary"]
 
 
 def test_all_of_them_at_once_is_one_reason(tmp_path: Path) -> None:

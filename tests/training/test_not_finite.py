@@ -72,7 +72,9 @@ def test_the_missing_is_named_counted_and_carried_through(train: Train) -> None:
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if "not finite" in line]
     [line] = lines
-    assert line.endswith("logits of 2 utterances are not finite, which count as missing: u10, u13")
+    assert line.endswith(
+        ": logits are not finite and count as missing for these utterances (2): u10, u13"
+    )
     [report] = folder.glob("cache/corpus/*/report.md")
     assert "**no text** (3): u0; u9; u12." in report.read_text()
 
