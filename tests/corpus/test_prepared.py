@@ -178,6 +178,7 @@ def test_an_older_or_damaged_mini_corpus_is_written_again(
     ] == []
 
 
+@pytest.mark.slow
 def test_processes_that_prepare_at_once_do_not_interfere(tmp_path: Path) -> None:
     cfg, go = settings(tmp_path / "mini", **MINI), tmp_path / "go"
     code = (

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from tests.fusion.conftest import MakeRun
 from tests.running import argv, run
@@ -44,6 +45,7 @@ print(pd.Series(fusion.labels)[fusion(test.batch).argmax(1)].value_counts().to_d
 """
 
 
+@pytest.mark.slow
 def test_a_fusion_in_two_files_is_fitted_chosen_and_loaded(
     tmp_path: Path, make_run: MakeRun
 ) -> None:

@@ -40,6 +40,7 @@ def keep(batch: LogitsBatch, scores_NC: np.ndarray, folder: Path) -> None:
     np.save(folder / "here.npy", scores_NC)
 
 
+@pytest.mark.slow
 def test_every_fusion_gives_the_same_scores_in_another_process(
     tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

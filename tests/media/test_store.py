@@ -254,6 +254,7 @@ def start(table: pd.DataFrame, folder: Path, shard: int) -> "subprocess.Popen[st
     )
 
 
+@pytest.mark.slow
 def test_shards_share_the_work(table: pd.DataFrame, tmp_path: Path) -> None:
     shards = [start(table, tmp_path, shard) for shard in range(3)]
     digests = {shard.communicate(timeout=HANGS_S)[0].strip() for shard in shards}

@@ -54,6 +54,7 @@ def test_the_tokenizer_learned_from_the_texts(mini: Checkpoint) -> None:
     assert len(tokenizer.tokenize("house happy")) < len(tokenizer.tokenize("hqzse hxppy"))
 
 
+@pytest.mark.slow
 def test_its_digest_is_the_same_in_another_process_whatever_the_threads(
     mini: Checkpoint, tmp_path: Path
 ) -> None:

@@ -221,6 +221,7 @@ def test_a_visual_model_with_a_frame_encoder_of_its_own_is_two_files(
     assert len(run.logits("test")) == 480
 
 
+@pytest.mark.slow
 def test_a_fourth_modality_is_four_files_and_can_be_fused(
     prepared: Path, finished: Path, added: Callable[..., Path], meld_lightning: Command
 ) -> None:
