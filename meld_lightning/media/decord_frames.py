@@ -3,6 +3,7 @@ and pixels are the same.
 
 decord also counts frames that an edit list hides. Its count is therefore compared with the
 container's, and a clip on which they differ is refused rather than sampled at the wrong places.
+It turns frames, but does not mirror them; clips whose frames are mirrored are refused, too.
 Used by worker.py. decord's audio is not sample-accurate and is not used.
 """
 
@@ -16,6 +17,7 @@ from meld_lightning.media.errors import MediaError
 from meld_lightning.media.frames import fit
 from meld_lightning.media.lengths import PacketReader
 from meld_lightning.media.losses import Losses
+from meld_lightning.media.orientation import display_matrix, is_plain_turn
 from meld_lightning.media.tracks import video_track
 
 
@@ -40,6 +42,7 @@ def iter_frames_decord(
             packets = PacketReader(container, video_track(container, path), path)
             shown = sum(not packet.is_discard for packet in packets)
             cut = packets.check(keep_cut)
+        _check_orientation(path)
         if losses:
             losses.cut, losses.packets = cut, packets.packets
         reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
@@ -55,3 +58,17 @@ def iter_frames_decord(
             yield fit(reader[place].asnumpy(), size)
         except decord.DECORDError as error:
             raise MediaError(path, f"cannot be decoded ({str(error).splitlines()[0]})") from error
+
+
+def _check_orientation(path: str | Path) -> None:
+    """Raises MediaError if the display matrix of the first frame says more than decord does."""
+    import av
+
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video_track(container, path)), None)
+        matrix = display_matrix(frame) if frame else None
+        if matrix is not None and not is_plain_turn(matrix):
+            raise MediaError(
+                path,
+                "decord does not mirror its frames or turn them so far; use media.decoder=pyav",
+            )

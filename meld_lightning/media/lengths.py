@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 SLACK_S = 0.2  # headers are rounded, and count a codec's padding or not; one packet comes on top
+SLACK_BYTES = 4096  # some writers count the eight bytes before the size, or padding
 SPARE_PACKETS = 8  # of an MP3, about as long: some count frames that hold no sound
 HEAD = 1 << 16  # bytes at the start of a file in which its header is looked for
 TS_PACKET, TS_PACKET_SIZES, TS_SYNC = 188, (188, 192, 204), b"\x47"
@@ -51,38 +52,39 @@ class PacketReader:
         self, container: InputContainer, track: VideoStream | AudioStream, path: str | Path
     ) -> None:
         self.container, self.track, self.path = container, track, Path(path)
-        self.packets = 0  # of the track
-        self.ends: dict[int, float] = {}  # of each track, in seconds
-        self.last: dict[int, list[Packet]] = {}  # the last two of each track
-        self.stopped: str | None = None  # the error that reading ended with
+        self._names = container.format.name.split(",")
+        self.packets = 0  # those of the track that hold data
+        self._listed = 0  # all of them: an MP4 lists empty ones, too
+        self._ends: dict[int, int] = {}  # of each track, in its time base
+        self._last: dict[int, list[Packet]] = {}  # the last two of each track
+        self._stopped: str | None = None  # the error that reading ended with
 
     def __iter__(self) -> Iterator[Packet]:
         """The packets of the track that hold data. An error of the file ends them, as in ffmpeg."""
         import av
 
-        packets = self.container.demux()
+        # an index that is not in fragments tells all about the track itself
+        own = "mp4" in self._names and self.track.frames > 0
+        packets = self.container.demux(self.track) if own else self.container.demux()
         while True:
             try:
                 packet = next(packets, None)
             except av.error.FFmpegError as error:
-                self.stopped = error.strerror
+                self._stopped = error.strerror
                 return
             if packet is None:
                 return
-            time = packet.pts if packet.pts is not None else packet.dts
+            time, index = packet.pts if packet.pts is not None else packet.dts, packet.stream_index
             if time is None and not packet.size:
                 continue  # flushes the decoder
-            self._count(packet, time)
-            if packet.size and packet.stream_index == self.track.index:
-                self.packets += 1
-                yield packet
-
-    def _count(self, packet: Packet, time: int | None) -> None:
-        self.last[packet.stream_index] = [*self.last.get(packet.stream_index, [])[-1:], packet]
-        if time is not None and packet.time_base is not None:
-            end = float((time + (packet.duration or 0)) * packet.time_base)
-            index = packet.stream_index
-            self.ends[index] = max(self.ends.get(index, 0.0), end)
+            self._last[index] = [*self._last.get(index, ())[-1:], packet]
+            if time is not None:
+                self._ends[index] = max(self._ends.get(index, 0), time + (packet.duration or 0))
+            if index == self.track.index:
+                self._listed += 1
+                if packet.size:
+                    self.packets += 1
+                    yield packet
 
     def check(self, keep_cut: bool) -> str | None:
         """How the file is cut short, if it is and `keep_cut` is true; after all packets were read.
@@ -97,12 +99,12 @@ class PacketReader:
         return cut
 
     def _cut(self) -> str | None:
-        if self.stopped:
-            return f"it cannot be read to its end ({self.stopped})"
-        names = self.container.format.name.split(",")
+        if self._stopped:
+            return f"it cannot be read to its end ({self._stopped})"
+        names = self._names
         stated = _stated_bytes(self.path, names[0])
         size = self.path.stat().st_size
-        if stated is not None and size < stated:
+        if stated is not None and size + SLACK_BYTES < stated:
             return f"it has {size:,} of the {stated:,} bytes that its header states"
         if names[0] == "ogg" and _ends_within_page(self.path):
             return "its last page is incomplete"
@@ -111,22 +113,26 @@ class PacketReader:
         listed, spare = (len(self.track.index_entries) if "mp4" in names else 0), 0
         if "mp3" in names:
             listed, spare = _xing_frames(self.path) or 0, SPARE_PACKETS
-        if self.packets < listed - spare:
-            return f"it holds {self.packets} of the {listed} packets that its header lists"
-        return self._too_early(names) or self._incomplete()
+        if self._listed < listed - spare:
+            return f"it holds {self._listed} of the {listed} packets that its header lists"
+        return self._too_early() or self._incomplete()
 
-    def _too_early(self, names: list[str]) -> str | None:
-        stated = self._stated_seconds(names)
+    def _too_early(self) -> str | None:
+        stated = self._stated_seconds()
         if stated is None or not self.packets:
             return None
-        own = self.ends.get(self.track.index, 0.0)
-        end = max(self.ends.values(), default=0.0) if _for_the_file(names) else own
+        ends = {
+            index: float(end * (self.container.streams[index].time_base or 0))
+            for index, end in self._ends.items()
+        }
+        own = ends.get(self.track.index, 0.0)
+        end = max(ends.values(), default=0.0) if _for_the_file(self._names) else own
         if end + SLACK_S + own / self.packets >= stated:
             return None
         return f"it ends after {end:.2f} of the {stated:.2f} s that its header states"
 
-    def _stated_seconds(self, names: list[str]) -> float | None:
-        track = self.track
+    def _stated_seconds(self) -> float | None:
+        track, names = self.track, self._names
         if "avi" in names and track.time_base is not None:
             return float(track.frames * track.time_base)
         if "flv" in names or ("matroska" in names and _has_duration_element(self.path)):
@@ -145,7 +151,7 @@ class PacketReader:
 
         PCM has no packets: it is read in blocks, the last of which may be incomplete.
         """
-        for packet in itertools.chain(*self.last.values()):
+        for packet in itertools.chain(*self._last.values()):
             context: Any = packet.stream.codec_context
             if packet.is_corrupt and context and not context.name.startswith("pcm_"):
                 return "its last packet is incomplete"

@@ -1,8 +1,8 @@
 """Turns and mirrors decoded frames as their display matrix says, as ffmpeg's `-autorotate` does.
 
 Cameras store a frame as their sensor reads it, and a matrix that says how it is shown: phones turn
-it by 90 degrees or more, selfie cameras mirror it as well. Used by frames.py. The rules, including
-those for angles that are no multiples of 90 degrees, are those of ffmpeg's
+it by 90 degrees or more, selfie cameras mirror it as well. Used by frames.py and decord_frames.py.
+The rules, including those for angles that are no multiples of 90 degrees, are those of ffmpeg's
 configure_input_video_filter (fftools/ffmpeg_filter.c) and get_rotation (fftools/cmdutils.c).
 """
 
@@ -49,6 +49,12 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     found: dict[Any, Any] = {data.type: data for data in cast("Iterable[Any]", frame.side_data)}
     data = found.get(Type.DISPLAYMATRIX)
     return None if data is None else tuple(np.frombuffer(memoryview(data), np.int32, 9).tolist())
+
+
+def is_plain_turn(matrix: tuple[int, ...]) -> bool:
+    """Whether a matrix turns a frame by a multiple of 90 degrees and does not mirror it."""
+    a, b, _, c, d = matrix[:5]
+    return a * d - b * c > 0 and _clockwise(matrix) in (0, 90, 180, 270)
 
 
 def _clockwise(matrix: tuple[int, ...]) -> int | None:

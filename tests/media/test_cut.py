@@ -102,3 +102,12 @@ def test_a_track_that_ends_before_the_other_is_not_cut(tmp_path: Path) -> None:
     path = made(tmp_path / "a.mkv", *PICTURE, *short, *H264)
     assert len(read_waveform(path)) == len(sound_of_ffmpeg(path))
     assert len(read_frames(path, size=32)) == 8
+
+
+@pytest.mark.parametrize("size", ["of the whole file", "none"])
+def test_a_wav_whose_size_is_a_little_off_is_not_cut(size: str, tmp_path: Path) -> None:
+    path = made(tmp_path / "a.wav", *SOUND)
+    data = bytearray(path.read_bytes())
+    data[4:8] = (0 if size == "none" else len(data)).to_bytes(4, "little")
+    path.write_bytes(bytes(data))
+    assert len(read_waveform(path)) == 48000

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from meld_lightning.media import read_frames, read_waveform
+from meld_lightning.media.decord_frames import iter_frames_decord
+from meld_lightning.media.errors import MediaError
 from meld_lightning.media.orientation import upright
 from tests.media.conftest import Write
 from tests.media.test_decoding import ffmpeg, needs_ffmpeg, sound_of_ffmpeg
@@ -40,13 +42,18 @@ MATRICES = {
 }
 
 
-@pytest.mark.parametrize("name", MATRICES)
-def test_frames_stand_as_ffmpeg_shows_them(name: str, write_clip: Write) -> None:
-    path = write_clip("clip.mp4", frames=2, layout=None, shape=SHAPE)
+def oriented(path: Path, name: str) -> Path:
+    """`path` with another display matrix."""
     data, (a, b, c, d) = bytearray(path.read_bytes()), MATRICES[name]
     place = data.index(b"tkhd") + 44
     data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(bytes(data))
+    return path
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_frames_stand_as_ffmpeg_shows_them(name: str, write_clip: Write) -> None:
+    path = oriented(write_clip("clip.mp4", frames=2, layout=None, shape=SHAPE), name)
     options = ("-frames:v", "1", "-pix_fmt", "rgb24", "-f", "image2pipe", "-c:v", "ppm", "-")
     header, size, _, pixels = ffmpeg("-i", str(path), *options).split(b"\n", 3)
     width, height = map(int, size.split())
@@ -55,6 +62,21 @@ def test_frames_stand_as_ffmpeg_shows_them(name: str, write_clip: Write) -> None
         found = upright(next(container.decode(video=0)))
     assert found.shape == (height, width, 3)
     assert np.array_equal(found, np.frombuffer(pixels, np.uint8).reshape(found.shape))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_refused"),
+    [("quarter turn", False), ("half turn", False), ("mirrored", True), ("30 degrees", True)],
+)
+def test_decord_turns_frames_but_does_not_mirror_them(
+    name: str, is_refused: bool, write_clip: Write
+) -> None:
+    path = oriented(write_clip("clip.mp4", frames=2, layout=None, shape=SHAPE), name)
+    if is_refused:
+        with pytest.raises(MediaError, match="use media.decoder=pyav"):
+            list(iter_frames_decord(path, 1, 32))
+    else:
+        assert np.array_equal(list(iter_frames_decord(path, 1, 32)), read_frames(path, 1, 32))
 
 
 @pytest.mark.parametrize(
