@@ -185,7 +185,10 @@ class Fuse(Common):
         None, description="those of `runs` to fuse, such as [text, audio]; null: all"
     )
     folds: int = Field(
-        5, ge=2, description="cross-validation folds over val, each of whole dialogues"
+        5,
+        ge=2,
+        description="cross-validation folds over val, each of whole dialogues; the time of a choice"
+        " grows with their square",
     )
     monitor: str = Field("val/weighted_f1", description="the val/ metric that chooses the fusion")
     seed: Seed = Field(1, description="seed of the fusions that are fitted")

@@ -1,4 +1,5 @@
-"""Each modality's evidence for each emotion as a log likelihood ratio, and one modality alone.
+"""Each modality's evidence for each emotion as a log likelihood ratio, and one modality
+recalibrated.
 
 The evidence of a modality is its calibrated log-probabilities minus the log prior; every fusion but
 the paper's average builds on it. Where modalities are independent given the emotion, the log prior
@@ -59,7 +60,7 @@ class EvidenceFusion(Fusion):
 
 
 class Single(EvidenceFusion):
-    """One modality alone, and the prior where it is missing: what a fusion has to beat.
+    """One modality, recalibrated on val; where it is missing, the shares of val.
 
     Args:
         modality: the one to use.

@@ -113,8 +113,8 @@ def test_each_fold_is_scored_as_if_it_had_never_been_there() -> None:
 
 
 def test_the_score_from_outside_the_choice_is_not_optimistic() -> None:
-    """80 utterances, eight equally good runs and a fitted fusion of them: the best of the scores
-    that choose lies above the chosen one's score on unseen utterances, the nested one does not."""
+    """80 utterances and eight equally good runs: the best of the scores that decide lies above the
+    chosen run's score on unseen utterances, the nested score does not."""
     optimism = []
     for seed in range(60):
         both = weak(2080, seed, runs=8)
