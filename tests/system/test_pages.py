@@ -13,7 +13,14 @@ from tests.test_layers import ROOMS
 
 README = (CHECKOUT / "README.md").read_text()
 CONTRIBUTING = (CHECKOUT / "CONTRIBUTING.md").read_text()
-PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/cluster.md", "docs/log.md"]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/cluster.md",
+    "docs/log.md",
+    "docs/statistics.md",
+]
 MAIN_TABLES = {"meld_minilm": "table_03", "ravdess": "table_audio"}
 
 
