@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import nn
-from transformers import AutoModelForAudioClassification
 
 from meld_lightning.data.audio import AudioBatch
 from meld_lightning.data.audio_features import AudioFeaturesBatch
@@ -22,8 +21,8 @@ from meld_lightning.errors import UserError
 from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.models.layers import Standardise
+from meld_lightning.pretrained.emotion import load_emotion
 from meld_lightning.pretrained.labels import columns
-from meld_lightning.pretrained.loading import load_config, load_model
 from meld_lightning.pretrained.speech import (
     RATE,
     SpeechEncoder,
@@ -31,7 +30,6 @@ from meld_lightning.pretrained.speech import (
     extracted,
     pooled,
     speech_config,
-    speech_extractor,
 )
 
 Pooling = Literal["mean", "mean_std", "attentive"]
@@ -188,9 +186,7 @@ class SpeechCheckpoint(Classifier):
         **training: Any,
     ) -> None:
         super().__init__(class_weights="none", label_smoothing=0.0, **training)
-        self.extractor = speech_extractor(checkpoint)
-        config = load_config(checkpoint)
-        self.model = load_model(AutoModelForAudioClassification, checkpoint, config)
+        self.extractor, self.model = load_emotion(checkpoint)
         self.model.requires_grad_(False)
         known = {str(label): int(index) for label, index in self.model.config.label2id.items()}
         self.columns = columns(known, label_map, labels)

@@ -18,7 +18,7 @@ from meld_lightning.data.video import VideoBatch
 from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.models.layers import Standardise
-from meld_lightning.pretrained.clip import Clip, label_vectors
+from meld_lightning.pretrained.clip import Clip, embedding_size, label_vectors
 
 Aggregation = Literal["mean", "confidence", "max"]
 
@@ -28,7 +28,7 @@ class ClipZeroShot(Classifier):
 
     Args:
         name: the model's name in run folders and tables.
-        checkpoint: folder of a CLIP that from_pretrained loads.
+        checkpoint: folder of a CLIP or SigLIP that from_pretrained loads.
         prompts: texts with {label} in them; the embeddings of several are averaged.
         aggregation: how the scores of a clip's frames become one: the paper's confidence-weighted
             mean, the mean, or the maximum.
@@ -69,7 +69,7 @@ class ClipProbe(Classifier):
 
     Args:
         name: the model's name in run folders and tables.
-        checkpoint: folder of a CLIP, which the datamodule reads.
+        checkpoint: folder of a CLIP or SigLIP, which the datamodule reads.
         pooling: over the clip's frames: their mean, or attention with learnt weights.
         dropout: rate on the pooled embedding.
         mixup: alpha of the Beta distribution that mixes each training clip's frames with another's;
@@ -94,9 +94,7 @@ class ClipProbe(Classifier):
     ) -> None:
         super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
         torch.manual_seed(self.seed)
-        from transformers import CLIPConfig
-
-        width = int(CLIPConfig.from_pretrained(checkpoint).projection_dim or 0)
+        width = embedding_size(checkpoint)
         self.mixup = mixup
         self.attention = nn.Linear(width, 1) if pooling == "attentive" else None
         self.standardise = Standardise(width)

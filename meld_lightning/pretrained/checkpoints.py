@@ -47,9 +47,16 @@ class Recipe:
     write: Callable[[Path], None] = field(repr=False)
 
 
-def prepare_checkpoint(name: str, cache: Path, recipe: Recipe | None = None) -> Checkpoint:
+def prepare_checkpoint(
+    name: str,
+    cache: Path,
+    recipe: Recipe | None = None,
+    check: Callable[[Path], None] | None = None,
+) -> Checkpoint:
     """Makes (by `recipe`), downloads or finds the checkpoint `name` and records its files under
     `cache`.
+
+    check: is given the folder before it is recorded, and raises UserError to refuse it.
 
     If two processes ask at once, one works and the other waits. Raises UserError if the checkpoint
     cannot be found.
@@ -64,6 +71,8 @@ def prepare_checkpoint(name: str, cache: Path, recipe: Recipe | None = None) -> 
         if recipe:
             with atomic_folder(folder) as fresh:
                 recipe.write(fresh)
+        if check:
+            check(folder)
         _record(name, path, folder, source)
 
     made_once(path.with_suffix(".lock"), lambda: _is_recorded(path, folder, source), make)

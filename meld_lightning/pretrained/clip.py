@@ -1,7 +1,7 @@
-"""CLIP's two encoders: frames to embeddings, and prompts to embeddings.
+"""The two encoders of CLIP and its like: frames to embeddings, and prompts to embeddings.
 
-Reads a checkpoint folder. Used by data/video.py, which caches the embeddings of frames, by
-models/video.py and by the report's strips of frames.
+Reads a checkpoint folder of a type in CLIPS. Used by data/video.py, which caches the embeddings of
+frames, by models/video.py, check.py and the report's strips of frames.
 
 Axes: F frames, S pixels a side, D dimensions of the shared space, P prompts.
 """
@@ -13,13 +13,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+from transformers import AutoModel
 
 from meld_lightning.errors import UserError
+from meld_lightning.pretrained.loading import (
+    explained,
+    load_config,
+    load_image_processor,
+    load_model,
+)
+from meld_lightning.pretrained.text import text_tokenizer
+
+# Model types that are taken; tests/pretrained/test_clip.py compares each with transformers' own
+# scores. (SigLIP 2's checkpoints of one resolution are of type siglip.)
+CLIPS = ("clip", "siglip", "altclip", "chinese_clip", "metaclip_2")
 
 
 class Clip(nn.Module):
-    """A CLIP model with frozen weights.
+    """A CLIP, or a model like it, with frozen weights.
 
     checkpoint: a folder that from_pretrained loads, with processor and tokenizer.
     size: pixels a side of the frames it will get; None if it gets none.
@@ -27,19 +38,24 @@ class Clip(nn.Module):
 
     def __init__(self, checkpoint: str | Path, size: int | None) -> None:
         super().__init__()
-        self.model: CLIPModel = CLIPModel.from_pretrained(
-            checkpoint, dtype=torch.float32, attn_implementation="sdpa"
-        )
+        config = clip_config(checkpoint)
+        self.model: Any = load_model(AutoModel, checkpoint, config)
         self.model.requires_grad_(False)
         self.checkpoint = checkpoint
-        vision: Any = self.model.config.vision_config
-        wanted = vision.image_size
+        self.tokenizer = text_tokenizer(checkpoint, config.text_config)
+        wanted = config.vision_config.image_size
         if size not in (None, wanted):
             raise UserError(
                 f"media.size={size}: {Path(checkpoint).name} takes frames of {wanted} pixels; run"
                 f" with media.size={wanted}"
             )
-        processor = AutoImageProcessor.from_pretrained(checkpoint)
+        processor = load_image_processor(checkpoint)
+        if processor.image_mean is None or processor.image_std is None:
+            raise UserError(
+                f"checkpoint folder {checkpoint}: its image processor has no image_mean or"
+                " image_std, which say how pictures are normalised; add them to"
+                " preprocessor_config.json"
+            )
         self.register_buffer("mean_3", torch.tensor(processor.image_mean), persistent=False)
         self.register_buffer("std_3", torch.tensor(processor.image_std), persistent=False)
         self.mean_3: torch.Tensor
@@ -47,7 +63,8 @@ class Clip(nn.Module):
 
     @property
     def scale(self) -> torch.Tensor:
-        """The factor that turns cosines into logits."""
+        """The factor that turns cosines into logits. SigLIP also adds a bias, the same to every
+        label's, which no softmax over labels sees."""
         return self.model.logit_scale.exp()
 
     def forward(self, frames_FSS3: np.ndarray) -> torch.Tensor:
@@ -58,17 +75,43 @@ class Clip(nn.Module):
         """uint8 RGB frames (F, S, S, 3) -> unit vectors (F, D)."""
         pixels = torch.tensor(frames_FSS3, device=self.mean_3.device).float() / 255
         pixels_F3SS = ((pixels - self.mean_3) / self.std_3).permute(0, 3, 1, 2).contiguous()
-        pooled_FH = self.model.vision_model(pixel_values=pixels_F3SS).pooler_output
-        return nn.functional.normalize(self.model.visual_projection(pooled_FH).float(), dim=-1)
+        found = self.model.get_image_features(pixel_values=pixels_F3SS)
+        return nn.functional.normalize(found.pooler_output.float(), dim=-1)
 
     def texts(self, prompts: Sequence[str]) -> torch.Tensor:
         """Prompts -> unit vectors (P, D)."""
-        tokenizer = AutoTokenizer.from_pretrained(self.checkpoint)
-        tokens = tokenizer(list(prompts), padding=True, truncation=True, return_tensors="pt").to(
-            self.mean_3.device
+        options: dict[str, Any] = {"padding": True}
+        if self.model.config.model_type == "siglip":  # trained so, and reads the last position
+            longest = self.model.config.text_config.max_position_embeddings
+            options = {"padding": "max_length", "max_length": longest}
+        with explained(self.checkpoint, "prompts"):
+            tokens = self.tokenizer(list(prompts), truncation=True, return_tensors="pt", **options)
+            read = {
+                name: tokens[name].to(self.mean_3.device)
+                for name in ("input_ids", "attention_mask")
+                if name in tokens
+            }
+            found = self.model.get_text_features(**read)
+        return nn.functional.normalize(found.pooler_output.float(), dim=-1)
+
+
+def clip_config(checkpoint: str | Path) -> Any:
+    """The checkpoint's config; UserError unless it is of a type in CLIPS."""
+    config = load_config(checkpoint)
+    if config.model_type not in CLIPS:
+        raise UserError(
+            f"checkpoint folder {checkpoint}: model type {config.model_type} is not a supported"
+            f" encoder of pictures and texts; expected {', '.join(CLIPS)}"
         )
-        pooled_PH = self.model.text_model(**tokens).pooler_output
-        return nn.functional.normalize(self.model.text_projection(pooled_PH).float(), dim=-1)
+    return config
+
+
+def embedding_size(checkpoint: str | Path) -> int:
+    """Dimensions D of the space that frames and prompts share."""
+    config = clip_config(checkpoint)
+    if config.model_type == "siglip":
+        return int(config.vision_config.hidden_size)
+    return int(config.projection_dim)
 
 
 def label_vectors(clip: Clip, prompts: Sequence[str], labels: Sequence[str]) -> torch.Tensor:

@@ -14,6 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from meld_lightning.config.check import check
 from meld_lightning.config.nodes import Prepare
 from meld_lightning.config.tree import plain
+from meld_lightning.pretrained.checkpoints import Checkpoint, prepare_checkpoint
+from meld_lightning.pretrained.find import BUNDLED
 from meld_lightning.runs.identity import class_value
 
 if TYPE_CHECKING:
@@ -55,23 +57,43 @@ def prepare(
     """
     from meld_lightning.corpus import SPLITS, prepare_corpus, prepared_folder
     from meld_lightning.mini.checkpoints import PREFIX, recipe
-    from meld_lightning.pretrained.checkpoints import prepare_checkpoint
 
     cache = Path(cfg.paths.cache)
     corpus = prepare_corpus(cfg.corpus, cache)
     counts = ", ".join(f"{split} {(corpus.table['split'] == split).sum()}" for split in SPLITS)
     report = prepared_folder(cfg.corpus, cache) / "report.md"
     logger.info("corpus %s: %s utterances; report: %s", corpus.name, counts, report)
-    if decode and cfg.media.keep:
-        logger.info("clips: %s", _decode(cfg, corpus, cache))
     named = {str(name) for name in cfg.checkpoints.values() if name is not None}
     names = sorted(named if checkpoints is None else checkpoints)
-    made_here = any(name.startswith(PREFIX) for name in names)
-    mini = _mini_sources(cfg, cache) if made_here else None
+    made_here = [name for name in names if name.startswith(PREFIX)]
+    # before the clips, whose decoding takes long: a checkpoint that is missing is known at once
     for name in names:
-        made = recipe(name, mini) if mini and name.startswith(PREFIX) else None
-        checkpoint = prepare_checkpoint(name, cache, made)
-        logger.info("checkpoint %s (%s)", checkpoint.name, checkpoint.digest[:12])
+        if name not in made_here:
+            _find_checkpoint(cfg, name, cache)
+    if decode and cfg.media.keep:
+        logger.info("clips: %s", _decode(cfg, corpus, cache))
+    if made_here:
+        mini = _mini_sources(cfg, cache)
+        for name in made_here:
+            _announce(prepare_checkpoint(name, cache, recipe(name, mini)))
+
+
+def _find_checkpoint(cfg: DictConfig, name: str, cache: Path) -> None:
+    """Finds or downloads a checkpoint and, unless its digest is published, loads it as the models
+    will that its keys in `checkpoints` are for."""
+    from meld_lightning.pretrained.check import check_loads
+
+    roles = [str(key) for key, value in cfg.checkpoints.items() if value == name]
+
+    def load(folder: Path) -> None:
+        for role in roles:
+            check_loads(folder, role)
+
+    _announce(prepare_checkpoint(name, cache, check=None if name in BUNDLED else load))
+
+
+def _announce(checkpoint: Checkpoint) -> None:
+    logger.info("checkpoint %s (%s)", checkpoint.name, checkpoint.digest[:12])
 
 
 def _decode(cfg: DictConfig, corpus: "Corpus", cache: Path) -> str:

@@ -1,0 +1,48 @@
+"""Loads a checkpoint as training will, so that `prepare` finds an incomplete one.
+
+Reads checkpoint folders; writes nothing. Used by study/preparation.py.
+"""
+
+from pathlib import Path
+
+from meld_lightning.pretrained.files import model_files
+
+LARGE = 4 << 30  # bytes of weights that are not loaded: the machine may not have the memory
+
+
+def check_loads(folder: Path, role: str) -> None:
+    """Loads config, preprocessing and, up to LARGE, weights of the checkpoint.
+
+    role: the key of conf/checkpoints/ that names it, which tells the models that use it. Any other
+        key's models are the user's own, and nothing is known of them.
+    Raises UserError for what training would refuse.
+    """
+    if role not in ("bert", "roberta", "wav2vec2", "speech_emotion", "clip"):
+        return
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    whole = sum(file.stat().st_size for file in model_files(folder)) <= LARGE
+    if role in ("bert", "roberta"):
+        from meld_lightning.pretrained.text import load_encoder, text_config, text_tokenizer
+
+        config = text_config(folder)
+        text_tokenizer(folder, config)
+        if whole:
+            load_encoder(folder, config)
+    elif role == "wav2vec2":
+        from meld_lightning.pretrained.speech import SpeechEncoder, speech_config, speech_extractor
+
+        speech_config(folder)
+        speech_extractor(folder)
+        if whole:
+            SpeechEncoder(folder, "head", spec_augment=False)
+    elif role == "speech_emotion" and whole:
+        from meld_lightning.pretrained.emotion import load_emotion
+
+        load_emotion(folder)
+    elif role == "clip" and whole:
+        from meld_lightning.pretrained.clip import Clip
+
+        Clip(folder, None)
