@@ -45,6 +45,7 @@ class CompletedConfigSource(file_config_source.FileConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         from meld_lightning.config.complete import completed
+        from meld_lightning.config.nodes import COMMANDS, OPEN
 
         if config_path == ALL:
             config: Any = OmegaConf.create({"defaults": self._tables()})
@@ -53,7 +54,10 @@ class CompletedConfigSource(file_config_source.FileConfigSource):
         tree = OmegaConf.to_container(found.config)
         if isinstance(tree, dict):
             name = config_path.removesuffix(".yaml")
-            found.config = OmegaConf.create(completed(name, tree, self._load))  # type: ignore
+            config = OmegaConf.create(completed(name, tree, self._load))  # type: ignore[arg-type]
+            for key in OPEN if name in COMMANDS else ():
+                OmegaConf.set_struct(OmegaConf.select(config, key), False)
+            found.config = config
         return found
 
     def _load(self, name: str) -> dict[str, Any] | None:

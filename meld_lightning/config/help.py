@@ -137,7 +137,7 @@ def _keys(
         value = tree.get(name)
         if name.startswith("_") or name not in tree or name == "table":
             continue
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             yield from _keys(keys_below(parameter, value, imports=False), value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value, parameter

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+OPEN = ("corpus.labels",)  # nodes below which a command line may add any key
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Target = dict[str, Any]  # a node whose keys are the parameters of the class that _target_ names
 
@@ -27,6 +28,23 @@ class Paths(Node):
     experiments: str = Field("experiments", description="tables, figures and kept evidence")
 
 
+class Columns(Node):
+    """The manifest's own names of columns, where they differ."""
+
+    id: str | None = Field(None, description="the column that names each utterance")
+    text: str | None = Field(None, description="the utterances")
+    emotion: str | None = Field(None, description="the emotion labels")
+    sentiment: str | None = Field(None, description="the sentiment labels")
+    split: str | None = Field(None, description="train, val or test")
+    speaker: str | None = Field(None, description="the speakers")
+    dialogue: str | None = Field(None, description="the dialogues")
+    utterance: str | None = Field(None, description="the place of an utterance in its dialogue")
+    clip: str | None = Field(None, description="video files")
+    audio: str | None = Field(None, description="sound files, if they are not the clips")
+    start: str | None = Field(None, description="start times")
+    end: str | None = Field(None, description="end times")
+
+
 class Corpus(Node):
     """The utterances: where they lie and how they are split."""
 
@@ -41,7 +59,17 @@ class Corpus(Node):
     folds: int = Field(5, ge=2, description="number of folds that corpus.split makes")
     fold: int = Field(0, ge=0, description="the fold that is test; the next one is val")
     test: str | None = Field(
-        None, description="a second manifest, all of it test; its units leave the first one"
+        None,
+        description="a second manifest, all of it test; rows of the first whose unit (corpus.split)"
+        " it contains are left out",
+    )
+    columns: Columns
+    labels: dict[str, str] = Field(
+        {},
+        description="the manifest's labels that have another name here: corpus.labels.happy=joy",
+    )
+    allow_missing: bool = Field(
+        False, description="go on where more than a tenth of the files named are missing"
     )
 
 

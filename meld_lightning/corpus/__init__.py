@@ -13,6 +13,7 @@ from meld_lightning.corpus.prepared import (
     report_media,
 )
 from meld_lightning.corpus.report.markdown import render_report
+from meld_lightning.corpus.report.missing import missing_files
 from meld_lightning.corpus.table import Corpus
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "SPLITS",
     "Corpus",
     "load_corpus",
+    "missing_files",
     "prepare_corpus",
     "prepared_corpus",
     "prepared_folder",

@@ -4,6 +4,7 @@ Reads the user's files; writes nothing (a layout's reader may: the mini corpus's
 prepared.py and, as part of the public interface, by anyone.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def load_corpus(
     folds: int = 5,
     fold: int = 0,
     test: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Corpus:
     """Reads a corpus and checks it.
 
@@ -33,14 +36,21 @@ def load_corpus(
         never divided between two splits.
     folds, fold: the units form `folds` folds; `fold` is test, the next one is val, the others are
         train.
-    test: a second manifest, relative to the first one's folder, whose rows are all test. Units that
-        it contains are left out of the first manifest, of which `fold` is val and the others train.
+    test: a second manifest, relative to the first one's folder, whose rows are all test. Rows of
+        the first manifest whose unit (see split) is also in the second are left out; of the others
+        `fold` is val and the rest train. What is not that unit may be in both: with split="speaker"
+        a dialogue may, with split="dialogue" a speaker.
+    columns: for a manifest, the file's name of each column that has another name than ours, such as
+        {"text": "utterance"}.
+    labels: for a manifest, our name of each label that has another one in the file, such as
+        {"happy": "joy"}; two of the file's labels may become one.
 
     Raises UserError, one line, if something is missing or cannot be read.
     """
     root = Path(root).expanduser().resolve()
     other = None if test is None else root.parent / Path(test).expanduser()
-    found = find_reader(layout).read(ReadRequest(root, split, folds, fold, other))
+    request = ReadRequest(root, split, folds, fold, other, dict(columns or {}), dict(labels or {}))
+    found = find_reader(layout).read(request)
     found = replace(found, table=typed(found.table))  # a layout's own columns are none of ours
     name = name or found.name
     report = build_report(name, layout, found)

@@ -8,6 +8,7 @@ it; `train` and the other commands read it.
 """
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -26,7 +27,9 @@ from meld_lightning.storage.atomic import atomic_folder, json_text, write_text
 from meld_lightning.storage.fingerprint import Fingerprint, digest_of, file_digest
 from meld_lightning.storage.once import made_once
 
-PREPARED_VERSION = 4
+PREPARED_VERSION = 5
+logger = logging.getLogger(__name__)
+_NAMES = ("columns", "labels")  # settings that map names
 _FILES = ("corpus.parquet", "report.json")  # report.md is for people, and changes with media.json
 
 
@@ -40,6 +43,8 @@ def prepare_corpus(cfg_corpus: Mapping[str, Any], cache: Path) -> Corpus:
     settings = _settings(cfg_corpus)
     folder = _folder(settings, Path(cache))
     corpus = load_corpus(**settings)
+    for line in corpus.report["assumed"]:
+        logger.info("%s", line)
     made_once(
         Path(f"{folder}.lock"),
         lambda: _is_stored(corpus, cfg_corpus, cache),
@@ -111,6 +116,14 @@ def _settings(cfg_corpus: Mapping[str, Any]) -> dict[str, Any]:
             " are possible"
         )
     split, test = cfg_corpus.get("split"), cfg_corpus.get("test")
+    names = {
+        key: {
+            str(one): str(other)
+            for one, other in dict(cfg_corpus.get(key) or {}).items()
+            if other is not None
+        }
+        for key in _NAMES
+    }
     return {
         "name": name,
         "layout": str(cfg_corpus.get("layout") or "meld"),
@@ -119,6 +132,9 @@ def _settings(cfg_corpus: Mapping[str, Any]) -> dict[str, Any]:
         "folds": int(cfg_corpus.get("folds", 5)),
         "fold": int(cfg_corpus.get("fold", 0)),
         "test": None if test is None else str(test),
+        **{
+            key: given for key, given in names.items() if given
+        },  # else settings stay what they were
     }
 
 
@@ -135,6 +151,8 @@ def _command(settings: Mapping[str, Any], cache: Path) -> str:
         words += [f"corpus.{key}={settings[key]}" for key in ("split", "folds", "fold")]
     if settings["test"] is not None:
         words.append(f"corpus.test={settings['test']}")
+    for key in _NAMES:
+        words += [f"corpus.{key}.{one}={other}" for one, other in settings.get(key, {}).items()]
     return f"run: meld-lightning prepare {shlex.join(words)}"
 
 

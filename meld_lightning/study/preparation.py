@@ -55,11 +55,14 @@ def prepare(
     checkpoints: the names of those wanted; None is all.
     decode: whether to decode the clips, too.
     """
-    from meld_lightning.corpus import SPLITS, prepare_corpus, prepared_folder
+    from meld_lightning.corpus import SPLITS, missing_files, prepare_corpus, prepared_folder
     from meld_lightning.mini.checkpoints import PREFIX, recipe
 
     cache = Path(cfg.paths.cache)
     corpus = prepare_corpus(cfg.corpus, cache)
+    decode = decode and bool(cfg.media.keep)
+    if decode and (missing := missing_files(corpus, bool(cfg.corpus.allow_missing))):
+        logger.warning("%s", missing)
     counts = ", ".join(f"{split} {(corpus.table['split'] == split).sum()}" for split in SPLITS)
     report = prepared_folder(cfg.corpus, cache) / "report.md"
     logger.info("corpus %s: %s utterances; report: %s", corpus.name, counts, report)
@@ -70,7 +73,7 @@ def prepare(
     for name in names:
         if name not in made_here:
             _find_checkpoint(cfg, name, cache)
-    if decode and cfg.media.keep:
+    if decode:
         logger.info("clips: %s", _decode(cfg, corpus, cache))
     if made_here:
         mini = _mini_sources(cfg, cache)

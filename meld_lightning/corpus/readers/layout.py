@@ -8,12 +8,13 @@ importable module. Used by load.py and prepared.py, and by the readers themselve
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import pandas as pd
 
+from meld_lightning.corpus.readers.clip_files import MissingFile
 from meld_lightning.corpus.readers.meld_files import Clips
 from meld_lightning.errors import UserError, near_miss
 
@@ -25,6 +26,7 @@ class ReadRequest:
     root: the corpus's folder or file, absolute; it need not exist.
     split, folds, fold: how to split a corpus that has no split of its own; see load_corpus.
     test: a second file whose rows are all test, absolute.
+    columns, labels: the file's names of columns and labels that differ; see load_corpus.
     """
 
     root: Path
@@ -32,6 +34,8 @@ class ReadRequest:
     folds: int = 5
     fold: int = 0
     test: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,11 @@ class Found:
     emotions, sentiments: the labels in their fixed order; sentiments is empty if there are none.
     sources: the files that the table was read from.
     repaired: number of characters repaired in each row (N,).
+    cleaned: whether names or text of each row were replaced by a spelling that looks the same (N,);
+        empty if the reader does not do that.
+    assumed: what was assumed to read the files, one line each.
     clips: what a search for clip files found; None if the table alone says which files there are.
-    missing: (key, "column value") for each file that a row names but that does not exist.
+    missing: each file that a row names, or a search found, but that cannot be read.
     ignored_columns: columns of the source that are not used.
     left_out: number of rows left out of every split because test contains others of their unit.
     numbered: whether dialogue and utterance ids count up from 0 in each split, so that gaps mean
@@ -63,8 +70,10 @@ class Found:
     sentiments: tuple[str, ...]
     sources: tuple[Path, ...]
     repaired: tuple[int, ...]
+    cleaned: tuple[bool, ...] = ()
+    assumed: tuple[str, ...] = ()
     clips: Clips | None = None
-    missing: tuple[tuple[str, str], ...] = ()
+    missing: tuple[MissingFile, ...] = ()
     ignored_columns: tuple[str, ...] = ()
     left_out: int = 0
     numbered: bool = False

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from meld_lightning.corpus.folds import split_by_units
 from meld_lightning.corpus.labels import SPLITS
-from meld_lightning.corpus.readers.csv_records import Record, choice, filled, optional
+from meld_lightning.corpus.readers.csv_records import Record
 from meld_lightning.corpus.readers.layout import ReadRequest
+from meld_lightning.corpus.readers.values import choice, filled, optional
 from meld_lightning.errors import UserError
 
 SPLIT_NAMES = {
@@ -70,6 +71,23 @@ def split_beside(
     units = [unit for _, unit in left]
     splits = split_by_units(units, request.folds, request.fold, held_out=False)
     return [record for record, _ in left], splits
+
+
+def shared_with_test(
+    test: Sequence[Record], left: Sequence[Record], request: ReadRequest
+) -> list[str]:
+    """A line for each kind of unit, other than corpus.split's, that test has in common with the
+    rows `left` for train and val: corpus.test keeps only the units of corpus.split apart."""
+    lines = []
+    for column in UNITS[:-1]:
+        ours = {optional(record, column) for record in test} - {None}
+        theirs = {optional(record, column) for record in left} - {None}
+        if column != request.split and (both := ours & theirs):
+            lines.append(
+                f"test shares {len(both)} of its {len(ours)} {column}s with train and val:"
+                f" corpus.split={request.split} keeps {request.split}s apart, not {column}s"
+            )
+    return lines
 
 
 def coarsest_units(
@@ -132,6 +150,6 @@ def _units(records: Sequence[Record], split: str) -> list[str]:
         found = ", ".join(records[0].fields)
         raise UserError(
             f"{records[0].file}: corpus.split={split} needs a column {column!r}; columns found:"
-            f" {found}"
+            f" {found}; if it has another name there, add corpus.columns.{column}=NAME"
         )
     return [filled(record, column) for record in records]

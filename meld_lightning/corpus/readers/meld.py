@@ -10,15 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from meld_lightning.corpus.labels import EMOTIONS, SENTIMENTS
-from meld_lightning.corpus.readers.csv_records import (
-    Record,
-    choice,
-    milliseconds,
-    read_records,
-    whole,
-)
+from meld_lightning.corpus.readers.clip_files import MissingFile
+from meld_lightning.corpus.readers.csv_records import Record, cleaned, read_records
 from meld_lightning.corpus.readers.layout import Found, ReadRequest
 from meld_lightning.corpus.readers.meld_files import Clips, files_below, find_clips, find_csvs
+from meld_lightning.corpus.readers.times import milliseconds
+from meld_lightning.corpus.readers.values import choice, whole
 from meld_lightning.corpus.table import typed
 from meld_lightning.errors import UserError
 
@@ -34,9 +31,10 @@ COLUMNS = (
     "StartTime",
     "EndTime",
 )
+NAMES = ("Speaker", "Emotion", "Sentiment")
+TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 
-
-VERSION = 1
+VERSION = 2
 
 # As the paper prints them (its Table 1). 1112 is the number of dev clips, and 4807 is about the
 # number of test clips plus AppleDouble stubs: neither is a number of utterances.
@@ -48,20 +46,29 @@ def read(request: ReadRequest) -> Found:
     """Every row of MELD's three CSV files below the root, in file order: train, then val, then
     test."""
     root = request.root
+    if not root.is_dir():
+        raise UserError(_no_folder(root))
     if request.split is not None or request.fold != 0 or request.test is not None:
         raise UserError(
             "corpus.split, corpus.fold and corpus.test apply to corpus=manifest only; MELD has its"
             " own split"
         )
-    if not root.is_dir():
-        raise UserError(_no_folder(root))
-    files = files_below(root)
-    csvs, clips = find_csvs(root, files), find_clips(root, files)
+    if request.columns or request.labels:
+        raise UserError(
+            "corpus.columns and corpus.labels apply to corpus=manifest only; MELD's files have"
+            " names of their own"
+        )
+    files, closed = files_below(root)
+    csvs, clips = find_csvs(root, files, closed), find_clips(root, files)
     rows: list[dict[str, object]] = []
     repaired: list[int] = []
+    changed: list[bool] = []
+    assumed = [f"{folder}, so its files are not used" for folder in closed]
     for split, path in csvs.items():
         first: dict[object, int] = {}
-        for record in read_records(path, COLUMNS):
+        sheet = read_records(path, COLUMNS)
+        assumed += sheet.assumed
+        for record in cleaned(sheet.records, NAMES, "Utterance"):
             row = _row(split, record, clips)
             if row["key"] in first:
                 raise UserError(
@@ -72,6 +79,7 @@ def read(request: ReadRequest) -> Found:
             first[row["key"]] = record.row
             rows.append(row)
             repaired.append(record.repaired)
+            changed.append(record.cleaned)
     return Found(
         name="meld",
         folder=root,
@@ -80,7 +88,13 @@ def read(request: ReadRequest) -> Found:
         sentiments=SENTIMENTS,
         sources=tuple(csvs.values()),
         repaired=tuple(repaired),
+        cleaned=tuple(changed),
+        assumed=tuple(assumed),
         clips=clips,
+        missing=tuple(
+            MissingFile(f"{key[0]}/dia{key[1]}_utt{key[2]}", "clip", _below(root, path), reason)
+            for key, (path, reason) in clips.unreadable.items()
+        ),
         numbered=True,
         paper=PAPER,
         official=OFFICIAL,
@@ -108,7 +122,17 @@ def _row(split: str, record: Record, clips: Clips) -> dict[str, object]:
     }
 
 
+def _below(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
 def _no_folder(root: Path) -> str:
+    if root.is_file() and root.suffix.lower() in TABLES:
+        return (
+            f"{root}: is a file; for a table of your own set corpus=manifest (in Python:"
+            f' load_corpus("{root.name}", layout="manifest")); for MELD give the folder that holds'
+            " the *_sent_emo.csv files"
+        )
     if root.is_file():
         return (
             f"{root}: is a file; unpack it if it is an archive, and give the folder that holds the"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from meld_lightning.corpus.readers.clip_files import unreadable
 from meld_lightning.corpus.readers.csv_records import repair
 from meld_lightning.errors import UserError
 
@@ -36,6 +37,7 @@ class Clips:
 
     recuts: clips whose corrected version is used. copies: all files of a clip found more than once.
     stubs: number of AppleDouble files by split. unplaced: clips whose folders name no split.
+    unreadable: the file of each clip that cannot be read, such as a broken link, and the reason.
     """
 
     files: dict[tuple[str, int, int], Path] = field(default_factory=dict)
@@ -43,14 +45,21 @@ class Clips:
     copies: dict[tuple[str, int, int], list[Path]] = field(default_factory=dict)
     stubs: dict[str, int] = field(default_factory=lambda: {"train": 0, "val": 0, "test": 0})
     unplaced: list[Path] = field(default_factory=list)
+    unreadable: dict[tuple[str, int, int], tuple[Path, str]] = field(default_factory=dict)
 
 
-def files_below(root: Path) -> list[Path]:
-    """Every file below the folder `root`, sorted by depth, then by name; a linked folder is visited
-    once."""
+def files_below(root: Path) -> tuple[list[Path], list[str]]:
+    """Every file below the folder `root`, sorted by depth, then by name, and a line for each folder
+    that cannot be listed. A linked folder is visited once. A link that leads nowhere counts as a
+    file."""
     found: list[Path] = []
+    closed: list[str] = []
     seen: set[str] = set()
-    for folder, folders, names in os.walk(root, followlinks=True, onerror=_unreadable):
+
+    def note(error: OSError) -> None:
+        closed.append(f"{error.filename} cannot be listed ({(error.strerror or '').lower()})")
+
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=note):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()
@@ -58,23 +67,24 @@ def files_below(root: Path) -> list[Path]:
         seen.add(real)
         folders.sort()
         found.extend(Path(folder, name) for name in names)
-    return sorted(found, key=lambda path: (len(path.parts), path.as_posix()))
+    found.sort(key=lambda path: (len(path.parts), path.as_posix()))
+    return found, sorted(closed)
 
 
-def _unreadable(error: OSError) -> None:
-    raise UserError(
-        f"{error.filename}: cannot be listed ({error.strerror}); check its permissions or move it"
-    ) from error
+def find_csvs(root: Path, files: Sequence[Path], closed: Sequence[str] = ()) -> dict[str, Path]:
+    """split -> its CSV file; UserError if one is missing or copies of one differ.
 
-
-def find_csvs(root: Path, files: Sequence[Path]) -> dict[str, Path]:
-    """split -> its CSV file; UserError if one is missing or copies of one differ."""
+    closed: a line for each folder that could not be listed, for that error.
+    """
     chosen: dict[str, Path] = {}
     missing = []
+    doubts = list(closed)
     for split, name in CSV_NAMES.items():
-        copies = [path for path in files if path.name == name]
+        named = [(path, unreadable(path)) for path in files if path.name == name]
+        copies = [path for path, reason in named if reason is None]
         if not copies:
             missing.append(name)
+            doubts += [f"{path} cannot be read ({reason})" for path, reason in named]
             continue
         for other in copies[1:]:
             if _content(other) != _content(copies[0]):
@@ -84,6 +94,11 @@ def find_csvs(root: Path, files: Sequence[Path]) -> dict[str, Path]:
                 )
         chosen[split] = copies[0]
     if missing:
+        if doubts:
+            raise UserError(
+                f"{root}: {', '.join(missing)} not found in this folder and below; {doubts[0]}:"
+                " check its permissions or replace it"
+            )
         raise UserError(_not_found(root, files, missing, chosen))
     return chosen
 
@@ -141,12 +156,15 @@ def find_clips(root: Path, files: Iterable[Path]) -> Clips:
                 (0 if match[1] else 1, path)
             )
     for key, candidates in ranked.items():
-        candidates.sort(key=lambda candidate: candidate[0])  # stable: keeps the order of depth
-        best = candidates[0][0]
-        clips.files[key] = candidates[0][1]
+        best = min(rank for rank, _ in candidates)
+        reasons = {path: unreadable(path) for rank, path in candidates if rank == best}
+        same = [path for path, reason in reasons.items() if reason is None]  # in order of depth
+        if not same:  # also if the clip that a recut replaces can be read: that one is wrong
+            clips.unreadable[key] = next((path, str(why)) for path, why in reasons.items())
+            continue
+        clips.files[key] = same[0]
         if best == 0 and key[0] == "test":
             clips.recuts.add(key)
-        same = [path for rank, path in candidates if rank == best]
         if len(same) > 1:
             clips.copies[key] = same
     return clips

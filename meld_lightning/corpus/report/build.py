@@ -16,16 +16,18 @@ from meld_lightning.corpus.labels import EMOTIONS, SENTIMENTS, SPLITS, ordered
 from meld_lightning.corpus.readers.layout import Found
 from meld_lightning.corpus.readers.meld_files import Clips
 from meld_lightning.corpus.report import quirks
+from meld_lightning.corpus.report.missing import files_of
 from meld_lightning.storage.fingerprint import file_digest
 
 
 def build_report(name: str, layout: str, found: Found) -> dict[str, Any]:
     """The report of a corpus as JSON-able data.
 
-    Keys: corpus, layout, note, is_mini (whether the data is synthetic), optimum (see Found),
-    table_01 {paper, official, found: {split: utterances}}, splits {split: facts}, emotions and
-    sentiments {split: {label: rows}}, quirks {name: {split: rows}}, clips, rows [{key, reason,
-    detail}], ignored_columns, sources [{name, size, sha256}].
+    Keys: corpus, layout, note and assumed (see Found), is_mini (whether the data is synthetic),
+    optimum (see Found), table_01 {paper, official, found: {split: utterances}}, splits {split:
+    facts}, emotions and sentiments {split: {label: rows}}, quirks {name: {split: rows}}, clips,
+    rows [{key, reason, detail}], files (see files_of), ignored_columns, sources [{name, size,
+    sha256}].
     """
     table = found.table
     counts = {split: int((table["split"] == split).sum()) for split in SPLITS}
@@ -37,6 +39,7 @@ def build_report(name: str, layout: str, found: Found) -> dict[str, Any]:
         "corpus": name,
         "layout": layout,
         "note": found.note,
+        "assumed": list(found.assumed),
         "is_mini": found.optimum is not None,
         "table_01": {"paper": found.paper, "official": found.official, "found": counts},
         "splits": {split: _split(table[table["split"] == split]) for split in SPLITS},
@@ -45,6 +48,7 @@ def build_report(name: str, layout: str, found: Found) -> dict[str, Any]:
         "quirks": quirk_counts,
         "clips": clips,
         "rows": [{"key": key, "reason": reason, "detail": detail} for key, reason, detail in rows],
+        "files": files_of(found),
         "ignored_columns": list(found.ignored_columns),
         "optimum": found.optimum,
         "sources": [
@@ -93,6 +97,8 @@ def _quirks(found: Found) -> tuple[dict[str, quirks.Counts], list[quirks.Doubt]]
     table = found.table
     repaired = table.loc[[number > 0 for number in found.repaired], "split"]
     counts: dict[str, quirks.Counts] = {"repaired_rows": quirks.per_split(repaired)}
+    if found.cleaned:
+        counts["look_alikes"] = quirks.per_split(table.loc[list(found.cleaned), "split"])
     doubts: list[quirks.Doubt] = []
     if found.numbered:
         counts |= quirks.id_quirks(table)
@@ -128,7 +134,8 @@ def _strays(table: pd.DataFrame) -> dict[str, quirks.Counts]:
 
 def _clips(found: Found) -> tuple[dict[str, Any], list[quirks.Doubt]]:
     table, clips, root = found.table, found.clips or Clips(), found.folder
-    doubts = [(key, "file not found", detail) for key, detail in found.missing]
+    doubts = [(one.key, one.reason, f"{one.column} {one.named}") for one in found.missing]
+    gone = {one.key for one in found.missing}
     have = table["clip"].notna()
     empty = [
         (str(row.key), "empty clip (0 bytes)", _name(Path(str(row.clip)), root))
@@ -137,7 +144,7 @@ def _clips(found: Found) -> tuple[dict[str, Any], list[quirks.Doubt]]:
     ]
     doubts += empty
     if have.any() and found.clips is not None:  # a corpus without any clips is just text
-        doubts += [(key, "no clip", "") for key in table.loc[~have, "key"]]
+        doubts += [(key, "no clip", "") for key in table.loc[~have, "key"] if key not in gone]
     keys = set(table["key"])
     extra = sorted(
         key for key in (f"{split}/dia{d}_utt{u}" for split, d, u in clips.files) if key not in keys

@@ -16,13 +16,14 @@ TABLE_01 = {
 }
 QUIRKS = {
     "repaired_rows": "rows with legacy (cp1252) characters, repaired",
+    "look_alikes": "rows with names or text in another spelling that looks the same, unified",
     "rows_with_controls_left": "rows with a control character that could not be repaired",
     "missing_utterance_ids": "missing utterance ids within dialogues",
     "dialogues_missing_utterance_ids": "dialogues with missing utterance ids",
     "missing_dialogue_ids": "missing dialogue ids",
     "dialogue_also_in_train": "rows whose dialogue is also in train",
     "speaker_also_in_train": "rows whose speaker is also in train",
-    "left_out_for_test": "rows left out because test contains their speaker, dialogue or id",
+    "left_out_for_test": "rows left out because test contains their unit (corpus.split)",
     "emotion_not_in_train": "rows whose emotion does not occur in train",
     "dialogues_with_decreasing_starts": "dialogues with a start time earlier than the previous one",
     "rows_starting_earlier": "rows that start before the previous row",
@@ -130,6 +131,8 @@ def _introduction(report: dict[str, Any]) -> list[str]:
             for name in best["test"]
         ]
         parts.append(_table(("modality", *SPLITS), rows))
+    if report["assumed"]:
+        parts.append("\n".join(f"- {_cell(line)}" for line in report["assumed"]))
     if report["ignored_columns"]:
         parts.append(f"Columns that are not used: {', '.join(report['ignored_columns'])}.")
     return parts

@@ -1,0 +1,110 @@
+"""Reads one file of a manifest, CSV or Parquet, into records with our names for its columns.
+
+Reads these files; used by manifest.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from meld_lightning.corpus.look_alikes import clean_name
+from meld_lightning.corpus.readers.clip_files import Finder
+from meld_lightning.corpus.readers.csv_records import (
+    Record,
+    Sheet,
+    check_columns,
+    cleaned,
+    read_records,
+    repaired_record,
+)
+from meld_lightning.corpus.readers.manifest_names import (
+    COLUMNS,
+    NAMES,
+    ignored_columns,
+    needed_columns,
+    our_fields,
+)
+from meld_lightning.errors import UserError
+
+
+@dataclass(frozen=True)
+class ManifestSheet:
+    """One file: its rows with our column names, the columns that are not used, the separator of
+    its columns, and what was assumed to read it."""
+
+    path: Path
+    records: list[Record]
+    ignored: tuple[str, ...]
+    separator: str
+    assumed: tuple[str, ...]
+
+
+def read_sheet(path: Path, key: str, columns: Mapping[str, str]) -> ManifestSheet:
+    """The manifest `path`; UserError if it is missing or cannot be read.
+
+    key: the config key that names it. columns: our name -> the file's name (corpus.columns).
+    """
+    columns = {ours: clean_name(theirs) for ours, theirs in columns.items()}
+    path = _file(path, key)
+    needed = needed_columns(columns)
+    if path.suffix.lower() in (".parquet", ".pq"):
+        sheet = _read_parquet(path, needed)
+    else:
+        sheet = read_records(path, needed)
+    renamed = [
+        replace(record, fields=our_fields(record.fields, columns)) for record in sheet.records
+    ]
+    records = [
+        replace(clean, source_id=record.fields["id"])
+        for record, clean in zip(renamed, cleaned(renamed, NAMES, "text"), strict=True)
+    ]
+    ignored = ignored_columns(sheet.columns, columns)
+    return ManifestSheet(path, records, ignored, sheet.separator, sheet.assumed)
+
+
+def _file(path: Path, key: str) -> Path:
+    if path.is_dir():
+        raise UserError(
+            f"{path}: is a folder; give the CSV or Parquet file as {key}, or layout=meld for a"
+            " folder with MELD's own files"
+        )
+    found, reason = Finder().find(path)
+    if found is None:
+        said = "no such file" if reason == "file not found" else reason
+        raise UserError(f"{path}: {said}; give the CSV or Parquet file as {key}")
+    return found
+
+
+def _read_parquet(path: Path, needed: Mapping[str, str]) -> Sheet:
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are both
+        raise UserError(
+            f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); write it again"
+        ) from error
+    table.columns = [clean_name(str(name)) for name in table.columns]
+    check_columns(path, list(table.columns), needed)
+    if table.empty:
+        raise UserError(f"{path}: no rows")
+    wanted = [name for name in table.columns if name in COLUMNS or name in needed]
+    texts = {name: [_as_text(value) for value in table[name]] for name in wanted}
+    others = {name: "" for name in table.columns if name not in texts}
+    records = [
+        repaired_record(
+            path, number, {name: values[number - 2] for name, values in texts.items()} | others
+        )
+        for number in range(2, len(table) + 2)
+    ]
+    return Sheet(records, tuple(table.columns))
+
+
+def _as_text(value: object) -> str:
+    if value is None or pd.isna(value):
+        return ""
+    if (
+        isinstance(value, float) and value.is_integer()
+    ):  # a whole-number column with gaps arrives as floats
+        return str(int(value))
+    return str(value)
