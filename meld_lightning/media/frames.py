@@ -133,8 +133,6 @@ def _of_intact_stream(
         if (
             stream.codec_context.name != "h264"  # in others "non-reference" frames may be needed
             or len(set(times)) != shown
-            or not packets[0].is_keyframe
-            or (times and not packets[0].is_discard and packets[0].pts != times[0])
         ):
             raise _UnplannableError
         yield from _planned(stream, packets, times[::every])
