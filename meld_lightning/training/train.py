@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from meld_lightning.errors import UserError
 from meld_lightning.metrics import check_monitor
 from meld_lightning.runs.identity import Identity, class_value, identify
-from meld_lightning.runs.inputs import Inputs, read_inputs
+from meld_lightning.runs.inputs import Inputs, read_inputs, warn_of_toy
 from meld_lightning.runs.lifecycle import RunRequest, obtain
 from meld_lightning.runs.provenance import device_here
 from meld_lightning.runs.run import Run
@@ -46,13 +46,19 @@ class Training(RunRequest):
         from meld_lightning.config.check import check
         from meld_lightning.config.nodes import Train
 
-        check(self.cfg, Train)
+        cfg = self.cfg
+        if cfg.model.get("checkpoint", "") is None:  # read_inputs refuses it, and says what to do
+            cfg = cfg.copy()
+            cfg.model.checkpoint = "unnamed"
+        check(cfg, Train)
         check_monitor(self.cfg.monitor)
 
     def execute(self) -> None:
         from meld_lightning.training.memory import retry_out_of_memory
         from meld_lightning.training.ranks import run_ranks, started_outside
 
+        if int(os.environ.get("RANK", 0)) == 0 and self.inputs.checkpoint is not None:
+            warn_of_toy(self.inputs.checkpoint.name, self.cfg.corpus)
         folder, world_size = self.identity.folder, self.cfg.numerics.world_size
         alone = world_size == 1 or started_outside(world_size)
         run = (lambda _: _run_here(self)) if alone else run_rank
