@@ -84,7 +84,7 @@ class Clip(nn.Module):
         if self.model.config.model_type == "siglip":  # trained so, and reads the last position
             longest = self.model.config.text_config.max_position_embeddings
             options = {"padding": "max_length", "max_length": longest}
-        with explained(self.checkpoint, "prompts"):
+        with explained(self.checkpoint, "it cannot read model.prompts", "use another checkpoint"):
             tokens = self.tokenizer(list(prompts), truncation=True, return_tensors="pt", **options)
             read = {
                 name: tokens[name].to(self.mean_3.device)

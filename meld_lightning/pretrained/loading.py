@@ -24,10 +24,13 @@ LONGEST_REASON = 200  # characters; transformers lists hundreds of model types i
 OPTIONAL = (r"(^|\.)pooler\.", r"masked_spec_embed$", r"position_ids$")
 
 
+COMPLETE = "give a complete checkpoint, as save_pretrained writes it"
+
+
 @contextmanager
-def explained(folder: str | Path, what: str) -> Iterator[None]:
-    """Turns any error of the libraries into a UserError of one line: `what` in `folder` cannot be
-    loaded."""
+def explained(folder: str | Path, problem: str, remedy: str = COMPLETE) -> Iterator[None]:
+    """Turns any error of the libraries into a UserError of one line: the folder, the problem, the
+    library's reason, and the remedy."""
     try:
         yield
     except UserError:
@@ -39,15 +42,12 @@ def explained(folder: str | Path, what: str) -> Iterator[None]:
         reason = " ".join(str(error).split()) or type(error).__name__
         if len(reason) > LONGEST_REASON:
             reason = f"{reason[:LONGEST_REASON]}..."
-        raise UserError(
-            f"checkpoint folder {folder}: {what} cannot be loaded ({reason}); give a complete"
-            " checkpoint, as save_pretrained writes it"
-        ) from error
+        raise UserError(f"checkpoint folder {folder}: {problem} ({reason}); {remedy}") from error
 
 
 def load_config(folder: str | Path, **options: Any) -> Any:
     """The checkpoint's config. Checkpoints that bring code of their own are not run."""
-    with explained(folder, "config.json"):
+    with explained(folder, "config.json cannot be loaded"):
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
 
 
@@ -65,7 +65,7 @@ def load_model(
     weights: to be used instead of the folder's.
     Raises UserError if any other weight is missing or has another shape than `config` says.
     """
-    with explained(folder, "the model"):
+    with explained(folder, "the model cannot be loaded"):
         model, found = model_class.from_pretrained(
             folder if weights is None else None,
             config=config,
@@ -100,7 +100,7 @@ def load_model(
 def load_weights(folder: str | Path) -> dict[str, torch.Tensor]:
     """The checkpoint's weights by name, as its files hold them."""
     weights: dict[str, torch.Tensor] = {}
-    with explained(folder, "its weights"):
+    with explained(folder, "its weights cannot be loaded"):
         for file in model_files(Path(folder)):
             if file.suffix in (".safetensors", ".bin"):
                 weights.update(load_state_dict(file))
@@ -113,7 +113,7 @@ def load_tokenizer(folder: str | Path) -> Any:
     Raises UserError without its files: transformers would make an empty one, for which every word
     is unknown.
     """
-    with explained(folder, "its tokenizer"):
+    with explained(folder, "its tokenizer cannot be loaded"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     names = dict(tokenizer.vocab_files_names)
     if not names:  # reads bytes or characters, without any file
@@ -137,14 +137,14 @@ def load_tokenizer(folder: str | Path) -> Any:
 def load_feature_extractor(folder: str | Path) -> Any:
     """The checkpoint's feature extractor, which says how sound is normalised."""
     _require_processor(folder, "feature extractor", "sound is normalised")
-    with explained(folder, "its feature extractor"):
+    with explained(folder, "its feature extractor cannot be loaded"):
         return AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
 
 
 def load_image_processor(folder: str | Path) -> Any:
     """The checkpoint's image processor, which says how pictures are normalised."""
     _require_processor(folder, "image processor", "pictures are normalised")
-    with explained(folder, "its image processor"):
+    with explained(folder, "its image processor cannot be loaded"):
         return AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
 
 

@@ -84,7 +84,7 @@ def load_encoder(folder: str | Path, config: Any) -> nn.Module:
         model = load_model(AutoModel, folder, config, add_pooling_layer=False)
     else:
         model = load_model(AutoModel, folder, config)
-    return _ready(model, folder)
+    return _ready(model, folder, "use another checkpoint")
 
 
 def load_classifier(folder: str | Path, config: Any, keep_head: bool = False) -> nn.Module:
@@ -105,7 +105,7 @@ def load_classifier(folder: str | Path, config: Any, keep_head: bool = False) ->
             key: value for key, value in load_weights(folder).items() if not re.match(head, key)
         }
     model = load_model(own, folder, config, () if keep_head else (head,), weights)
-    return _ready(model, folder)
+    return _ready(model, folder, "use model.pooling=mean or another checkpoint")
 
 
 def encode(model: Any, ids_NT: torch.Tensor, mask_NT: torch.Tensor) -> torch.Tensor:
@@ -191,16 +191,16 @@ def _read(output: Any) -> torch.Tensor:
     return output.logits if "logits" in output else output.last_hidden_state
 
 
-def _ready(model: Any, folder: str | Path) -> nn.Module:
+def _ready(model: Any, folder: str | Path, remedy: str) -> nn.Module:
     """The model with the tokenizer's padding token, which heads that read the last token look for;
-    UserError if it cannot read what the tokenizer makes of a text."""
+    UserError, with the remedy, if it cannot read what the tokenizer makes of a text."""
     tokenizer = text_tokenizer(folder, model.config)
     model.config.pad_token_id = padding_id(tokenizer, folder)
     if model.config.model_type in MASKED and not model.config.is_encoder_decoder:
         return model
     ids_1T = torch.tensor([tokenizer("a b")["input_ids"]])
-    reading = f"{type(model).__name__} without other inputs than token ids"
-    with explained(folder, reading), torch.no_grad():
+    problem = f"{type(model).__name__} cannot read what its tokenizer makes of a text"
+    with explained(folder, problem, remedy), torch.no_grad():
         found = encode(model, ids_1T, torch.ones_like(ids_1T))
     if found.ndim == 3 and found.shape[1] != ids_1T.shape[1]:
         raise UserError(

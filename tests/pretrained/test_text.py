@@ -164,6 +164,15 @@ def test_an_encoder_without_its_decoder_has_no_head_of_its_own(tmp_path: Path) -
         load_classifier(folder, text_config(folder, num_labels=3))
 
 
+def test_a_head_that_cannot_read_its_tokenizers_output_is_refused(tmp_path: Path) -> None:
+    """BART's head reads the end of text, which this config calls another token."""
+    folder = save_text(tmp_path, "bart", eos_token_id=9)
+    load_encoder(folder, text_config(folder))
+    with pytest.raises(UserError, match=r"cannot read what .*; use model.pooling=mean") as caught:
+        load_classifier(folder, text_config(folder, num_labels=3))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_head_that_reads_the_last_token_skips_the_tokenizers_padding(tmp_path: Path) -> None:
     """GPT-2 without padding token in its config, nor in its tokenizer: the end of text fills."""
     folder = save_text(tmp_path, "gpt2", pad_token_id=None)
