@@ -4,9 +4,12 @@ from meld_lightning.errors import UserError
 
 
 class MediaError(UserError):
-    """A clip that cannot be decoded; `reason`, without the file's name, goes to the corpus
-    report."""
+    """A clip that cannot be decoded.
 
-    def __init__(self, path: object, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+    reason: without the file's name; the corpus report groups clips by it.
+    detail: of this clip alone; it stands in the message.
+    """
+
+    def __init__(self, path: object, reason: str, detail: str | None = None) -> None:
+        super().__init__(f"{path}: {reason}" + (f" ({detail})" if detail else ""))
         self.reason = reason

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+CUT_SHORT = "cut short; media.keep_cut=true keeps what is left"
 SLACK_S = 0.2  # headers are rounded, and count a codec's padding or not; one packet comes on top
 SLACK_BYTES = 4096  # some writers count the eight bytes before the size, or padding
 SPARE_PACKETS = 8  # of an MP3, about as long: some count frames that hold no sound
@@ -93,9 +94,7 @@ class PacketReader:
         """
         cut = self._cut()
         if cut and not keep_cut:
-            raise MediaError(
-                self.path, f"cut short: {cut}; media.keep_cut=true keeps what is left of it"
-            )
+            raise MediaError(self.path, CUT_SHORT, cut)
         return cut
 
     def _cut(self) -> str | None:

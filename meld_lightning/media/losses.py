@@ -30,5 +30,7 @@ class Losses:
 
 
 def is_doubtful(one: dict[str, Any]) -> bool:
-    """Whether `Losses.as_json` tells of a track that lost more than DOUBTFUL_SHARE."""
-    return bool(one["dropped"] + one["damaged"] > DOUBTFUL_SHARE * one["packets"])
+    """Whether a track, given by `Losses.as_json`, lost more than DOUBTFUL_SHARE, or its end, of
+    which it is not always known how long it was."""
+    lost = one["dropped"] + one["damaged"]
+    return one["cut"] is not None or bool(lost > DOUBTFUL_SHARE * one["packets"])

@@ -68,7 +68,7 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
     if lost:
         summary += f"; parts of {len(lost)} tracks lost"
     if doubtful := list(dict.fromkeys(row["key"] for row in lost if row["doubtful"])):
-        summary += f"; doubtful, with more than a tenth lost: {_named(doubtful)}"
+        summary += f"; doubtful, with more than a tenth or their end lost: {_named(doubtful)}"
     return {
         "summary": summary if any(map(np.any, has.values())) else "none",
         "counts": counts,

@@ -121,7 +121,8 @@ def test_the_report_names_what_was_lost_and_who_is_doubtful(tmp_path: Path) -> N
     )
     settings = {**SETTINGS, "keep": ["audio"]}
     missing = prepare_media(table, "mine", settings, tmp_path / "cache")
-    assert list(missing.reasons["audio"]) == ["cut.wav"]
+    cut_short = "cut short; media.keep_cut=true keeps what is left"
+    assert missing.reasons["audio"] == {"cut.wav": cut_short}
     kept = prepare_media(table, "mine", {**settings, "keep_cut": True}, tmp_path / "cache")
     assert missing.digest("audio") != kept.digest("audio")
     assert (kept.samples > 0).all()
@@ -129,11 +130,11 @@ def test_the_report_names_what_was_lost_and_who_is_doubtful(tmp_path: Path) -> N
     assert [(row["key"], row["dropped"], row["doubtful"]) for row in report["lost"]] == [
         ("few.m4a", 1, False),
         ("many.m4a", report["lost"][1]["dropped"], True),
-        ("cut.wav", 0, False),
+        ("cut.wav", 0, True),
     ]
     assert report["lost"][1]["dropped"] > report["lost"][1]["packets"] / 10
-    assert "doubtful, with more than a tenth lost: many.m4a" in report["summary"]
+    assert "with more than a tenth or their end lost: many.m4a, cut.wav" in report["summary"]
     text = "\n".join(render_media(report))
     assert "few.m4a (sound): 1 of" in text
     assert "cut.wav (sound): cut short: it has" in text
-    assert "more than a tenth of a track is lost: many.m4a." in text
+    assert "a tenth of a track or its end is lost: many.m4a; cut.wav." in text

@@ -230,7 +230,9 @@ def _lost(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     doubtful = list(dict.fromkeys(row["key"] for row in rows if row["doubtful"]))
     if doubtful:
         names = "; ".join(_cell(key) for key in doubtful)
-        parts.append(f"**Doubtful**, because more than a tenth of a track is lost: {names}.")
+        parts.append(
+            f"**Doubtful**, because more than a tenth of a track or its end is lost: {names}."
+        )
     return parts
 
 
