@@ -107,7 +107,7 @@ def test_weights_of_another_architecture_or_shape_are_refused(tmp_path: Path) ->
     folder = save_text(tmp_path, "bert")
     config = json.loads((folder / "config.json").read_text())
     for change, message in (
-        ({"model_type": "xlnet"}, "its weights lack"),
+        ({"model_type": "distilbert"}, "its weights lack"),
         ({"num_hidden_layers": 3}, r"its weights lack encoder.layer.2.* and \d+ more"),
         ({"vocab_size": 120}, r"has shape \[100, 32\], but its config.json says \[120, 32\]"),
         ({"model_type": "nonsense"}, "config.json cannot be loaded"),
