@@ -10,6 +10,7 @@ from hydra.errors import (
     OverrideParseException,
 )
 
+from meld_lightning.config.nodes import OPEN
 from meld_lightning.errors import near_miss
 
 MISSING = re.compile(r"(?:In '(?P<parent>[^']+)': )?Could not find '(?P<file>[^']+)'")
@@ -47,6 +48,12 @@ def _unreadable(override: str) -> str:
         return (
             f"'{override}' ends with a comma: leave it out, or add a value after it (several"
             " values make a sweep, with --multirun)"
+        )
+    if any(key.startswith(f"{node}.") or key == node for node in OPEN):
+        return (
+            f"'{override}' cannot be read as KEY=VALUE: keys on the command line have no blanks,"
+            " accents or signs; write such labels into a file, FOLDER/corpus/mine.yaml, and add"
+            " --config-dir FOLDER corpus=mine"
         )
     return (
         f"'{override}' cannot be read as KEY=VALUE; quote text, and paths with spaces, brackets or"

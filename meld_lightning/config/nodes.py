@@ -64,7 +64,7 @@ class Corpus(Node):
         " it contains are left out",
     )
     columns: Columns
-    labels: dict[str, str] = Field(
+    labels: dict[str, str | int] = Field(
         {},
         description="the manifest's labels that have another name here: corpus.labels.happy=joy",
     )

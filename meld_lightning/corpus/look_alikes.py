@@ -13,6 +13,12 @@ _VARIANTS = ("\ufe0e", "\ufe0f")
 _JOINED = re.compile("(?<=[\u2190-\u2bff\U0001f000-\U0001faff])\u200d")  # emoji of several parts
 _KEPT = "\0"  # stands for a joiner that is kept; no name contains it
 
+# Cyrillic and Greek letters that are drawn like these Latin ones
+_TWINS = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u03bf\u03bd\u03b9\u03b1",
+    "aeopcyxijshovia",
+)
+
 
 def clean_name(name: str) -> str:
     """A name without what cannot be seen: composed (Unicode's NFC), without zero-width characters,
@@ -22,6 +28,11 @@ def clean_name(name: str) -> str:
     marked = _JOINED.sub(_KEPT, "".join(one for one in name if one not in _VARIANTS))
     plain = "".join(_plain(character) for character in marked).replace(_KEPT, "\u200d")
     return unicodedata.normalize("NFC", plain).strip()
+
+
+def shape(name: str) -> str:
+    """What names that differ only in case, or in letters that look the same, have in common."""
+    return unicodedata.normalize("NFKC", name).casefold().translate(_TWINS)
 
 
 def clean_text(text: str) -> str:

@@ -70,6 +70,15 @@ def test_ids_that_look_the_same_are_refused_and_both_shown(tmp_path: Path) -> No
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("label", ["j\u043ey", "\uff4aoy", "jo\u0443"])
+def test_labels_of_other_letters_that_look_the_same_are_refused(label: str, tmp_path: Path) -> None:
+    rows = speech()
+    rows[4]["emotion"] = label
+    with pytest.raises(UserError) as error:
+        load_corpus(manifest(tmp_path, rows), "manifest", split="row")
+    assert f"row 6: emotion {label!a} and 'joy' (row 3) look the same" in str(error.value)
+
+
 def test_what_can_be_seen_is_kept() -> None:
     family = "\U0001f468\u200d\U0001f469"
     for name in (family, "a  b", "Joy", "joy", "\uff4aoy", "\u0458oy", "x\u0301", "日本"):

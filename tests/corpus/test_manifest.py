@@ -165,6 +165,11 @@ def test_errors_name_file_and_row(
 def test_files_that_are_not_manifests(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         load_corpus(tmp_path / "absent.csv", layout="manifest")
+    with pytest.raises(UserError, match="is a folder; give the CSV or Parquet file as corpus.root"):
+        load_corpus(tmp_path, layout="manifest")
+    path = manifest(tmp_path, speech())
+    with pytest.raises(UserError, match=r'load_corpus\("mine.csv", layout="manifest"\)'):
+        load_corpus(path)
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(UserError, match="not a readable Parquet file"):
         load_corpus(tmp_path / "broken.parquet", layout="manifest")

@@ -96,6 +96,46 @@ def test_a_second_manifest_is_test_and_shares_no_unit_with_the_first(tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("split", "shared"),
+    [
+        ("speaker", ["test shares 1 of its 2 dialogues with train and val"]),
+        ("dialogue", ["test shares 1 of its 2 speakers with train and val"]),
+        (
+            "row",
+            [
+                "test shares 1 of its 2 speakers with train and val",
+                "test shares 1 of its 2 dialogues with train and val",
+            ],
+        ),
+    ],
+)
+def test_what_test_shares_with_the_rest_besides_its_units_is_said(
+    split: str, shared: list[str], tmp_path: Path
+) -> None:
+    path, common = manifest(tmp_path, speech()), speech()[5]
+    mine = [
+        common | {"id": "mine1"},
+        common | {"id": "mine2", "speaker": "x", "dialogue": "y"},
+    ]
+    manifest(tmp_path, mine, "clips.csv")
+    corpus = load_corpus(path, layout="manifest", split=split, folds=3, test="clips.csv")
+    kept = corpus.table[corpus.table["split"] != "test"]
+    if split != "row":
+        column = {"speaker": "speaker", "dialogue": "dialogue_id"}[split]
+        assert common[split] not in set(kept[column])
+    said = corpus.report["assumed"]
+    assert [line.partition(":")[0] for line in said] == shared
+    assert f"corpus.split={split} keeps {split}s apart, not" in said[0]
+
+
+def test_an_id_in_both_files_names_the_file(tmp_path: Path) -> None:
+    path = manifest(tmp_path, speech())
+    manifest(tmp_path, [speech()[5] | {"speaker": "x"}], "clips.csv")
+    with pytest.raises(UserError, match=r"clips.csv, row 2: id 'u005' is already in row 7 of mine"):
+        load_corpus(path, layout="manifest", split="speaker", folds=3, test="clips.csv")
+
+
+@pytest.mark.parametrize(
     ("changed", "said"),
     [
         (

@@ -112,5 +112,7 @@ def test_names_are_given_on_the_command_line_and_shown_by_help(
     assert "corpus.columns.text=utterance" in shown
     shown = meld_lightning("train", "--help", cwd=tmp_path).stdout
     assert "corpus.labels={}" in shown
+    wrong = meld_lightning("prepare", *corpus, "corpus.labels.col\u00e8re=anger", cwd=tmp_path)
+    assert "write such labels into a file, FOLDER/corpus/mine.yaml" in wrong.stderr
     wrong = meld_lightning("prepare", *corpus, "corpus.columns.txt=a", cwd=tmp_path)
     assert "corpus.columns.txt' is not known (did you mean 'corpus.columns.text'?)" in wrong.stderr

@@ -55,6 +55,7 @@ def separated(by: str) -> str:
         ),
         (PLAIN.replace("\r\n", "\r\n,,,,\r\n\r\n  \r\n") + ",,,,\r\n", None),
         ("\r\n,,\r\n" + PLAIN, None),
+        (PLAIN.replace("\r\n", "\r"), None),
         (PLAIN.replace("0.5\r\n", "0.5,,\r\n"), None),
     ],
 )
@@ -75,6 +76,7 @@ def test_the_same_corpus_however_it_was_saved(
     ("content", "said"),
     [
         ("id,text,emotion\nа,привет,радость\n".encode("cp1251"), "row 2: byte 0xe0 is not UTF-8"),
+        ("id,text,emotion\na,да,joy\n".encode("koi8-r"), "row 2: byte 0xc4 is not UTF-8"),
         ("id,text,emotion\na,caf\u00e9,joy\n".encode("mac-roman"), "byte 0x8e is not UTF-8"),
         ("id,text,emotion\na,\u017c\u00f3\u0142ty,joy\n".encode("cp1250"), "is not UTF-8"),
         ("id,text,emotion\na,caf\u00e9,joy\n".encode("cp850"), "byte 0x82 is not UTF-8"),
@@ -98,6 +100,23 @@ def test_a_column_with_content_and_no_name_is_ignored_by_its_place(tmp_path: Pat
     corpus = load(tmp_path, numbered)
     assert corpus.report["ignored_columns"] == ["column 1 (no name)"]
     assert corpus.digest == load(tmp_path, PLAIN).digest
+
+
+def test_quotes_in_a_file_with_tabs_may_be_text(tmp_path: Path) -> None:
+    rows = ['a\t"Oh" he said\tjoy\ttrain', 'b\t"Well\tjoy\tval', "c\tno\tjoy\ttest"]
+    content = "\n".join(["id\ttext\temotion\tsplit", *rows])
+    corpus = load(tmp_path, content)
+    assert corpus.table["text"].tolist() == ['"Oh" he said', '"Well', "no"]
+    assert corpus.report["assumed"] == [
+        "mine.csv: columns are separated by tabs; quotes are part of the texts"
+    ]
+    assert "row 2: not valid CSV" in refused(tmp_path, content.replace("c\tno", "c"))
+
+
+def test_turns_may_be_numbered_as_pandas_writes_them(tmp_path: Path) -> None:
+    rows = ["a,x,joy,train,d,2.0", "b,x,joy,val,e,", "c,x,joy,test,f,0\u200b"]
+    corpus = load(tmp_path, "\n".join(["id,text,emotion,split,dialogue,utterance", *rows]))
+    assert corpus.table["utterance_id"].tolist() == [2, 0, 0]
 
 
 def test_a_cell_may_be_of_any_length(tmp_path: Path) -> None:

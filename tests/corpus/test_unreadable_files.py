@@ -11,8 +11,10 @@ from meld_lightning.corpus import load_corpus, missing_files
 from meld_lightning.corpus.readers import clip_files, meld_files
 from meld_lightning.errors import UserError
 from tests.corpus.manifests import manifest, speech
+from tests.running import Command
 
 Write = Callable[..., Path]
+NO_CHECKPOINTS = ("bert", "roberta", "wav2vec2", "speech_emotion", "clip")
 
 
 def broken(folder: Path) -> dict[str, str]:
@@ -32,23 +34,24 @@ def broken(folder: Path) -> dict[str, str]:
         "absent.mp4": "file not found",
         "plain.mp4/x.mp4": "file not found",
         "x" * 300 + ".mp4": "file name too long",
+        "~nobody.mp4": "file not found",
     }
 
 
 def test_files_of_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:
     reasons = broken(tmp_path / "clips")
     rows = [
-        row | {"clip": f"clips/{name}"}
-        for row, name in zip(speech(8), ["plain.mp4", *reasons], strict=True)
+        row | {"clip": name if name.startswith("~") else f"clips/{name}"}
+        for row, name in zip(speech(9), ["plain.mp4", *reasons], strict=True)
     ]
     corpus = load_corpus(manifest(tmp_path, rows), "manifest", split="row", folds=3)
     found = {row["key"]: row["reason"] for row in corpus.report["rows"]}
     assert found == dict(zip([row["id"] for row in rows[1:]], reasons.values(), strict=True))
-    assert corpus.table["clip"].tolist() == [str(tmp_path / "clips/plain.mp4")] + [None] * 7
+    assert corpus.table["clip"].tolist() == [str(tmp_path / "clips/plain.mp4")] + [None] * 8
     assert corpus.report["files"] == {
-        "named": 8,
-        "missing": 7,
-        "patterns": {"clips/*.mp4": 6, "clips/plain.mp4/*.mp4": 1},
+        "named": 9,
+        "missing": 8,
+        "patterns": {"clips/*.mp4": 6, "clips/plain.mp4/*.mp4": 1, "*.mp4": 1},
         "first": "clips/dead.mp4 (broken link to /nowhere/dead.mp4)",
     }
 
@@ -115,6 +118,21 @@ def test_a_readable_copy_stands_in_for_a_dead_link(meld_like: Write) -> None:
     (root / "train_sent_emo.csv").unlink()
     with pytest.raises(UserError, match=r"train_sent_emo.csv cannot be read \(broken link to /no"):
         load_corpus(root)
+
+
+def test_prepare_says_first_that_files_are_missing(meld_lightning: Command, tmp_path: Path) -> None:
+    rows = [row | {"audio": f"wav/{row['id']}.wav"} for row in speech()]
+    asked = ["corpus=manifest", f"corpus.root={manifest(tmp_path, rows)}", "corpus.split=row"]
+    asked += [f"checkpoints.{name}=null" for name in NO_CHECKPOINTS]
+    done = meld_lightning("prepare", *asked, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "60 of its 60 media files cannot be read: 60 of wav/*.wav" in done.stderr
+    done = meld_lightning("prepare", *asked, "corpus.allow_missing=true", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "60 of its 60 media files cannot be read" in done.stdout.splitlines()[0]
+    done = meld_lightning("prepare", *asked, "media.keep=[]", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr  # a study of text alone
 
 
 def test_more_than_a_tenth_missing_is_refused_unless_allowed(tmp_path: Path) -> None:

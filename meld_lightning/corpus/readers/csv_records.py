@@ -16,6 +16,7 @@ from meld_lightning.corpus.readers.csv_text import (
     decode,
     find_separator,
     is_blank,
+    quotes_are_text,
     rows_of,
     split_off_separator,
 )
@@ -68,7 +69,8 @@ def read_records(path: Path, required: Collection[str] | Mapping[str, str]) -> S
     if not text.strip():
         raise _empty(path, required)
     separator = stated or find_separator(text, required)
-    numbered = _numbered_rows(path, text, separator, first=2 if stated else 1)
+    literal = quotes_are_text(text, separator)
+    numbered = _numbered_rows(path, rows_of(text, separator, not literal), 2 if stated else 1)
     header = [clean_name(name) for name in numbered[0][1]]
     names, unnamed = _named(header, [row for _, row in numbered[1:]])
     check_columns(path, [name for name in names if name], required)
@@ -89,18 +91,18 @@ def read_records(path: Path, required: Collection[str] | Mapping[str, str]) -> S
             f"{path}: no rows after the header, expected one row per utterance; save or download"
             " it again, or give another file"
         )
-    assumed = _assumptions(path, encoding, separator, unnamed)
+    assumed = _assumptions(path, encoding, separator, literal, unnamed)
     return Sheet(records, tuple(names[place] for place in used), separator, assumed)
 
 
 def _numbered_rows(
-    path: Path, text: str, separator: str, first: int
+    path: Path, rows: Iterator[list[str]], first: int
 ) -> list[tuple[int, list[str]]]:
     """Every row that is not blank, with its number; the header is the first."""
     numbered: list[tuple[int, list[str]]] = []
     number = first - 1
     try:
-        for number, row in enumerate(rows_of(text, separator), start=first):
+        for number, row in enumerate(rows, start=first):
             if not is_blank(row):
                 numbered.append((number, row))
     except csv.Error as error:
@@ -124,12 +126,16 @@ def _named(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[s
     return names, names.count("")
 
 
-def _assumptions(path: Path, encoding: str | None, separator: str, unnamed: int) -> tuple[str, ...]:
+def _assumptions(
+    path: Path, encoding: str | None, separator: str, literal: bool, unnamed: int
+) -> tuple[str, ...]:
     found = []
     if encoding is not None:
         found.append(f"the encoding is {encoding}")
     if separator != ",":
         found.append(f"columns are separated by {SEPARATORS.get(separator, repr(separator))}")
+    if literal:
+        found.append("quotes are part of the texts")
     if unnamed:
         found.append(f"{unnamed} empty columns without a name are left out")
     return (f"{path.name}: {'; '.join(found)}",) if found else ()

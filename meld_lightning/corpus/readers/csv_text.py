@@ -23,11 +23,11 @@ _MARKS = {  # the longer marks first: one begins with another
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx and .ods are ZIP archives; .xls
 _EXCEL_SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # a first line that Excel understands
 _PARTLY_UTF8 = re.compile(r"[^\x00-\x7f\udc80-\udcff]")  # with undecodable bytes as surrogates
-# Text of another 8-bit encoding looks like this in Windows-1252: three accented letters in a row
-# (Cyrillic, Greek), a capital or an opening quote after a small letter (Mac Roman, DOS), or a
-# symbol within a word (Central European).
+# Text of another 8-bit encoding looks like this in Windows-1252: three accented letters in a row,
+# or a word of nothing else (Cyrillic, Greek), a capital or an opening quote after a small letter
+# (Mac Roman, DOS), or a symbol within a word (Central European).
 _NOT_WESTERN = re.compile(
-    r"[^\W\d_a-zA-Z]{3}"
+    r"[^\W\d_a-zA-Z]{3}|\b[^\W\d_a-zA-Z]{2,}\b"
     r"|(?<=[a-z\xdf-\xff])[\u201a\u0192\u201e\u2020\u2021\u02c6\u02dc\u0160\u0152\u017d\u0178]"
     r"|(?<=[a-z\xdf-\xff])[\u2030\u2039\u203a\u2022\xa1-\xac\xae-\xb6\xb8-\xbf\xd7\xf7](?=[a-z])"
 )
@@ -72,17 +72,38 @@ def find_separator(text: str, required: Collection[str]) -> str:
     return max(headers, key=lambda one: len(headers[one]))  # the first of equals: commas
 
 
-def rows_of(text: str, separator: str) -> Iterator[list[str]]:
+def rows_of(text: str, separator: str, quotes: bool = True) -> Iterator[list[str]]:
     """The rows of a CSV file. Raises csv.Error where it is not valid.
+
+    quotes: whether quotes hold cells together; else they are characters like any other.
 
     Lines are not split by str.splitlines(): it also splits at U+0085, which occurs inside
     utterances of older MELD copies. Cells may be longer than csv's limit of 131,072 characters.
     """
     limit = csv.field_size_limit(2**31 - 1)
     try:
-        yield from csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        yield from csv.reader(
+            io.StringIO(text, newline=""),
+            delimiter=separator,
+            strict=True,
+            quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+        )
     finally:
         csv.field_size_limit(limit)
+
+
+def quotes_are_text(text: str, separator: str) -> bool:
+    """Whether quotes can only be part of the texts: columns are separated by tabs or bars, quotes
+    that hold cells together are not balanced, and without them every row has the same length."""
+    if separator not in ("\t", "|"):
+        return False
+    try:
+        for _ in rows_of(text, separator):
+            pass
+    except csv.Error:
+        rows = [row for row in rows_of(text, separator, quotes=False) if not is_blank(row)]
+        return len({len(row) for row in rows}) == 1
+    return False
 
 
 def is_blank(row: Sequence[str]) -> bool:
@@ -94,7 +115,7 @@ def _header(text: str, separator: str) -> list[str]:
     try:
         first = next((row for row in rows_of(text, separator) if not is_blank(row)), [])
     except csv.Error:  # quotes that fit another separator
-        return []
+        first = []
     return [clean_name(name) for name in first]
 
 

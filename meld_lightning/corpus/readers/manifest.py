@@ -7,11 +7,13 @@ which columns and labels have other names. corpus.test names a second such file 
 test. Reads these files; used by load.py.
 """
 
+import os
 from pathlib import Path
 
 import pandas as pd
 
 from meld_lightning.corpus.labels import EMOTIONS, SENTIMENTS, ordered
+from meld_lightning.corpus.look_alikes import shape
 from meld_lightning.corpus.readers.clip_files import Finder, MissingFile
 from meld_lightning.corpus.readers.csv_records import Record
 from meld_lightning.corpus.readers.layout import Found, ReadRequest
@@ -46,7 +48,7 @@ def read(request: ReadRequest) -> Found:
         assumed += [*sheets[1].assumed, *shared_with_test(others, records, request)]
         records, splits = [*records, *others], [*splits, *["test"] * len(others)]
     records = rename_labels(records, request.labels)
-    _check_case(records)
+    _check_spelling(records)
     missing: list[MissingFile] = []
     rows = _rows(records, splits, _commas(sheets), missing)
     for row, unit in zip(rows, coarsest_units(records, splits, request.split), strict=True):
@@ -108,17 +110,21 @@ def _doubled(record: Record, other: Record) -> UserError:
     )
 
 
-def _check_case(records: list[Record]) -> None:
-    """Raises UserError for two labels that differ only in case: one of them is misspelt."""
+def _check_spelling(records: list[Record]) -> None:
+    """Raises UserError for two labels that differ only in case or in letters that look the same:
+    one of them is misspelt."""
     seen: dict[str, Record] = {}
     for record in records:
         label = filled(record, "emotion")
-        other = seen.setdefault(label.casefold(), record)
-        if filled(other, "emotion") != label:
-            raise UserError(
-                f"{record.where}: emotion {label!r} and {filled(other, 'emotion')!r} (row"
-                f" {other.row}) differ only in case; spell them the same way"
-            )
+        first = seen.setdefault(shape(label), record)
+        other = filled(first, "emotion")
+        if other == label:
+            continue
+        if other.casefold() == label.casefold():
+            said = f"{label!r} and {other!r} (row {first.row}) differ only in case"
+        else:
+            said = f"{label!a} and {other!a} (row {first.row}) look the same, as {label}"
+        raise UserError(f"{record.where}: emotion {said}; spell them the same way")
 
 
 def _row(
@@ -150,7 +156,8 @@ def _path(record: Record, column: str, finder: Finder, missing: list[MissingFile
     value = optional(record, column)
     if value is None:
         return None
-    path, reason = finder.find(record.file.parent / Path(value).expanduser())
+    # not Path.expanduser, which raises on a name like ~a.wav
+    path, reason = finder.find(record.file.parent / os.path.expanduser(value))  # noqa: PTH111
     if path is None:
         missing.append(MissingFile(filled(record, "id"), column, value, reason))
         return None

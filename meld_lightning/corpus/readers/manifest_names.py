@@ -12,7 +12,6 @@ from meld_lightning.corpus.readers.csv_records import Record
 from meld_lightning.errors import UserError, near_miss
 
 REQUIRED = ("id", "text", "emotion")
-NAMES = ("id", "emotion", "split", "speaker", "dialogue", "sentiment")  # compared by their spelling
 COLUMNS = (
     *REQUIRED,
     "split",
@@ -25,6 +24,8 @@ COLUMNS = (
     "start",
     "end",
 )
+# cleaned of what cannot be seen: all but the utterance and the names of files
+NAMES = tuple(name for name in COLUMNS if name not in ("text", "clip", "audio"))
 
 
 def needed_columns(columns: Mapping[str, str]) -> dict[str, str]:

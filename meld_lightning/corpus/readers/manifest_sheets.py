@@ -3,6 +3,7 @@
 Reads these files; used by manifest.py.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,7 +66,7 @@ def read_sheet(path: Path, key: str, columns: Mapping[str, str]) -> ManifestShee
 
 
 def _file(path: Path, key: str) -> Path:
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 -- Path.is_dir raises on what it may not see
         raise UserError(
             f"{path}: is a folder; give the CSV or Parquet file as {key}, or layout=meld for a"
             " folder with MELD's own files"

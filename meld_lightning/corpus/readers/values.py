@@ -3,11 +3,14 @@
 Reads and writes nothing; used by the readers.
 """
 
+import re
 from collections.abc import Sequence
 
 from meld_lightning.corpus.look_alikes import clean_name
 from meld_lightning.corpus.readers.csv_records import Record
 from meld_lightning.errors import UserError, near_miss
+
+_WHOLE = re.compile(r"[0-9]+(\.0+)?")  # pandas writes a column with gaps as 1.0, 2.0
 
 
 def optional(record: Record, column: str) -> str | None:
@@ -26,11 +29,11 @@ def filled(record: Record, column: str) -> str:
 def whole(record: Record, column: str) -> int:
     """A whole number >= 0; UserError if it is not one."""
     value = record.fields[column].strip()
-    if not (value.isascii() and value.isdigit()):
+    if not _WHOLE.fullmatch(value):
         raise UserError(
             f"{record.where}: {column} {value!r} is not a whole number >= 0; correct the row"
         )
-    return int(value)
+    return int(value.partition(".")[0])
 
 
 def choice(record: Record, column: str, allowed: Sequence[str], fold_case: bool = False) -> str:
