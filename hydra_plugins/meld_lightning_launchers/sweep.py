@@ -41,7 +41,7 @@ class SweepLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         from meld_lightning.launching.jobs import job_of
-        from meld_lightning.launching.sweep import report_failures
+        from meld_lightning.launching.sweep import report_best, report_failures
 
         setup_globals()
         command = str(self.config.hydra.job.config_name)
@@ -51,6 +51,7 @@ class SweepLauncher(Launcher):
         ]
         logs = Path(str(self.config.hydra.sweep.dir))
         self.run(jobs, logs)
+        report_best(jobs, logs)
         report_failures(jobs)
         print(f"logs and summary: {logs}")
         return [_returned(job) for job in jobs]

@@ -3,6 +3,7 @@ evidence in experiments/."""
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -32,10 +33,17 @@ def _report(cfg: DictConfig) -> None:
     planned = plan_runs(cfg, asked)
     runs = find_runs(cfg, planned)
     if planned and not any(runs.values()):
+        others = len(list(Path(cfg.paths.runs).glob("*/*/result.json")))
+        found = f"none of the {others} finished runs" if others else "no finished run"
+        theirs = (
+            "; a row asks for the settings of its table, the study's corpus, checkpoints and seeds"
+            if others
+            else ""
+        )
         raise UserError(
-            f"study {cfg.study.name}: nothing to report: no finished run of its tables in"
-            f" {cfg.paths.runs}/ and no evidence of one in {study_folder(cfg)}/; run: {remedy} (or"
-            " run this in the folder that has them)"
+            f"study {cfg.study.name}: nothing to report: {found} in {cfg.paths.runs}/ is one of its"
+            f" tables', and there is no evidence of one in {study_folder(cfg)}/{theirs}; run:"
+            f" {remedy} (or run this in the folder that has them)"
         )
     fusions = find_fusions(cfg, plan_fusions(cfg, asked, runs))
     render_study(cfg, {**runs, **fusions}, planned)

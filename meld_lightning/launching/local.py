@@ -49,7 +49,7 @@ def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
                     job, own = waiting.pop(0), devices.pop()
                     running[_start(job, own, sweep)] = (job, own)
                 time.sleep(0.1)
-                sweep.bar.set_postfix_str(f"{len(running)} running")
+                sweep.bar.set_postfix_str(_state([job for job, _ in running.values()]))
                 for process in [process for process in running if process.poll() is not None]:
                     job, own = running.pop(process)
                     devices.append(own)
@@ -81,6 +81,13 @@ def _gpus() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def _state(running: Sequence[Job]) -> str:
+    """How many jobs run, and the last line of the log of one of them: mostly its epoch."""
+    lines = [last_line(job.log) for job in running if job.log]
+    latest = next((line for line in lines if line), "")
+    return f"{len(running)} running" + (f", {latest[:50]}" if latest else "")
 
 
 def _start(job: Job, devices: Devices, sweep: Sweep) -> subprocess.Popen:

@@ -107,6 +107,24 @@ def report_failures(jobs: Sequence[Job]) -> None:
         raise UserError("\n".join([first, *lines]))
 
 
+def report_best(jobs: Sequence[Job], logs: Path) -> None:
+    """Logs which of the finished runs has the best val score, and the file with all of them."""
+    scored = {job.name: (job, ValScore.of(run)) for job in jobs if (run := job.run) is not None}
+    if not scored:
+        return
+    if len({score.name for _, score in scored.values()}) == 1 and len(scored) > 1:
+        job, score = max(scored.values(), key=lambda each: each[1].rank)
+        logger.info(
+            "best of %d runs by %s: %s (%s): %.4f",
+            len(scored),
+            score.name,
+            job.title,
+            job.identity.folder if job.identity else job.name,
+            score.value,
+        )
+    logger.info("val metrics of every run: %s", logs / "results.csv")
+
+
 def _log_of(job: Job) -> str:
     return f"log: {job.log}" if job.log and job.log.is_file() else "no log: it never started"
 
@@ -114,7 +132,7 @@ def _log_of(job: Job) -> str:
 def _outcome(job: Job) -> str:
     run = job.run
     if job.status == "failed":
-        return f"FAILED {job.title}: {job.reason}"
+        return f"FAILED {job.title} ({_log_of(job)})"  # `report_failures` gives the reason
     if run is None:
         return f"{job.title}: done ({job.wall_s:.0f} s)"
     score = ValScore.of(run)

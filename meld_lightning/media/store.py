@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.media.chunks import (
@@ -154,7 +155,7 @@ def prepare_media(
     with Pool(processes or os.cpu_count() or 1, settings["timeout_s"], worker) as pool:
         held = [
             chunk
-            for chunk in left
+            for chunk in tqdm(left, desc="decoding", unit="chunk", disable=None, mininterval=1)
             if not _try_chunk(folder, chunk, rows, settings, pool, wait=False)
         ]
         for chunk in held:

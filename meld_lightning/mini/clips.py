@@ -14,6 +14,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from tqdm import tqdm
 
 from meld_lightning.mini.faces import SIDE, Head, draw_face, planes
 from meld_lightning.mini.flaws import Plan
@@ -32,7 +33,10 @@ def write_clips(root: Path, plans: Sequence[Plan], stubs: Sequence[str]) -> None
     for folder in {str(Path(name).parent) for name in (*stubs, *(plan.name for plan in plans))}:
         (root / folder).mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda plan: _write(root, plan), plans))
+        written = pool.map(lambda plan: _write(root, plan), plans)
+        list(
+            tqdm(written, desc="clips", total=len(plans), unit="clip", disable=None, mininterval=1)
+        )
     for name in stubs:
         (root / name).write_bytes(STUB)
 

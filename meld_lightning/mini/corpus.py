@@ -14,6 +14,7 @@ stream, so that adding one leaves the others unchanged.
 import csv
 import io
 import json
+import logging
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ from meld_lightning.mini.flaws import Line, Plan, csv_bytes, plan_clips, spoil
 from meld_lightning.mini.words import AMBIGUOUS, CLEAR, OPENERS, TAILS, TOPICS
 from meld_lightning.storage.atomic import atomic_folder
 from meld_lightning.storage.fingerprint import bytes_digest, file_digest
+
+logger = logging.getLogger(__name__)
 
 MINI_VERSION = 5
 SEED = 22
@@ -64,6 +67,7 @@ def write_mini(root: Path) -> None:
     from meld_lightning.mini.clips import write_clips
 
     contents, plans, stubs = _contents()
+    logger.info("writing the mini corpus, %d clips, into %s ...", len(plans), root)
     digests = {name: bytes_digest([raw]) for name, raw in contents.items()}
     marker = json.dumps({"version": MINI_VERSION, "files": digests}, indent=1) + "\n"
     with atomic_folder(root) as fresh:

@@ -9,6 +9,7 @@ each file, and beside it the checkpoints that are made here. Used by `prepare` a
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from meld_lightning.pretrained.find import find_checkpoint, local_folder
 from meld_lightning.storage.atomic import atomic_folder, write_json
 from meld_lightning.storage.fingerprint import Fingerprint, bytes_digest, file_digest
 from meld_lightning.storage.once import made_once
+
+logger = logging.getLogger(__name__)
 
 RECORD_VERSION = 2  # raise it when the record changes: prepare then writes it again
 
@@ -69,6 +72,7 @@ def prepare_checkpoint(
 
     def make() -> None:
         if recipe:
+            logger.info("making checkpoint %s ...", name)
             with atomic_folder(folder) as fresh:
                 recipe.write(fresh)
         if check:

@@ -60,6 +60,13 @@ class ValScore:
             labels[found[0]] if len(found) == 1 else None,
         )
 
+    @property
+    def rank(self) -> float:
+        """Higher is better; nan ranks last."""
+        if np.isnan(self.value):
+            return float("-inf")
+        return -self.value if self.name == "val/loss" else self.value
+
     def line(self, how: str = "") -> str:
         """`val/weighted_f1 0.5123 (epoch 2), constant baseline (neutral) 0.2861`.
 

@@ -82,6 +82,8 @@ def prepare(
         if name not in made_here:
             _find_checkpoint(cfg, name, cache)
     if decode:
+        if cfg.media.keep:
+            logger.info("decoding the clips of %s that are not in the cache ...", corpus.name)
         logger.info("clips: %s", _decode(cfg, corpus, cache))
     if made_here:
         mini = _mini_sources(cfg, cache)

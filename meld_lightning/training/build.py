@@ -26,6 +26,7 @@ from meld_lightning.runs.inputs import Inputs, labelled
 from meld_lightning.tracking.log import step_log
 from meld_lightning.training.callbacks import RunCallbacks
 from meld_lightning.training.checkpoint_file import CheckpointFile
+from meld_lightning.training.progress import EpochBar
 
 
 class Built(NamedTuple):
@@ -139,7 +140,11 @@ def _trainer(cfg: DictConfig, callbacks: RunCallbacks, microbatches: int) -> pl.
         deterministic=cfg.numerics.deterministic,
         max_epochs=cfg.epochs,
         accumulate_grad_batches=microbatches,
-        callbacks=[step_log(callbacks.history.loggers), *callbacks],
+        callbacks=[
+            step_log(callbacks.history.loggers),
+            *callbacks,
+            *([EpochBar()] if sys.stderr.isatty() else []),
+        ],
         logger=callbacks.history.loggers,
         # nothing is logged through the Trainer; this keeps it from advising on short epochs
         log_every_n_steps=1,

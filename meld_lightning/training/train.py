@@ -6,6 +6,7 @@ until something has to be run.
 """
 
 import functools
+import logging
 import os
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ from meld_lightning.runs.inputs import Inputs, read_inputs, warn_of_toy
 from meld_lightning.runs.lifecycle import RunRequest, obtain
 from meld_lightning.runs.provenance import device_here
 from meld_lightning.runs.run import Run
+
+logger = logging.getLogger(__name__)
 
 
 class Training(RunRequest):
@@ -54,11 +57,14 @@ class Training(RunRequest):
         check_monitor(self.cfg.monitor)
 
     def execute(self) -> None:
+        if int(os.environ.get("RANK", 0)) == 0:
+            # before the imports and the data, which take a while
+            logger.info("%s: training starts, %d epochs", self.identity.folder, self.cfg.epochs)
+            if self.inputs.checkpoint is not None:
+                warn_of_toy(self.inputs.checkpoint.name, self.cfg.corpus)
         from meld_lightning.training.memory import retry_out_of_memory
         from meld_lightning.training.ranks import run_ranks, started_outside
 
-        if int(os.environ.get("RANK", 0)) == 0 and self.inputs.checkpoint is not None:
-            warn_of_toy(self.inputs.checkpoint.name, self.cfg.corpus)
         folder, world_size = self.identity.folder, self.cfg.numerics.world_size
         alone = world_size == 1 or started_outside(world_size)
         run = (lambda _: _run_here(self)) if alone else run_rank

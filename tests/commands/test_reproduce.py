@@ -112,7 +112,7 @@ def test_report_deletes_no_evidence(
         "report", "tables=[table_05]", "study.seeds=[1]", "numerics=bf16", cwd=tmp_path
     )
     assert nothing.returncode == 1
-    assert "no finished run" in nothing.stderr
+    assert "no finished run in" in nothing.stderr
     assert sorted((tmp_path / "experiments" / "mini" / "runs").iterdir()) == before
     assert tables(tmp_path) == rendered
 

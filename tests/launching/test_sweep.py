@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from meld_lightning.errors import UserError
 from meld_lightning.launching.jobs import Job
-from meld_lightning.launching.sweep import Sweep
+from meld_lightning.launching.sweep import Sweep, report_best, report_failures
+from meld_lightning.runs.val_score import ValScore
 from tests.running import HANGS_S, Command, argv, folder_over, start, until
 
 VALUES = ("2e-05", "2.0e-5", "0.001", "0.5", "16", "[1,0.001]", "1e", "v0.1")
@@ -140,3 +142,33 @@ def children(process: int) -> list[int]:
     return [
         int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()
     ]
+
+
+def test_a_sweep_names_its_best_run_and_its_results(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lower val/loss is better; nan never wins."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(Job, "run", property(lambda job: float(job.overrides[0])))
+    monkeypatch.setattr(
+        ValScore,
+        "of",
+        lambda value: ValScore("val/loss", value, None, 1, ("joy", 0.0), None),
+    )
+    given = ("nan", "0.9", "0.25", "0.5")
+    jobs = [Job("train", [loss], OmegaConf.create(), None, loss) for loss in given]
+    report_best(jobs, tmp_path)
+    assert "best of 4 runs by val/loss: 0.25 (0.25): 0.2500" in caplog.text
+    assert f"val metrics of every run: {tmp_path / 'results.csv'}" in caplog.text
+
+
+def test_a_failure_is_printed_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    job = Job("prepare", ["a=1"], OmegaConf.create(), None, "one")
+    with Sweep([job], tmp_path) as sweep:
+        sweep.begin(job, tmp_path / "one.log")
+        sweep.end(job, "the disk is full")
+    assert "[1/1] FAILED a=1 (no log: it never started)" in caplog.text
+    assert "the disk is full" not in caplog.text
+    with pytest.raises(UserError, match="1 of 1 runs failed.*\n  a=1: the disk is full"):
+        report_failures([job])

@@ -46,7 +46,18 @@ def test_a_study_without_any_run_says_what_to_do(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert (
-        "study meld_minilm: nothing to report: no finished run of its tables in runs/"
+        "study meld_minilm: nothing to report: no finished run in runs/ is one of its tables'"
         in done.stderr
     )
     assert "; run: meld-lightning reproduce study=meld_minilm (or" in done.stderr
+
+
+def test_finished_runs_of_no_row_are_counted(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        other = tmp_path / "runs" / "text-bert" / name
+        other.mkdir(parents=True)
+        (other / "result.json").write_text("{}")
+    done = run(argv("report", "study=meld_minilm"), tmp_path)
+    assert done.returncode == 1
+    assert "none of the 2 finished runs in runs/ is one of its tables'" in done.stderr
+    assert "run: meld-lightning reproduce study=meld_minilm (or" in done.stderr

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional
+from tqdm import tqdm
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from meld_lightning.errors import UserError
@@ -108,7 +109,7 @@ def _train(model: Any, tokenizer: Any, sources: MiniSources, labels: list[str]) 
         optimizer, RATE, total_steps=STEPS, pct_start=0.15
     )
     rng = np.random.default_rng(0)
-    for _ in range(STEPS):
+    for _ in tqdm(range(STEPS), desc="mini:clip", unit="step", disable=None, mininterval=1):
         chosen = rng.choice(len(frames_F3SS), BATCH, p=chance_F)
         pixels = torch.cat(
             [_augmented(frames_F3SS[part], rng) for part in np.split(chosen, BATCH // ALIKE)]
