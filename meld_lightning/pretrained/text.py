@@ -99,8 +99,9 @@ def load_classifier(folder: str | Path, config: Any, keep_head: bool = False) ->
     parts = [name for name, _ in shape.named_children() if name != shape.base_model_prefix]
     head = rf"^({'|'.join(map(re.escape, parts))})\."
     weights = None
-    if not keep_head and not str((config.architectures or ["Model"])[0]).endswith(PRETRAINING):
-        log.info("%s: its classification head is replaced by a new one", Path(folder).name)
+    task = str((config.architectures or ["unknown"])[0])
+    if not keep_head and not task.endswith(PRETRAINING):
+        log.info("%s (%s): a new classification head is trained", Path(folder).name, task)
         weights = {
             key: value for key, value in load_weights(folder).items() if not re.match(head, key)
         }
