@@ -37,7 +37,10 @@ def test_the_same_corpus_under_other_names(name: str, tmp_path: Path) -> None:
 
 
 def test_a_column_that_gets_another_name_is_not_used_under_its_own(tmp_path: Path) -> None:
-    rows = [row | {"said": f"said {n}", "sentiment": "happy"} for n, row in enumerate(speech())]
+    rows = [
+        row | {"said": f"said {n}", "sentiment": "calm" if n else "happy"}
+        for n, row in enumerate(speech())
+    ]
     corpus = load_corpus(
         manifest(tmp_path, rows),
         "manifest",
@@ -48,7 +51,7 @@ def test_a_column_that_gets_another_name_is_not_used_under_its_own(tmp_path: Pat
     assert corpus.table["text"].tolist()[:2] == ["said 0", "said 1"]
     assert corpus.report["ignored_columns"] == ["text"]
     assert corpus.emotions == ("neutral", "joy", "anger")
-    assert corpus.sentiments == ("positive",)
+    assert corpus.sentiments == ("positive", "calm")  # calm is an emotion of this file
 
 
 @pytest.mark.parametrize(

@@ -52,11 +52,7 @@ def our_fields(fields: Mapping[str, str], columns: Mapping[str, str]) -> dict[st
     """A row with its columns under our names; a column that corpus.columns gives another name is
     no longer found under its own."""
     taken = set(columns.values())
-    own = {
-        name: value
-        for name, value in fields.items()
-        if name not in taken and not (name in columns and name in COLUMNS)
-    }
+    own = {name: value for name, value in fields.items() if name not in taken}
     return own | {ours: fields[theirs] for ours, theirs in columns.items()}
 
 
