@@ -17,6 +17,7 @@ PAGES = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/clips.md",
     "docs/cluster.md",
     "docs/log.md",
     "docs/statistics.md",
