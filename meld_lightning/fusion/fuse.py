@@ -4,6 +4,7 @@ Reads run folders; writes runs/fusion-<name>/<hash>/ through fit.py. Used by the
 `reproduce` and `report`, and by the launchers.
 """
 
+import logging
 from functools import cached_property
 
 from omegaconf import DictConfig
@@ -20,6 +21,8 @@ from meld_lightning.runs.provenance import device_here
 from meld_lightning.runs.run import Run, load_run
 from meld_lightning.storage.atomic import writing
 from meld_lightning.storage.fingerprint import digest_of
+
+logger = logging.getLogger(__name__)
 
 
 class Fusing(RunRequest):
@@ -80,8 +83,23 @@ class Fusing(RunRequest):
     def execute(self) -> None:
         from meld_lightning.fusion.fit import fit_fusion
 
+        self._mention_weights()
         with writing(self.identity.folder):
             fit_fusion(self.cfg, self.identity, self.runs, self.alternatives)
+
+    def _mention_weights(self) -> None:
+        """Logs the given weights as they are used, where they do not sum to 1."""
+        given = self.cfg.fusion.get("weights") or {}
+        used = {name: float(given[name]) for name in self.runs if given.get(name)}
+        total = sum(used.values())
+        if used and abs(total - 1) > 1e-9:
+            shares = ", ".join(f"{name} {weight / total:.3g}" for name, weight in used.items())
+            logger.info(
+                "fusion.weights of %s sum to %.3g; they are divided by it: %s",
+                " and ".join(used),
+                total,
+                shares,
+            )
 
 
 def fuse(cfg: DictConfig) -> Run:

@@ -19,7 +19,7 @@ from meld_lightning.launching.jobs import Job
 from meld_lightning.runs.lifecycle import mention_differences
 from meld_lightning.runs.val_score import ValScore
 from meld_lightning.storage.atomic import write_csv, write_json
-from meld_lightning.tracking.loggers import is_logged
+from meld_lightning.tracking.finished import log_finished
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +74,10 @@ class Sweep:
             len(self.pending),
             f" ({how})" if self.pending else "",
         )
-        if finished and is_logged(self.jobs[0].config):
-            logger.info("finished runs are not logged again")
+        read = {job.name: job for job in self.jobs if job.status == "read"}
+        for job in read.values():
+            if job.run and job.identity and job.command == "train":
+                log_finished(job.config, job.identity, job.run)
 
     def begin(self, job: Job, log: Path) -> Path:
         """Marks the job as running with this log; writes its config and returns that file."""

@@ -8,6 +8,7 @@ until something has to be run.
 import functools
 import logging
 import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -80,19 +81,35 @@ def train(cfg: DictConfig) -> Run | None:
     """
     request = Training(cfg)
     if "RANK" not in os.environ:  # no cluster has started several processes for this run
-        return obtain(request)
+        return _obtain(request)
     from meld_lightning.training.ranks import READ, RUN, RankZeroChannel, started_outside
 
     if not started_outside(cfg.numerics.world_size):
-        return obtain(request)
+        return _obtain(request)
     channel = RankZeroChannel(cfg.numerics.world_size)
     if channel.is_rank_zero:
         with channel.sending() as send:
-            return obtain(request, lambda runs: send(RUN if runs else READ))
+            return _obtain(request, lambda runs: send(RUN if runs else READ))
     with channel.receiving() as message:
         if message == RUN:
             request.execute()
     return None
+
+
+def _obtain(request: Training, announce: Callable[[bool], None] = lambda runs: None) -> Run:
+    """The run; one that is read is logged, if a logger is named that has not seen it."""
+    from meld_lightning.tracking.finished import log_finished
+
+    runs: list[bool] = []
+
+    def note(executes: bool) -> None:
+        runs.append(executes)
+        announce(executes)
+
+    run = obtain(request, note)
+    if runs == [False]:
+        log_finished(request.cfg, request.identity, run)
+    return run
 
 
 def run_rank(folder: Path) -> None:
