@@ -138,7 +138,7 @@ def test_modalities_may_have_any_name_and_the_average_leaves_out_those_without_a
     }
     assert main(["fuse", "fusion=average", *runs[1:]]) == 1
     assert "no weight for gaze or gesture" in capsys.readouterr().err
-    assert "fusion.weights" not in said
+    assert "sum to" not in said
     assert main(["fuse", "fusion=average", *runs, "+fusion.weights.gaze=1.5"]) == 0
     assert (
         "fusion.weights of text and gaze sum to 2; they are divided by it: text 0.25, gaze 0.75"
