@@ -7,6 +7,7 @@ same bytes. Used by report/render.py. Axes: K classes, F frames, S pixels.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,12 @@ COLUMNS = {
     "confusion": ("panel", "true", "predicted", "count"),
     "frames": ("clip", "frame", "true", "label", "probability"),
     "diagram": ("modality", "model", "parameter", "value"),
+}
+
+# what the parameters of a diagram mean
+MEANING = {
+    "temperature": "temperature: the model's logits are divided by it; fitted on val",
+    "weight": "weight: factor of the modality's evidence or probabilities in the fusion",
 }
 
 Lines = list[tuple[Any, ...]]  # the numbers that a figure shows, in the order of its COLUMNS
@@ -61,10 +68,10 @@ def canvas(
 
 
 def draw_confusions(panels: Mapping[str, Sequence[FinishedRun]], path: Path) -> Lines:
-    """One confusion matrix per entry: counts on test, summed over the entry's runs and shaded by
-    their share of the true class."""
+    """One confusion matrix per entry: counts on test, summed over the entry's runs, above their
+    share of the true class, which is also the shade."""
     lines: Lines = []
-    with canvas(path, (3.5 * len(panels), 3.4), len(panels)) as (_, axes):
+    with canvas(path, (3.5 * len(panels), 4.0), len(panels)) as (figure, axes):
         for axis, (name, runs) in zip(axes[0], panels.items(), strict=True):
             tests = [scored(run, "test") for run in runs]
             labels = tests[0].labels
@@ -77,6 +84,9 @@ def draw_confusions(panels: Mapping[str, Sequence[FinishedRun]], path: Path) -> 
                 (name, labels[true], labels[predicted], int(counts_KK[true, predicted]))
                 for true, predicted in np.ndindex(*counts_KK.shape)
             ]
+        figure.supxlabel(
+            "count, and below it the share of the true class, which is the shade", fontsize=8
+        )
     return lines
 
 
@@ -87,11 +97,12 @@ def _draw_confusion(axis: Any, counts_KK: np.ndarray, labels: Sequence[str]) -> 
         axis.text(
             predicted,
             true,
-            counts_KK[true, predicted],
+            f"{counts_KK[true, predicted]}\n{share_KK[true, predicted]:.0%}",
             ha="center",
             va="center",
             color="white" if share_KK[true, predicted] > 0.5 else INK,
-            fontsize=7,
+            fontsize=6,
+            linespacing=0.95,
         )
     axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axis.set_yticks(range(len(labels)), labels)
@@ -104,7 +115,10 @@ def draw_frames(clips: Sequence[dict[str, Any]], labels: Sequence[str], path: Pa
     """
     most = max(len(clip["frames"]) for clip in clips)
     lines: Lines = []
-    with canvas(path, (1.25 * most + 0.6, 2.5 * len(clips)), most, 2 * len(clips)) as (_, axes):
+    with canvas(path, (1.25 * most + 0.6, 2.5 * len(clips) + 0.3), most, 2 * len(clips)) as (
+        figure,
+        axes,
+    ):
         for axis in axes.flat:
             axis.axis("off")
         for line, clip in enumerate(clips):
@@ -118,6 +132,7 @@ def draw_frames(clips: Sequence[dict[str, Any]], labels: Sequence[str], path: Pa
                     (clip["key"], column, clip["true"], label, float(probability))
                     for label, probability in zip(labels, bars_K, strict=True)
                 ]
+        figure.supxlabel("probability of each class; blue: the most probable class", fontsize=8)
     return lines
 
 
@@ -135,17 +150,20 @@ def _draw_bars(axis: Any, probabilities_K: np.ndarray, names: Sequence[str] | No
 
 
 def draw_diagram(run: FinishedRun, models: Mapping[str, str], path: Path) -> Lines:
-    """The fitted fusion: a lane per modality with its model, temperature and weight.
+    """The fitted fusion: a lane per modality with its model, temperature and weight, and what these
+    mean.
 
     models: modality -> name of its model.
     """
     found = fusion_details(run)
     lines: Lines = []
-    with canvas(path, (5.6, 0.7 * len(models) + 0.3)) as (_, axes):
+    with canvas(path, (5.6, 0.7 * len(models) + 0.6)) as (figure, axes):
         axis = axes[0, 0]
         axis.set(xlim=(0, 8.2), ylim=(-0.6, len(models) - 0.4))
         axis.axis("off")
         middle = (len(models) - 1) / 2
+        joined = _box(axis, 6.3, middle, f"{found['chosen']}\nfusion")
+        _arrow(axis, joined, axis.text(7.35, middle, "emotion", va="center", fontsize=8))
         for lane, (name, model) in enumerate(list(models.items())[::-1]):
             fitted = {
                 parameter: found["fitted"][f"{parameter}s"][name]
@@ -154,21 +172,26 @@ def draw_diagram(run: FinishedRun, models: Mapping[str, str], path: Path) -> Lin
             }
             lines += [(name, model, parameter, float(value)) for parameter, value in fitted.items()]
             shown = "\n".join(f"{what} {value:.2f}" for what, value in fitted.items())
-            for x, text in ((0.6, name), (2.3, model), (4.4, shown or "probabilities")):
-                _box(axis, x, lane, text)
-            for start, end in ((1.05, 1.65), (2.95, 3.5)):
-                _arrow(axis, (start, lane), (end, lane))
-            _arrow(axis, (5.3, lane), (5.9, middle + 0.2 * (lane - middle)))
-        _box(axis, 6.5, middle, f"{found['chosen']}\nfusion")
-        _arrow(axis, (7.05, middle), (7.4, middle))
-        axis.text(7.45, middle, "emotion", va="center", fontsize=8)
+            places = ((0.6, name), (2.3, model), (4.2, shown or "probabilities"))
+            boxes = [*(_box(axis, x, lane, text) for x, text in places), joined]
+            for start, end in itertools.pairwise(boxes):
+                _arrow(axis, start, end)
+        if meaning := [MEANING[what] for what in MEANING if any(what in line for line in lines)]:
+            figure.supxlabel("\n".join(meaning), fontsize=7)
     return lines
 
 
-def _box(axis: Any, x: float, y: float, text: str) -> None:
+def _box(axis: Any, x: float, y: float, text: str) -> Any:
     style = {"boxstyle": "round,pad=0.25", "facecolor": FILL, "edgecolor": FRAME}
-    axis.text(x, y, text, ha="center", va="center", fontsize=8, bbox=style)
+    return axis.text(x, y, text, ha="center", va="center", fontsize=8, bbox=style)
 
 
-def _arrow(axis: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
-    axis.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": INK})
+def _arrow(axis: Any, start: Any, end: Any) -> None:
+    """From the edge of one text's box to the edge of another's."""
+    ends = {"patchA": start.get_bbox_patch(), "patchB": end.get_bbox_patch()}
+    axis.annotate(
+        "",
+        end.get_position(),
+        start.get_position(),
+        arrowprops={"arrowstyle": "->", "color": INK, "shrinkA": 0, "shrinkB": 0, **ends},
+    )

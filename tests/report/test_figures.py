@@ -42,7 +42,7 @@ def drawable(runs: Any, make_run: Make) -> Any:
     runs["table_02", "batch_8"][0].change(model="bert")
     runs["table_08", "wav2vec2"][0].change(model="wav2vec2")
     (fusion.folder / "fusion.json").write_text(json.dumps(FUSION))
-    runs["table_10", "learned"] = [fusion]
+    runs["table_10", "T+A+V"] = [fusion]
     return runs
 
 
@@ -77,8 +77,10 @@ def test_a_confusion_matrix_is_scikit_learns_over_all_seeds(
         for true, predicted in np.ndindex(7, 7)
     }
     picture = (folder / "figure.svg").read_text()
-    for word in ("RoBERTa", "wav2vec2", "true", "predicted", *labels):
+    for word in ("RoBERTa", "wav2vec2", "fusion", "true", "predicted", *labels):
         assert f">{word}</text>" in picture
+    assert "count, and below it the share of the true class" in picture
+    assert {line["panel"] for line in lines(folder)} == {"RoBERTa", "wav2vec2", "fusion"}
 
 
 def test_frames_say_what_is_true_and_what_was_predicted(render: Make, drawable: Any) -> None:
@@ -93,6 +95,7 @@ def test_frames_say_what_is_true_and_what_was_predicted(render: Make, drawable: 
     }
     picture = (folder / "figure.svg").read_text()
     assert ">test/dia7_utt0: true joy, predicted neutral</text>" in picture
+    assert ">probability of each class; blue: the most probable class</text>" in picture
 
 
 def test_the_diagram_shows_what_was_fitted(render: Make, drawable: Any) -> None:
@@ -106,6 +109,7 @@ def test_the_diagram_shows_what_was_fitted(render: Make, drawable: Any) -> None:
     picture = (folder / "figure.svg").read_text()
     assert ">temperature 0.50</text>" in picture
     assert ">fusion</text>" in picture
+    assert ">weight: factor of the modality" in picture
 
 
 def test_drawing_twice_gives_the_same_bytes(render: Make, drawable: Any) -> None:
@@ -133,4 +137,6 @@ def test_a_figure_that_cannot_be_drawn_says_why_and_drawn_frames_stay(
     render("figure_2", "figure_1", runs={})
     assert not list(out.glob("figure_2/figure.*"))
     assert "Not drawn: no runs yet for video." in (out / "figure_2" / "table.md").read_text()
-    assert "no runs yet for RoBERTa, wav2vec2." in (out / "figure_1" / "table.md").read_text()
+    assert (
+        "no runs yet for RoBERTa, wav2vec2, fusion." in (out / "figure_1" / "table.md").read_text()
+    )
