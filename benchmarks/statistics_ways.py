@@ -43,7 +43,7 @@ def ours(pair: Pair) -> dict[str, Verdict]:
         found[name] = Verdict(
             estimate(first[name])[1:],
             (one.low, one.high),
-            (one.low_holm, one.high_holm),
+            (one.low_simultaneous, one.high_simultaneous),
             None if one.p is None else one.p <= 1 - LEVEL,
         )
     return found

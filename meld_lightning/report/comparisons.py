@@ -31,8 +31,8 @@ class Difference:
     value: float
     low: float  # 95 % interval; nan for a single unit
     high: float
-    low_holm: float  # interval at the level that holds for all tests of the table together
-    high_holm: float
+    low_simultaneous: float  # interval at the level that holds for all tests of the table together
+    high_simultaneous: float
     p: float | None  # two-sided; None with fewer than TEST_UNITS units
     p_holm: float | None  # adjusted over all tests of the table
     at_floor: bool = False  # p is the smallest that the number of resamples allows
@@ -97,14 +97,14 @@ def difference(
         return Difference(value, nothing, nothing, nothing, nothing, None, None)
     both = spread(paired_seeds(ours, theirs)) if paired else spread(ours, theirs)
     halves = [both.half_width(level) for level in (LEVEL, 1 - (1 - LEVEL) / tests)]
-    (low, high), (low_holm, high_holm) = (
+    (low, high), (low_simultaneous, high_simultaneous) = (
         (max(-1.0, value - half), min(1.0, value + half)) for half in halves
     )
     p = None
     if units >= TEST_UNITS:
         p = both.p(value) if swapped_p is None else swapped_p
     at_floor = swapped_p is not None and _is_floor(p, units)
-    return Difference(value, low, high, low_holm, high_holm, p, None, at_floor)
+    return Difference(value, low, high, low_simultaneous, high_simultaneous, p, None, at_floor)
 
 
 def _is_floor(p: float | None, units: int) -> bool:

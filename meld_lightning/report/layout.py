@@ -166,7 +166,7 @@ def _test_line(label: str, test: Difference) -> list[str]:
     return [
         label,
         f"{test.value:+.4f}{_signed(test.low, test.high)}",
-        _signed(test.low_holm, test.high_holm).strip() or NONE,
+        _signed(test.low_simultaneous, test.high_simultaneous).strip() or NONE,
         p_text(test.p, test.at_floor),
         p_text(test.p_holm, test.holm_at_floor),
     ]

@@ -12,6 +12,7 @@ from meld_lightning.report.comparisons import CAUTION_UNITS, TEST_UNITS
 from meld_lightning.report.folds import unpooled
 from meld_lightning.report.rows import Row
 from meld_lightning.report.scored import Scored
+from meld_lightning.report.statistics import RESAMPLES, all_swaps
 from meld_lightning.runs.provenance import differences
 from meld_lightning.study.spec import Table, has_interval
 
@@ -75,8 +76,9 @@ def _on_missing_modalities(rows: Sequence[Row]) -> list[str]:
     if not counts:
         return []
     return [
-        "Utterances without any of the row's modalities are predicted as the most common label of"
-        f" train (for a fusion: of val) and stay in n: {counts}."
+        "Utterances without any of the row's modalities (or with logits that are not finite) are"
+        " predicted as the most common label of train, by a fitted fusion as that of val, and stay"
+        f" in n: {counts}."
     ]
 
 
@@ -170,20 +172,21 @@ def tests_remark(table: Table, reference: Row) -> list[str]:
             " interval that ends at zero."
         )
     else:
+        swaps = "all ways" if all_swaps(units, RESAMPLES) else f"{RESAMPLES} random ways"
         sentences.append(
-            "All tests are two-sided: p is the share of resamples, in each of which the two"
-            " predictions are swapped in randomly chosen units, with a difference at least as"
-            " large."
+            f"All tests are two-sided: of {swaps} to swap the two predictions in some of the units,"
+            " p is the share with a difference at least as large."
         )
     if units >= TEST_UNITS:
         sentences.append("Holm p is adjusted for all tests of this table, both metrics together.")
-    sentences.append(
-        "The simultaneous intervals (Bonferroni) hold for all of its differences at once with 95 %"
-        " confidence."
-    )
+    if units > 1:
+        sentences.append(
+            "The simultaneous intervals (Bonferroni) hold for all differences of this table at once"
+            " with 95 % confidence."
+        )
     if table.split == "val" and table.compare:
         sentences.append(
-            "The reference row was also chosen on val, which makes these p-values optimistic."
+            "The reference row was also chosen on val, which makes these comparisons optimistic."
         )
     return [" ".join(sentences)]
 

@@ -66,8 +66,8 @@ class Spread:
     def half_width(self, level: float) -> float:
         """Half the width of a confidence interval: the mean of the two below.
 
-        Neither of the two keeps the promised rates for all numbers of seeds; the simulation shows
-        that their mean does.
+        In the simulation the first is too narrow and the second somewhat too wide for some numbers
+        of seeds; their mean comes closest to the promised rates (docs/statistics.md).
         """
         return (self.satterthwaite(level) + self.banerjee(level)) / 2
 
@@ -79,7 +79,8 @@ class Spread:
 
     def banerjee(self, level: float) -> float:
         """The half-width with a t quantile for units and one for seeds (Banerjee, Sankhya 22,
-        1960): never too narrow for normal errors, but wide."""
+        1960): never too narrow if the variances are independent and the errors normal, which holds
+        here approximately, but wide."""
         parts = (self.units, _total(self.seeds))
         return float(np.sqrt(sum(one.variance * _quantile(one.df, level) ** 2 for one in parts)))
 

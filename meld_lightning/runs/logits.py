@@ -1,10 +1,11 @@
 """Logits: what a run leaves for others. One row per utterance, joined by key, never by order.
 
-Columns: key, label (the true label's name), unit (what an interval resamples: the dialogue, else
-the speaker, else the utterance), present (False where the modality is missing and the logits are
-the prior of train), then one float32 column `logit.<label>` per label: the prefix keeps a label
-named "present" apart from the columns above. Written by training and fusion, read by fusion and the
-report.
+Columns: key, label (the true label's name), unit (what intervals and tests take as independent: the
+dialogue, or the speaker where speakers are held out or there are no dialogues, else the utterance),
+present (False where the modality is missing or the model's logits were not finite: the logits are
+then the prior of train, or of val for a fusion that was fitted), then one float32 column
+`logit.<label>` per label: the prefix keeps a label named "present" apart from the columns above.
+Written by training and fusion, read by fusion and the report.
 """
 
 import json

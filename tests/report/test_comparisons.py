@@ -70,8 +70,8 @@ def test_all_tests_of_a_table_are_adjusted_together(make_run: Make) -> None:
     assert [one.p_holm for one in flat] == cm.holm(p_values)
     both = st.spread(st.jackknife(rows[0])["accuracy"], st.jackknife([reference])["accuracy"])
     one = found[0]["accuracy"]
-    assert one.high_holm - one.value == pytest.approx(both.half_width(1 - 0.05 / 4))
-    assert one.low_holm < one.low
+    assert one.high_simultaneous - one.value == pytest.approx(both.half_width(1 - 0.05 / 4))
+    assert one.low_simultaneous < one.low
 
 
 def test_a_p_at_the_floor_of_the_resamples_is_marked(make_run: Make) -> None:

@@ -75,7 +75,7 @@ def test_every_row_is_tested_against_the_one_that_val_chose(render: Make, runs: 
                 test = one[metric]
                 assert row == [
                     f"{test.value:+.4f} [{test.low:+.4f}, {test.high:+.4f}]",
-                    f"[{test.low_holm:+.4f}, {test.high_holm:+.4f}]",
+                    f"[{test.low_simultaneous:+.4f}, {test.high_simultaneous:+.4f}]",
                     p_text(test.p, test.at_floor),
                     p_text(test.p_holm, test.holm_at_floor),
                 ]

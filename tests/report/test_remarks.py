@@ -25,8 +25,8 @@ def test_utterances_without_any_modality_are_counted_and_stay_in_n(render: Make,
     frame.to_parquet(path)
     text = text_of(render("table_03"), "table_03")
     assert (
-        "Utterances without any of the row's modalities are predicted as the most common label of"
-        " train (for a fusion: of val) and stay in n: 3 (batch_16)." in text
+        "predicted as the most common label of train, by a fitted fusion as that of val, and stay"
+        " in n: 3 (batch_16)." in text
     )
     assert f"| {len(frame)} |" in text
     assert "without any of the row" not in text_of(render("table_02"), "table_02")
@@ -64,7 +64,7 @@ def test_seeds_are_said_to_be_covered_only_where_there_are_several(
     alone = "intervals and p-values do not cover the variance of seeds"
     text = text_of(render("table_03"), "table_03")
     assert alone in text
-    assert "swapped in randomly chosen units" in text
+    assert "random ways to swap the two predictions" in text
     for key in list(runs):
         runs[key] += [make_run("more" + "-".join(key), 0.5, 2)]
     text = text_of(render("table_03", seeds=[1, 2]), "table_03")
