@@ -22,8 +22,8 @@ CONFIG_DIR = ("--config-dir", "-cd")
 def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str]) -> None:
     """Composes conf/`command`.yaml with `arguments` and calls `task` with it.
 
-    Hydra prints and exits on its own; here its errors come back as one UserError that names the
-    near miss.
+    Hydra would print errors and exit; here each is raised as one UserError that suggests the
+    nearest name.
     """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException

@@ -81,7 +81,7 @@ def setting(value: Any) -> str:
 
 
 def choices(annotation: Any) -> list[str]:
-    """The values that a Literal allows, wherever it stands in the type."""
+    """All values of any Literal within the type."""
     if get_origin(annotation) is Literal:
         return [str(value) for value in get_args(annotation)]
     return [choice for part in get_args(annotation) for choice in choices(part)]

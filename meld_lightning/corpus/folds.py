@@ -15,7 +15,7 @@ def split_by_units(units: Sequence[str], folds: int, fold: int, held_out: bool =
     """The split of each row (N,), given the unit of each row (N,): fold `fold` is test, the next
     one is val, the others are train.
 
-    held_out: False if test consists of other rows; then fold `fold` is val and the others are
+    held_out: False if test comes from a separate file; then fold `fold` is val and the others are
     train.
     """
     least = 3 if held_out else 2

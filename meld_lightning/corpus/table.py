@@ -32,7 +32,7 @@ COLUMNS = (
     "unit",
 )
 # The columns that a result can depend on: not paths (moved data is the same data), nor `unit`,
-# which follows from others unless speakers with dialogues are held out (see Corpus.digest).
+# which follows from others except where speakers, not dialogues, are held out (see Corpus.digest).
 DIGESTED = (
     "key",
     "split",
@@ -95,8 +95,8 @@ class Corpus:
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with exactly COLUMNS, each with its own type: the same after reading the source and
-    after reading Parquet."""
+    """`table` with exactly COLUMNS, each with its own type, so that a table read from the source
+    equals one read from Parquet."""
     table = table.reindex(columns=list(COLUMNS)).reset_index(drop=True)
     for column in COLUMNS:
         values = table[column]

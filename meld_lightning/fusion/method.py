@@ -44,8 +44,8 @@ class Fusion(ABC):
         self.name = name
 
     def candidates(self, modalities: Sequence[str]) -> "dict[str, Fusion]":
-        """The fusions that cross-validation chooses from. A method asked for by name is the only
-        one, because tables compare methods; chosen.py offers several."""
+        """The fusions that cross-validation chooses from: this one alone, because a method asked
+        for by name is never replaced; chosen.py offers several."""
         return {self.name: self}
 
     def left_out(self, modalities: Sequence[str]) -> list[str]:

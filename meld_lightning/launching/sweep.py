@@ -138,7 +138,7 @@ def _outcome(job: Job) -> str:
     if run is None:
         return f"{job.title}: done ({job.wall_s:.0f} s)"
     score = ValScore.of(run)
-    only = f"; predicts one class only: {score.only}" if score.only else ""
+    only = f"; predicts one class only: {score.single_class}" if score.single_class else ""
     return f"{job.title}: {score.line()} ({job.wall_s:.0f} s){only}"
 
 

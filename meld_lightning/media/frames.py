@@ -48,7 +48,7 @@ def read_frames(
 ) -> np.ndarray:
     """Frames 0, every, 2 * every ... of `path`: uint8 (F, size, size, 3), RGB.
 
-    keep_cut: of a file that ends before its header says, keep what there is.
+    keep_cut: decode what is left of a file that ends before its header says.
 
     Raises MediaError if there is no video, if none of it can be decoded, or if the file is cut
     short and keep_cut is false.

@@ -1,5 +1,5 @@
 """The outcome of decoding a corpus's clips, for its report: which utterances have frames and sound,
-which lack them and why, and which have less than their clip should hold.
+which lack them and why, and which lost part of their clip.
 
 Reads a Media; writes nothing. Used by `prepare`.
 """

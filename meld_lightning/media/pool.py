@@ -40,9 +40,8 @@ class _Worker:
     def give(self, job: Job) -> None:
         assert self.process.stdin
         self.job, self.started = job, time.monotonic()
-        with contextlib.suppress(
-            BrokenPipeError
-        ):  # it has died: the pool will read its end of file
+        # a worker that has died is noticed by the pool, which reads its end of file
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(job).encode() + b"\n")
             self.process.stdin.flush()
 
@@ -80,7 +79,8 @@ class Pool:
         """Yields (job, answer) in the order in which jobs finish.
 
         A job is worker.decode's argument, an answer its result. For a clip that crashed its worker
-        or took too long, `retry_over_s` says above which time limit it is worth another try.
+        or took too long, `retry_over_s` is set: it is tried again under a longer time limit
+        than that (0: under any).
         """
         waiting = list(jobs)[::-1]
         while waiting or self.busy:

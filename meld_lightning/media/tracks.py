@@ -21,8 +21,8 @@ DEFAULT_BONUS = 5_000_000  # ffmpeg's, in pixels or channels
 
 
 def video_track(container: InputContainer, path: str | Path) -> VideoStream:
-    """The video track that ffmpeg would take; cover art is none. Raises MediaError if there is
-    none, or no decoder for it."""
+    """The video track that ffmpeg would take; cover art does not count. Raises MediaError if
+    there is none, or no decoder for it."""
     tracks = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     if not tracks:
         raise MediaError(path, "no video track")

@@ -1,4 +1,4 @@
-"""The layout of the mini corpus: writes it where it is not there yet, then reads it as MELD.
+"""Generates the mini corpus if it is missing, then reads it as MELD.
 
 Writes what corpus.py describes; used through conf/corpus/mini.yaml by corpus/load.py.
 """

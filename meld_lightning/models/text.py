@@ -33,7 +33,7 @@ class TextClassifier(Classifier):
         keep_head: whether to start from the checkpoint's own classification head, whose labels
             are matched to the corpus's by name, instead of a new head.
         label_map: for keep_head, the corpus's label for each label of the checkpoint that has
-            another name, such as {happy: joy}. Several may have the same one; those without a
+            another name, such as {happy: joy}. Several labels may map to one; those without a
             label of the corpus are left out.
         labels: names of the classes.
         training: see Classifier.

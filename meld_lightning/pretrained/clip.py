@@ -68,7 +68,7 @@ class Clip(nn.Module):
         return self.model.logit_scale.exp()
 
     def forward(self, frames_FSS3: np.ndarray) -> torch.Tensor:
-        """As `images`: what a frame encoder is called for."""
+        """As `images`: the interface of a frame encoder."""
         return self.images(frames_FSS3)
 
     def images(self, frames_FSS3: np.ndarray) -> torch.Tensor:

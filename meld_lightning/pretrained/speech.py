@@ -41,8 +41,8 @@ class SpeechEncoder(nn.Module):
     """A speech checkpoint's encoder: waveforms (N, T) and their lengths (N,) -> hidden states
     (L, N, F, H) and mask (N, F).
 
-    train: which weights are trained: all, the transformer's alone, or none ("head": only the
-        classifier above is).
+    train: which weights are trained: all, the transformer's alone, or none ("head": the encoder is
+        frozen).
     spec_augment: whether to mask hidden states in training, as the checkpoint's config says.
     """
 

@@ -37,7 +37,7 @@ def figure_markdown(title: str, study_note: str, folder: str, missing: str) -> s
 
 
 def readme_markdown(out: Path, study: Mapping[str, Any]) -> str:
-    """README.md of a study: every table that stands in `out`, including those rendered earlier."""
+    """README.md of a study: every table that exists in `out`, including those rendered earlier."""
     parts = [f"# {study['title']}\n\n{study['note']}\n"]
     places = {name: place for place, name in enumerate(study.get("tables", ()))}
     for path in sorted(

@@ -72,7 +72,7 @@ def obtain(request: RunRequest, announce: Callable[[bool], None] = lambda runs: 
     announce: called once, with True if this process executes the run and False if it was read;
         the other ranks wait for it.
 
-    A run that is refused before it leaves a checkpoint takes its folder with it.
+    If the run is refused before its first checkpoint, its folder is deleted.
     """
     if run := request.find_or_check():
         announce(False)

@@ -1,5 +1,5 @@
-"""What is shown of a finished run while somebody chooses between runs: its val score beside the
-constant baseline's, and a warning if the model predicts one class only.
+"""The one-line val summary of a finished run: its val score beside the constant baseline's, and a
+warning if the model predicts one class only.
 
 Reads result.json and the logits of val. Used by `train` and `fuse`, by the processes of a job and
 by sweeps. Figures of test are for tables and result.json alone.
@@ -24,19 +24,19 @@ WHERE_TEST_IS = "test: see result.json and the tables"
 class ValScore:
     """A run's score on val.
 
-    name, value: the monitored metric. With val/loss, `beside` is the weighted F1, which the
+    name, value: the monitored metric. With val/loss, `weighted_f1` is the weighted F1, which the
         baseline is compared with: a constant prediction has no finite loss.
     epoch: the chosen epoch, from 1; 0 where nothing was fitted by epochs.
     constant: the most common label of train, and the score of predicting it for all of val.
-    only: the one class that the model predicts on val; None if it predicts several.
+    single_class: the one class that the model predicts on val; None if it predicts several.
     """
 
     name: str
     value: float
-    beside: float | None
+    weighted_f1: float | None
     epoch: int
     constant: tuple[str, float]
-    only: str | None
+    single_class: str | None
 
     @classmethod
     def of(cls, run: Run) -> Self:
@@ -72,10 +72,10 @@ class ValScore:
 
         how: what stands in the first brackets; empty leaves them out.
         """
-        beside = "" if self.beside is None else f", val/weighted_f1 {self.beside:.4f}"
+        f1 = "" if self.weighted_f1 is None else f", val/weighted_f1 {self.weighted_f1:.4f}"
         label, constant = self.constant
         return (
-            f"{self.name} {self.value:.4f}{f' ({how})' if how else ''}{beside},"
+            f"{self.name} {self.value:.4f}{f' ({how})' if how else ''}{f1},"
             f" constant baseline ({label}) {constant:.4f}"
         )
 
@@ -88,5 +88,5 @@ def show_val_score(run: Run, how: str = "") -> None:
     score = ValScore.of(run)
     how = how or (f"epoch {score.epoch}" if score.epoch else "")
     print(f"{run.folder}: {score.line(how)}; {WHERE_TEST_IS}", flush=True)
-    if score.only is not None:
-        logger.warning("%s: predicts one class only on val: %s", run.folder, score.only)
+    if score.single_class is not None:
+        logger.warning("%s: predicts one class only on val: %s", run.folder, score.single_class)

@@ -1,1 +1,1 @@
-"""Studies: the tables that one report shows, the runs they need, and the evidence kept of these."""
+"""Studies: the tables that one report shows, the runs they need, and the evidence for them."""

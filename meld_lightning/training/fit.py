@@ -102,7 +102,7 @@ class Fit:
         )
         trainer = make_trainer(self.cfg, callbacks, built.datamodule.microbatches)
         advise_on_precision(self.cfg.numerics.precision, trainer)
-        # a model that is not fitted, with a split that has nothing to score, gets it nowhere else
+        # an unfitted model whose splits are all empty never meets the Trainer, and still needs it
         built.module.trainer = trainer
         fitted = any(parameter.requires_grad for parameter in built.module.parameters())
         if fitted:

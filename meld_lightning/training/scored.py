@@ -17,7 +17,7 @@ from meld_lightning.errors import UserError
 class ScoredSplit(NamedTuple):
     """Rows of the table (N,), label indices (N,) and logits (N, C) of one split.
 
-    finite: False where the model's own logits are not, and those of train's prior stand (N,).
+    finite: False where the model's logits were not finite and train's prior replaced them (N,).
     """
 
     rows: np.ndarray
