@@ -151,6 +151,9 @@ class Study(Node):
     compare_to_paper: bool = Field(
         False, description="whether figures may be called better or worse than the paper's"
     )
+    show_paper: bool = Field(
+        True, description="whether the tables print the paper's figures beside the study's"
+    )
     seeds: list[Seed] = Field(
         [1, 2, 3], description="every row of a table is run with each of these"
     )
@@ -253,7 +256,14 @@ class Dashboards(Common):
 
     unused = (
         *("target", "rerun", "corpus", "media", "checkpoints", "numerics", "machine"),
-        *("study.title", "study.note", "study.compare_to_paper", "study.seeds", "study.tables"),
+        *(
+            "study.title",
+            "study.note",
+            "study.compare_to_paper",
+            "study.show_paper",
+            "study.seeds",
+            "study.tables",
+        ),
         *("paths.cache", "hydra/launcher"),
     )
 

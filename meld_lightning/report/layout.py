@@ -7,6 +7,7 @@ written as Markdown and LaTeX.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isnan
 from typing import Any
 
@@ -28,6 +29,7 @@ from meld_lightning.study.sources import best_place
 from meld_lightning.study.spec import BASELINE, Table
 
 TESTED_AS = {name: {"weighted_f1": "Weighted F1"}.get(name, name.capitalize()) for name in TESTED}
+MOST_BESIDE = 3  # metrics with the paper's figures in columns beside ours
 NONE = "—"  # the paper prints no such figure, or the row has no such setting
 COUNTED = {"official": "MELD's CSV files", FOUND: "found here"}
 
@@ -43,6 +45,8 @@ def runs_page(
 
     optimum: the best accuracy possible, where it is known (see mini.corpus.mini_optimum).
     """
+    if not study.get("show_paper", True):
+        table = replace(table, paper={}, published={})
     grids, remarks = [_estimates_grid(table, rows)], reading_remark(table, rows, seeds)
     complete = [row for row in rows if row.scored]
     reference = _reference(table, complete)
@@ -72,7 +76,7 @@ def corpus_page(
 ) -> Page:
     """Utterances per split beside the paper's. counts: {found or official: {split: n}}."""
     columns = {
-        "paper": table.paper[FOUND],
+        **({"paper": table.paper[FOUND]} if study.get("show_paper", True) else {}),
         **{COUNTED.get(name, name): column for name, column in counts.items()},
     }
     splits = list(dict.fromkeys(split for column in columns.values() for split in column))
@@ -105,6 +109,8 @@ def _estimates_grid(table: Table, rows: Sequence[Row]) -> Grid:
     headers = ["model"] if table.select else ["row", *table.columns.values()]
     # a study's own table has no figures of the paper to stand beside ours
     has_paper = bool(table.paper or table.published)
+    if has_paper and len(table.metrics) > MOST_BESIDE:
+        return _stacked_grid(table, rows)
     for header in table.metrics.values():
         headers += [f"{header}, paper", "ours"] if has_paper else [header]
     settings = [] if table.select else list(table.columns)
@@ -117,13 +123,30 @@ def _estimates_grid(table: Table, rows: Sequence[Row]) -> Grid:
         for metric in table.metrics:
             if has_paper:
                 line.append(table.paper.get(row.key, {}).get(metric, NONE))
-            if metric in row.mean:
-                mark = MARK if seeds_differ(row, metric) else ""
-                line.append(estimate_text(row.mean[metric], table.percent) + mark)
-            else:
-                line.append(row.missing or NONE)
+            line.append(_cell(table, row, metric))
         body.append([*line, str(row.n or NONE)])
     return Grid("", [*headers, "n"], body)
+
+
+def _stacked_grid(table: Table, rows: Sequence[Row]) -> Grid:
+    """The paper's figures in a row of their own below ours, where both beside each other would be
+    too wide."""
+    body: list[list[str]] = []
+    for row in rows:
+        settings = [row.settings.get(name) or NONE for name in table.columns]
+        figures = [_cell(table, row, metric) for metric in table.metrics]
+        body.append([row.label, *settings, *figures, str(row.n or NONE)])
+        if printed := table.paper.get(row.key):
+            theirs = [printed.get(metric, NONE) for metric in table.metrics]
+            body.append([f"{row.label}, paper", *[""] * len(settings), *theirs, ""])
+    return Grid("", ["row", *table.columns.values(), *table.metrics.values(), "n"], body)
+
+
+def _cell(table: Table, row: Row, metric: str) -> str:
+    if metric not in row.mean:
+        return row.missing or NONE
+    mark = MARK if seeds_differ(row, metric) else ""
+    return estimate_text(row.mean[metric], table.percent) + mark
 
 
 def _reference(table: Table, complete: Sequence[Row]) -> Row | None:
