@@ -43,11 +43,11 @@ def _choice(found: dict[str, Any]) -> list[str]:
     ]
     lines += [f"  {name} {value:.4f}" for name, value in found["cross_validated"].items()]
     shown = ", ".join(f"{name} {value:.4f}" for name, value in found["runs"].items())
-    lines.append(f"the runs themselves on val: {shown}")
+    lines.append(f"each modality alone on val: {shown}")
     for name, number in found["alternatives"].items():
         lines.append(
-            f"{name} was the best of {number + 1} runs on val: the scores above repeat that choice"
-            " without each fold"
+            f"{name} was the best of {number + 1} runs on val: the scores above are not those of"
+            " this run, but repeat the choice without each fold"
         )
     if better := found["better_run"]:
         lines.append(f"{better} alone is better on val; fusion=chosen takes the best of them")

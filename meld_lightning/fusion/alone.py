@@ -15,7 +15,9 @@ class Alone(Fusion):
     """The log-probabilities of one run, unchanged. Where the modality is missing they are the
     run's own prior, the shares of train.
 
-    Nothing is fitted, so its score on val is the run's, whatever the folds.
+    Nothing is fitted, so its score on val is that of the logits it is given, whatever the folds. If
+    the run was chosen over others on val, these are the logits of the choice repeated for each fold
+    (alternatives.py), not those of the run.
 
     Args:
         modality: the run's modality.

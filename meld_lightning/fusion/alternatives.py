@@ -2,13 +2,15 @@
 
 The best of several runs owes part of its score on val to noise, so that a fusion fitted there
 trusts it too much. With the logits of the runs it was chosen over, the choice is repeated for each
-fold: the utterances of a fold are scored by whichever run is best on the other folds.
+fold: the utterances of a fold are scored by whichever run is best on the other folds. Where
+cross-validation leaves folds out, it is repeated without those as well, so that no label of a fold
+decides how that fold is scored.
 
 Reads the logits of runs, writes nothing; used by fit.py. Axes: M modalities, N utterances, C
 classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,14 +39,22 @@ def alternative_scores(
 
 
 def repeat_choices(
-    val: Joined, alternatives: Mapping[str, Sequence[LogitsBatch]], fold_N: np.ndarray, metric: str
+    val: Joined,
+    alternatives: Mapping[str, Sequence[LogitsBatch]],
+    fold_N: np.ndarray,
+    metric: str,
+    left_out: Collection[int] = (),
 ) -> Joined:
     """`val` with out-of-fold logits of every modality whose run was chosen over alternatives.
+
+    Each fold has the logits of the run that is best on all folds but it and those left out; where
+    no other fold remains, of the run that is best on the fold itself.
 
     Args:
         alternatives: as `alternative_scores` gives them.
         fold_N: the fold of each utterance.
         metric: what the runs are compared by; of equals the one in `val` is kept.
+        left_out: folds whose labels must not influence the choice for any other fold.
     """
     log_probs_MNC, present_MN = (part.copy() for part in val.batch)
     for name, others in alternatives.items():
@@ -52,12 +62,15 @@ def repeat_choices(
         own = LogitsBatch(val.batch.log_probs_MNC[[place]], val.batch.present_MN[[place]])
         runs = [own, *others]
         for fold in range(fold_N.max() + 1):
-            rest_N = fold_N != fold
+            inside_N = fold_N == fold
+            decides_N = ~inside_N & ~np.isin(fold_N, list(left_out))
+            if not decides_N.any():
+                decides_N = inside_N
             values = {
-                number: scores(val.labels_N[rest_N], run.log_probs_MNC[0, rest_N])[metric]
+                number: scores(val.labels_N[decides_N], run.log_probs_MNC[0, decides_N])[metric]
                 for number, run in enumerate(runs)
             }
             best = runs[first_best(values, metric)]
-            log_probs_MNC[place, ~rest_N] = best.log_probs_MNC[0, ~rest_N]
-            present_MN[place, ~rest_N] = best.present_MN[0, ~rest_N]
+            log_probs_MNC[place, inside_N] = best.log_probs_MNC[0, inside_N]
+            present_MN[place, inside_N] = best.present_MN[0, inside_N]
     return replace(val, batch=LogitsBatch(log_probs_MNC, present_MN))

@@ -4,6 +4,7 @@ Reads the logits of the runs and the prepared corpus. Writes logits/, prediction
 fusion.json, the fitted fusion, the reliability diagram and, last, result.json. Used by fuse.py.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,22 @@ def fit_fusion(
     table = _corpus_table(cfg, identity, joined_runs)
     val, test = joined_runs.split("val"), joined_runs.split("test")
     metric, fold_N = cfg.monitor.removeprefix("val/"), unit_folds(val, cfg.folds)
-    fitted_on = repeat_choices(val, alternative_scores(runs, alternatives), fold_N, metric)
+    others = alternative_scores(runs, alternatives)
+
+    @functools.cache
+    def without(*folds: int) -> Joined:
+        return repeat_choices(val, others, fold_N, metric, left_out=folds)
+
+    fitted_on = without()
     candidates = instantiate(cfg.fusion).candidates(val.modalities)
-    selection = select(candidates, fitted_on, fold_N, metric=metric, seed=cfg.seed)
+    selection = select(
+        candidates,
+        fitted_on,
+        fold_N,
+        metric=metric,
+        seed=cfg.seed,
+        without=without if others else None,
+    )
     fusion: Fusion = candidates[selection.name]
     fusion.fit(fitted_on, cfg.seed)
     _save(fusion, folder, test.batch)
@@ -69,8 +83,8 @@ def fit_fusion(
             cfg.monitor: metrics["val"][metric],
             "chosen_without_fold": selection.chosen_without,
         },
-        "runs": (own := run_scores(fitted_on, metric)),
-        "better_run": better_run(own, selection, metric),
+        "runs": (alone := run_scores(fitted_on, metric)),
+        "better_run": better_run(alone, selection, metric),
         "alternatives": {name: len(runs) for name, runs in alternatives.items()},
         "fitted": fusion.describe(),
         "calibration": calibration(fitted_on, test, fusion, folder),

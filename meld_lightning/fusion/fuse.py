@@ -68,7 +68,9 @@ class Fusing(RunRequest):
         }
         for name, others in self.alternatives.items():
             each = sorted(logits_digest(run.logits("val")) for run in others)
-            digests[f"{name} alternatives"] = digest_of(each)
+            # named so since cross-validation repeats the choice without the folds it leaves out;
+            # fusions without alternatives kept their identity then
+            digests[f"{name} chosen over"] = digest_of(each)
         digests["corpus"] = next(iter(self.runs.values())).result.digests["corpus"]
         return identify(self.cfg, "fusion", self.cfg.fusion.name, digests)
 

@@ -10,7 +10,7 @@ Reads and writes no files; used by fit.py. Axes: N utterances, C classes, K fold
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from meld_lightning.fusion.method import Fusion
 from meld_lightning.metrics import scores
 
 Name = TypeVar("Name", str, int)
+Without = Callable[[int, int], Joined]
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,16 @@ def select(
     *,
     metric: str,
     seed: int,
+    without: Without | None = None,
 ) -> Selection:
     """Cross-validates every candidate on val, whose utterances lie in the folds `fold_N`, and
-    chooses the best by `metric`, the first of equals."""
+    chooses the best by `metric`, the first of equals.
+
+    without: val as it is while the labels of two folds (one, if they are equal) are unknown, where
+    its logits depend on labels: those of runs that were themselves chosen, see alternatives.py.
+    """
     held_out = {
-        name: held_out_scores(one, val, fold_N, seed, nested=len(candidates) > 1)
+        name: held_out_scores(one, val, fold_N, seed, nested=len(candidates) > 1, without=without)
         for name, one in candidates.items()
     }
     rows_N = np.arange(len(fold_N))
@@ -76,7 +82,8 @@ def select(
 
 
 def run_scores(val: Joined, metric: str) -> dict[str, float]:
-    """Each run's own score on val, by modality."""
+    """The score of each modality's logits in `val`. Where its run was chosen over others, these are
+    the logits of the choice repeated for each fold, and the score is not that run's own."""
     return {
         name: scores(val.labels_N, log_probs_NC)[metric]
         for name, log_probs_NC in zip(val.modalities, val.batch.log_probs_MNC, strict=True)
@@ -84,8 +91,11 @@ def run_scores(val: Joined, metric: str) -> dict[str, float]:
 
 
 def better_run(runs: Mapping[str, float], selection: Selection, metric: str) -> str | None:
-    """The modality whose own run beats every candidate on val; None where there is none, as always
-    if the runs are among the candidates."""
+    """The modality that alone beats every candidate on val; None where there is none, as always if
+    the runs are among the candidates.
+
+    runs: as `run_scores` gives them on the val that the candidates were cross-validated on.
+    """
     best = first_best(runs, metric)
     chosen = selection.cross_validated[selection.name]
     better = runs[best] < chosen if metric == "loss" else runs[best] > chosen
@@ -107,7 +117,13 @@ def unit_folds(val: Joined, folds: int) -> np.ndarray:
 
 
 def held_out_scores(
-    fusion: Fusion, val: Joined, fold_N: np.ndarray, seed: int, *, nested: bool
+    fusion: Fusion,
+    val: Joined,
+    fold_N: np.ndarray,
+    seed: int,
+    *,
+    nested: bool,
+    without: Without | None = None,
 ) -> np.ndarray:
     """Log-scores (K, N, C) of val: [k, n] is utterance n, scored after fitting on all folds but k
     and the fold of n itself.
@@ -115,19 +131,21 @@ def held_out_scores(
     So where n is in fold k, these are the scores of a plain cross-validation; the other scores of k
     are those of a cross-validation on the folds other than k. A fit without two folds serves both
     of them. NaN where there is nothing to fit on, and off the plain part unless `nested`.
+    `without` is as in `select`.
     """
     folds = fold_N.max() + 1
-    if not fusion.fits:
+    if not fusion.fits and without is None:
         fusion.fit(val, seed)
         return np.broadcast_to(fusion(val.batch), (folds, len(fold_N), len(val.labels)))
     scores_KNC = np.full((folds, len(fold_N), len(val.labels)), np.nan)
     for one, other in itertools.combinations_with_replacement(range(folds), 2):
         out_N = (fold_N == one) | (fold_N == other)
-        if out_N.all() or (one != other and not nested):
+        if (fusion.fits and out_N.all()) or (one != other and not nested):
             continue
-        fusion.fit(val.where(~out_N), seed)
+        data = without(one, other) if without else val
+        fusion.fit(data.where(~out_N), seed)
         for left, scored in ((one, other), (other, one)):
-            scores_KNC[left, fold_N == scored] = fusion(val.batch.where(fold_N == scored))
+            scores_KNC[left, fold_N == scored] = fusion(data.batch.where(fold_N == scored))
     return scores_KNC
 
 

@@ -1,6 +1,7 @@
 """Runs that were themselves chosen on val do not win over equal ones because of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from meld_lightning.commands.cli import main
 from meld_lightning.fusion.alone import Alone
 from meld_lightning.fusion.alternatives import repeat_choices
+from meld_lightning.fusion.chosen import Chosen
 from meld_lightning.fusion.joined import Joined, LogitsBatch
-from meld_lightning.fusion.selection import select, unit_folds
+from meld_lightning.fusion.selection import Selection, select, unit_folds
 from meld_lightning.metrics import scores
 from meld_lightning.mini.cues import PRIOR_C
 from tests.fusion.conftest import MakeRun, joined
@@ -69,6 +71,35 @@ def test_the_logits_of_a_fold_are_those_of_the_run_that_is_best_on_the_other_fol
     assert np.array_equal(found.batch.log_probs_MNC[1], val.batch.log_probs_MNC[1])
 
 
+def selected(val: Joined, others: list[LogitsBatch], fold_N: np.ndarray) -> Selection:
+    """What `fuse` selects where the text run was chosen over `others`."""
+
+    def without(*folds: int) -> Joined:
+        return repeat_choices(val, {"text": others}, fold_N, METRIC, left_out=folds)
+
+    candidates = Chosen("chosen", {}).candidates(val.modalities)
+    return select(candidates, without(), fold_N, metric=METRIC, seed=1, without=without)
+
+
+@pytest.mark.parametrize("folds", [2, 3, 4])
+def test_the_labels_of_a_fold_decide_neither_its_choices_nor_its_scores(folds: int) -> None:
+    """Neither which fusion is chosen without the fold, nor which run's logits that rests on."""
+    changed = 0
+    for seed in range(6):
+        val, others = equal_runs(seed, number=60)
+        fold_N = unit_folds(val, folds)
+        before = selected(val, others, fold_N)
+        assert np.isfinite(before.nested_NC).all()
+        for fold in range(folds):
+            inside_N = fold_N == fold
+            other_N = np.where(inside_N, (val.labels_N + 3) % 7, val.labels_N)
+            after = selected(replace(val, labels_N=other_N), others, fold_N)
+            assert after.chosen_without[fold] == before.chosen_without[fold]
+            assert np.array_equal(after.nested_NC[inside_N], before.nested_NC[inside_N])
+            changed += after.chosen_without != before.chosen_without
+    assert changed, "no label decides anything, so that a leak would not show"
+
+
 def test_the_command_takes_the_runs_that_a_run_was_chosen_over(
     tmp_path: Path,
     make_run: MakeRun,
@@ -93,7 +124,9 @@ def test_the_command_takes_the_runs_that_a_run_was_chosen_over(
     assert before["runs"]["text"] < 0.7 < after["runs"]["text"]
     assert before["runs"]["audio"] == after["runs"]["audio"]
     assert test_before == test_after
-    assert "text was the best of 2 runs on val" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "each modality alone on val: " in said
+    assert "text was the best of 2 runs on val: the scores above are not those of this run" in said
     for arguments, expected in (
         ([*runs, f"alternatives.text=[{audio}]"], "is a run of audio, expected one of text"),
         ([runs[0], f"alternatives.audio=[{audio}]"], "alternatives.audio: there is no runs.audio"),
