@@ -5,6 +5,8 @@ Reads pages and the table.md files already rendered; returns text. Used by repor
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,22 +39,53 @@ def figure_markdown(title: str, study_note: str, folder: str, missing: str) -> s
 
 
 def readme_markdown(out: Path, study: Mapping[str, Any]) -> str:
-    """README.md of a study: every table that exists in `out`, including those rendered earlier."""
+    """README.md of a study: every table that exists in `out`, including those rendered earlier.
+
+    Remarks and notes that several tables have are printed once, at the end.
+    """
     parts = [f"# {study['title']}\n\n{study['note']}\n"]
     places = {name: place for place, name in enumerate(study.get("tables", ()))}
-    for path in sorted(
+    paths = sorted(
         out.glob("*/table.md"), key=lambda path: (places.get(path.parent.name, len(places)), path)
-    ):
+    )
+    pages = {path: _paragraphs(path.read_text(encoding="utf-8")) for path in paths}
+    times = Counter(text for _, _, *body in pages.values() for text in set(body))
+    shared = [text for text, number in times.items() if number > 1 and _is_remark(text)]
+    for path in paths:
         # the second paragraph is the study's note, which already stands at the top
-        title, _, *body = path.read_text(encoding="utf-8").split("\n\n")
-        parts.append("\n\n".join([f"#{title}", *body]))
+        title, _, *body = pages[path]
+        kept = [text for text in body if text not in shared]
+        parts.append("\n\n".join([f"#{title}", *kept]) + "\n")
         links = [
             f"[{name}]({path.parent.name}/{file})"
             for name, file in (("LaTeX", "table.tex"), ("CSV", "results.csv"))
             if (path.parent / file).is_file()
         ]
         parts.append(f"Files: {', '.join(links)}\n")
+    if shared:
+        title = "## Remarks on several tables"
+        parts.append("\n\n".join([title, *sorted(shared, key=_order)]) + "\n")
     return "\n".join(parts)
+
+
+def _paragraphs(text: str) -> list[str]:
+    """The paragraphs of a table.md; every numbered note is one of its own."""
+    return [
+        line
+        for paragraph in text.strip().split("\n\n")
+        for line in (paragraph.split("\n") if paragraph.startswith("- Note") else [paragraph])
+    ]
+
+
+def _is_remark(text: str) -> bool:
+    """Whether a paragraph is a remark or a note, and no grid, caption, picture or verdict."""
+    return text.startswith("- Note") or not text.startswith(("#", "|", "**", "!", "- ", "["))
+
+
+def _order(text: str) -> tuple[int, str]:
+    """Remarks come before notes, and notes by their number."""
+    number = re.match(r"- Note (\d+)", text)
+    return (int(number[1]) if number else 0, text)
 
 
 def _grid(grid: Grid) -> str:

@@ -160,3 +160,19 @@ def test_a_study_may_leave_the_papers_figures_out(render: Make, runs: Any, study
         "fine-tuned BERT (batch_32)",
         "constant (neutral)",
     ]
+
+
+def test_a_note_of_several_tables_stands_once_in_the_readme(render: Make, runs: Any) -> None:
+    out = render("table_02", "table_03")
+    own = [(out / name / "table.md").read_text() for name in ("table_02", "table_03")]
+    notes = [{line for line in text.splitlines() if line.startswith("- Note")} for text in own]
+    both = notes[0] & notes[1]
+    assert both
+    readme = (out / "README.md").read_text()
+    _, _, shared = readme.partition("## Remarks on several tables")
+    for note in both:
+        assert readme.count(note) == 1
+        assert note in shared
+    for note in notes[0] ^ notes[1]:
+        assert readme.count(note) == 1
+        assert note not in shared
