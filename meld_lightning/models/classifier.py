@@ -19,7 +19,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.class_weights import class_weights as weight_of_classes
 from meld_lightning.models.not_finite import FirstNotFinite
-from meld_lightning.models.scoring import ScoredBatch, SplitScores, gathered, with_prior
+from meld_lightning.models.scoring import ScoredBatch, SplitScores, gathered, most, with_prior
 
 
 class Classifier(pl.LightningModule):
@@ -147,7 +147,7 @@ class Classifier(pl.LightningModule):
             labels_N = torch.from_numpy(datamodule.labels_N[datamodule.absent("val")])
             self.val_scores.update(labels_N, self._prior_logits(len(labels_N)))
         found = self.val_scores.compute()
-        if self.val_scores.finite.compute() < 0.5:
+        if most(1 - float(self.val_scores.finite.compute()), 1):
             raise UserError(
                 f"epoch {self.current_epoch + 1}: the model's outputs are no longer finite;"
                 " lower optimizer.lr or raise scheduler.warmup"
@@ -198,9 +198,13 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["fit_loss"] = self._fit_loss_by_rank().cpu()
+        note = self.first_not_finite.note.to(self.device)
+        checkpoint["first_not_finite"] = self._from_all_ranks(note).cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.fit_loss = checkpoint["fit_loss"][self.global_rank].clone()
+        if "first_not_finite" in checkpoint:  # absent where an earlier version was interrupted
+            self.first_not_finite.note = checkpoint["first_not_finite"][self.global_rank].clone()
 
     def _fit_loss_by_rank(self) -> torch.Tensor:
         """`fit_loss` of each rank (ranks, 2).

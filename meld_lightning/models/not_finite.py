@@ -1,4 +1,4 @@
-"""The first loss of a fit that is not finite, and whether an utterance's input is at fault.
+"""The first loss of a fit that is not finite, and whether an input or the checkpoint is at fault.
 
 After that step the weights are not finite either, and every utterance looks alike. Used by
 models/classifier.py.
@@ -18,13 +18,24 @@ SOUND_LOSS = 100.0
 
 @dataclass(frozen=True)
 class Culprit:
-    """An utterance whose input makes the loss not finite: its row, and the step, from 0."""
+    """An utterance whose loss is not finite: its row, and the step, from 0.
+
+    checkpoint: True where no loss at all is finite before any weight has changed, so that it is not
+        the input of the utterance that is at fault.
+    """
 
     row: int
     step: int
+    checkpoint: bool = False
 
     def message(self, key: str) -> str:
         """What is wrong and what to do; key: the utterance's."""
+        if self.checkpoint:
+            return (
+                f"no loss is finite at step 1 (of {key}, for example), while no weight has changed"
+                " yet: the checkpoint's weights or the precision are at fault; choose another"
+                " checkpoint or set numerics=fp32"
+            )
         why = "others of its batch are" if self.step else "no weight has changed yet"
         return (
             f"{key}: the model's loss is not finite at step {self.step + 1}, while {why}: the"
@@ -33,38 +44,44 @@ class Culprit:
 
 
 class FirstNotFinite:
-    """Notes the first training batch whose losses are not all finite.
+    """Notes the first training step whose losses are not all finite.
 
     The note stays on the device until it is asked for once an epoch: reading it at every step would
     make a GPU wait.
     """
 
     def __init__(self) -> None:
-        # row (-1: none so far), step, number of losses that are finite, and their mean
+        # row (-1: none so far), step, number of its losses that are finite, and their mean
         self.note = torch.tensor([-1.0, 0.0, 0.0, 0.0])
 
     def update(self, losses_N: torch.Tensor, rows_N: torch.Tensor, step: int) -> None:
-        """Looks at a batch; rows_N: rows in the corpus table."""
+        """Looks at a batch, or at one microbatch of a step; rows_N: rows in the corpus table."""
+        known = self.note.to(losses_N.device)
         finite_N = losses_N.isfinite()
         row = torch.where(finite_N, -1, rows_N).amax()
-        count = finite_N.sum()
-        mean = torch.where(finite_N, losses_N, 0).sum() / count.clamp_min(1)
+        earlier = torch.where(known[1] == step, known[2], 0)  # of the same step
+        count = finite_N.sum() + earlier
+        total = torch.where(finite_N, losses_N, 0).sum() + earlier * known[3]
+        mean = total / count.clamp_min(1)
         now = torch.stack(
             [value.float() for value in (row, torch.full_like(row, step), count, mean)]
         )
-        known = self.note.to(now.device)
         self.note = torch.where(known[0] < 0, now, known)
 
     def culprit(self, from_all_ranks: Callable[[torch.Tensor], torch.Tensor]) -> Culprit | None:
-        """The first utterance whose input is at fault; None if every loss was finite, or if the
-        model has diverged by itself.
+        """The first utterance whose loss is not finite, and whether its input is at fault; None if
+        every loss was finite, or if the model has diverged by itself.
 
         from_all_ranks: gathers a tensor of every rank (R, ...).
         """
-        notes = [note for note in from_all_ranks(self.note).tolist() if note[0] >= 0]
+        every = from_all_ranks(self.note).tolist()
+        notes = [note for note in every if note[0] >= 0]
         if not notes:
             return None
-        row, step, finite, mean = min(notes, key=lambda note: note[1])
+        # of ranks with the same step, the one that has the most finite losses
+        row, step, finite, mean = min(notes, key=lambda note: (note[1], -note[2]))
         if step > 0 and not (finite and mean < SOUND_LOSS):
             return None
-        return Culprit(int(row), int(step))
+        # a rank without a note of the first step has had only finite losses there
+        nowhere = not finite and all(note[0] >= 0 and note[1] == 0 for note in every)
+        return Culprit(int(row), int(step), checkpoint=nowhere)

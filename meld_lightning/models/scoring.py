@@ -1,6 +1,6 @@
 """Scoring of a split: metrics of an epoch, and the logits of all ranks in one array.
 
-Used by models/classifier.py.
+Used by models/classifier.py and training/scored.py.
 
 Axes: N utterances (of a batch, or of a split), C classes, K true or predicted class.
 """
@@ -72,6 +72,11 @@ def with_prior(
     finite (N,)."""
     finite_N = logits_NC.isfinite().all(1)
     return torch.where(finite_N[:, None], logits_NC, prior_1C), finite_N
+
+
+def most(not_finite: float, of: float) -> bool:
+    """Whether so many outputs are not finite that the model is broken, and not some inputs."""
+    return 2 * not_finite > of
 
 
 def gathered(
