@@ -86,7 +86,7 @@ def undamaged_run(folder: Path, splits: Sequence[str] | None = None) -> Run | No
         for split in run.result.metrics if splits is None else splits:
             run.logits(split)
     except UserError as error:
-        damage, _, _ = str(error).rpartition("; ")  # without what to do about it
+        damage = str(error).rpartition("; ")[0] or str(error)  # without what to do about it
         _warn_once(f"{damage}; the run counts as missing")
         return None
     return run

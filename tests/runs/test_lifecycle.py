@@ -25,7 +25,7 @@ from meld_lightning.runs.provenance import (
     source_digest,
 )
 from meld_lightning.runs.result import Result, write_result
-from meld_lightning.runs.run import load_run
+from meld_lightning.runs.run import load_run, undamaged_run
 
 LABELS = ("neutral", "joy")
 
@@ -127,6 +127,17 @@ def test_a_damaged_run_is_made_again_with_one_line(
     [line] = caplog.messages
     assert said in line
     assert line.endswith("; the run counts as missing")
+
+
+def test_a_folder_without_a_result_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its message says nothing about what to do, and is kept as it is."""
+    assert undamaged_run(tmp_path) is None
+    [line] = caplog.messages
+    assert line == (
+        f"{tmp_path}: no finished run there: it has no result.json; the run counts as missing"
+    )
 
 
 def test_of_several_that_ask_at_once_one_makes_it(tmp_path: Path) -> None:
