@@ -146,11 +146,11 @@ def _record_path(name: str, cache: Path) -> Path:
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:
-    """The record; None if there is none, it is cut short or of another version, so that prepare
+    """The record; None if there is none, it is damaged or of another version, so that prepare
     writes it again."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):  # no JSON, or no UTF-8
         return None
     return record if isinstance(record, dict) and record.get("version") == RECORD_VERSION else None
 

@@ -118,13 +118,22 @@ def label_vectors(clip: Clip, prompts: Sequence[str], labels: Sequence[str]) -> 
     """One unit vector per label (C, D): the mean over the prompts.
 
     This is CLIP's own prompt ensembling: Radford et al., Learning transferable visual models from
-    natural language supervision, 2021, section 3.1.4. Raises UserError for a prompt without
-    {label}.
+    natural language supervision, 2021, section 3.1.4. Raises UserError for a prompt that does
+    not hold {label}, or holds other braces.
     """
-    if not prompts or not all("{label}" in prompt for prompt in prompts):
+    if not prompts or not all(_takes_label(prompt) for prompt in prompts):
         raise UserError(
-            f"model.prompts={list(prompts)}: expected one or more texts that contain {{label}}"
+            f"model.prompts={list(prompts)}: expected one or more texts that contain {{label}} and"
+            " no other braces"
         )
     with torch.inference_mode():
         each = [clip.texts([prompt.format(label=label) for label in labels]) for prompt in prompts]
     return nn.functional.normalize(torch.stack(each).mean(0), dim=-1).clone()
+
+
+def _takes_label(prompt: str) -> bool:
+    """Whether str.format puts a label into the prompt, and needs nothing else."""
+    try:
+        return "\0" in prompt.format(label="\0")
+    except (LookupError, ValueError, AttributeError):
+        return False

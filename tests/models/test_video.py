@@ -88,7 +88,8 @@ def test_confidence_is_not_the_mean() -> None:
 def test_wrong_prompts_and_sizes_are_refused(checkpoint: Path) -> None:
     with pytest.raises(UserError, match="run with media.size=32"):
         Clip(checkpoint, 224)
-    for prompts in ([], ["a face"]):
+    wrong = ("a face", "{{label}}", "a {label} {mood}", "{label} {}", "{label", "{label.name}")
+    for prompts in ([], *([prompt] for prompt in wrong)):
         with pytest.raises(UserError, match="that contain {label}"):
             ClipZeroShot("c", checkpoint, prompts, "mean", **TRAINING)
 

@@ -57,10 +57,11 @@ def test_a_damaged_or_interrupted_checkpoint_is_made_again(cache: Path, mini: Ch
     assert (after.folder, after.digest) == (before.folder, mini.digest)
     assert [path for path in (cache / "checkpoints").iterdir() if path.name.startswith(".")] == []
     AutoModel.from_pretrained(after.folder)
-    record.write_text(record.read_text()[:100])
-    with pytest.raises(UserError, match="not prepared"):
-        prepared_checkpoint("mini:roberta", cache)
-    assert prepare_checkpoint("mini:roberta", cache, made_of(TEXTS)) == after
+    for damaged in (record.read_bytes()[:100], b"\xff\xfe" + record.read_bytes()):
+        record.write_bytes(damaged)
+        with pytest.raises(UserError, match="not prepared"):
+            prepared_checkpoint("mini:roberta", cache)
+        assert prepare_checkpoint("mini:roberta", cache, made_of(TEXTS)) == after
 
 
 def test_two_processes_at_once_make_one_whole_checkpoint(mini: Checkpoint, tmp_path: Path) -> None:
