@@ -69,6 +69,13 @@ def _check_runs(table: Table) -> None:
             "metrics",
             f"score {sorted(splits)}, expected <split>/<name> of either val or test",
         )
+    if table.percent and (table.compare or table.against):
+        raise spec_error(
+            table.name,
+            "percent",
+            "is true beside compare or against, whose differences are printed as fractions: leave"
+            " one of them out",
+        )
     _check_paper(table, {CHOSEN} if table.select else set(table.rows), table.metrics)
 
 

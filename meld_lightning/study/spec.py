@@ -27,7 +27,7 @@ A spec's keys (all but `title` optional):
     paper      {row: {metric: the number as printed}}. A row without an entry is the study's own.
                Of kind corpus: {found: {split: number}}
     published  {model: the number as printed}: other authors' results, under the first metric
-    percent    true: metrics times 100 with two decimals
+    percent    true: metrics times 100 with two decimals; not beside compare or against
     notes      numbers of the remarks in report/notes.py
 """
 

@@ -99,6 +99,11 @@ def test_settings_are_written_as_people_write_them() -> None:
         ),
         ({"title": None}, "grid.title is missing"),
         ({"percent": "yes"}, "grid.percent is 'yes', expected true or false"),
+        ({"percent": True, "compare": "max val/accuracy"}, "grid.percent is true beside compare"),
+        (
+            {"percent": True, "rows": {"a": ["x=1"]}, "against": "a"},
+            "grid.percent is true beside compare or against",
+        ),
         ({"columns": {"seed": 1}}, "grid.columns.seed is 1, expected text: put it in quotes"),
         ({"notes": 3}, "grid.notes is 3, expected a list"),
         ({"folds": [0, -1]}, "grid.folds.1 is -1, expected at least 0"),
