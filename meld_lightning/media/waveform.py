@@ -91,7 +91,9 @@ def iter_waveform(
             yield from mixer.rest()
             if counts.not_finite > MAX_SHARE * counts.decoded:
                 raise MediaError(
-                    path, f"{counts.not_finite} of {counts.decoded} samples are not finite numbers"
+                    path,
+                    f"{counts.not_finite} of {counts.decoded} samples are not finite or beyond"
+                    " 2^31",
                 )
     except FileNotFoundError:
         raise MediaError(path, "no such file") from None

@@ -78,16 +78,18 @@ def test_the_report_counts_what_was_replaced_and_what_has_no_sound(tmp_path: Pat
     few[:3], many[: len(many) // 5] = np.nan, np.nan
     media, table = prepared(tmp_path, {"good": tone(), "few": few, "many": many})
     assert media.samples.tolist() == [RATE, RATE, 0]
-    assert media.reasons["audio"] == {"many": "3200 of 16000 samples are not finite numbers"}
+    assert media.reasons["audio"] == {"many": "3200 of 16000 samples are not finite or beyond 2^31"}
     report = media_report(media, table)
     assert report["counts"] == {"audio": {"test": 2}}
     assert report["repaired"] == [{"key": "few", "not_finite": 3, "decoded": RATE}]
     assert "not finite became silence in 1 clip" in report["summary"]
 
 
-def test_all_of_them_at_once_is_one_reason(tmp_path: Path) -> None:
-    path = write_wav(tmp_path / "nan.wav", np.full(RATE, np.nan, np.float32))
-    with pytest.raises(UserError, match="nan.wav: 16000 of 16000 samples are not finite numbers"):
+@pytest.mark.parametrize("wrong", WRONG)
+def test_all_of_them_at_once_is_one_reason(tmp_path: Path, wrong: float) -> None:
+    path = write_wav(tmp_path / "bad.wav", np.full(RATE, wrong, np.float32))
+    said = r"bad.wav: 16000 of 16000 samples are not finite or beyond 2\^31"
+    with pytest.raises(UserError, match=said):
         read_waveform(path)
 
 
