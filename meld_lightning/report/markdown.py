@@ -49,13 +49,13 @@ def readme_markdown(out: Path, study: Mapping[str, Any]) -> str:
         out.glob("*/table.md"), key=lambda path: (places.get(path.parent.name, len(places)), path)
     )
     pages = {path: _paragraphs(path.read_text(encoding="utf-8")) for path in paths}
-    times = Counter(text for _, _, *body in pages.values() for text in set(body))
+    # the study's note, which already stands at the top, is between a page's title and its body
+    body_at = 1 + len(_paragraphs(study["note"]))
+    times = Counter(text for page in pages.values() for text in set(page[body_at:]))
     shared = [text for text, number in times.items() if number > 1 and _is_remark(text)]
     for path in paths:
-        # the second paragraph is the study's note, which already stands at the top
-        title, _, *body = pages[path]
-        kept = [text for text in body if text not in shared]
-        parts.append("\n\n".join([f"#{title}", *kept]) + "\n")
+        kept = [text for text in pages[path][body_at:] if text not in shared]
+        parts.append("\n\n".join([f"#{pages[path][0]}", *kept]) + "\n")
         links = [
             f"[{name}]({path.parent.name}/{file})"
             for name, file in (("LaTeX", "table.tex"), ("CSV", "results.csv"))

@@ -25,6 +25,13 @@ def test_readme_holds_every_table_rendered_so_far(render: Make, tables: Spec) ->
     assert "Note 7. SACL-LSTM" in text
 
 
+def test_a_note_of_several_paragraphs_stands_at_the_top_alone(render: Make, study: Spec) -> None:
+    note = "Says nothing about MELD.\n\nNor about anything else.\n"
+    text = (render("table_03", study={**study, "note": note}) / "README.md").read_text()
+    assert text.startswith(f"# The mini corpus\n\n{note}")
+    assert text.count("Nor about anything else.") == 1
+
+
 def test_rendering_twice_gives_the_same_bytes(render: Make, tables: Spec) -> None:
     def contents() -> dict[str, bytes]:
         out = render(*tables)
