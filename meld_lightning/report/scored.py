@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from meld_lightning.errors import UserError
 from meld_lightning.metrics import confusion, from_confusion
-from meld_lightning.runs.logits import logit_columns, logits_of
+from meld_lightning.runs.logits import check_logits, logits_of
 from meld_lightning.study.sources import FinishedRun
 
 Integers = NDArray[np.int64]
@@ -61,36 +61,16 @@ class Scored:
 
 
 def scored(run: FinishedRun, split: str) -> Scored:
-    """Read a run's logits of one split; UserError for a repeated key, a non-finite logit or an
-    unknown label."""
+    """Read a run's logits of one split; UserError where `check_logits` finds anything wrong."""
     return scored_frame(run.logits(split), run.result.labels, str(run.folder), split)
 
 
 def scored_frame(frame: Any, labels: tuple[str, ...], name: str, split: str) -> Scored:
     """Like `scored`, from a frame of logits. If all utterances share one unit (a single speaker),
     each utterance becomes a unit."""
-    absent = {"key", "label", "unit", "present", *logit_columns(labels)} - set(frame.columns)
-    if absent:
-        raise UserError(
-            f"{name}: logits of {split} lack the columns {sorted(absent)}; run it again"
-        )
+    check_logits(frame, labels, f"{name} ({split})")
     frame = frame.sort_values("key", kind="stable")
-    logits = logits_of(frame, labels)
-    keys = frame["key"].to_numpy(dtype=object)
-    repeated = keys[1:][keys[1:] == keys[:-1]]
-    if len(repeated):
-        raise UserError(f"{name}: logits of {split} hold {repeated[0]} twice; run it again")
-    if not np.isfinite(logits).all():
-        raise UserError(
-            f"{name}: logits of {split} are not finite at {keys[~np.isfinite(logits).all(1)][0]};"
-            " run it again"
-        )
-    unknown = sorted(set(frame["label"]) - set(labels))
-    if unknown:
-        raise UserError(
-            f"{name}: logits of {split} hold the label '{unknown[0]}', expected one of"
-            f" {list(labels)}"
-        )
+    logits, keys = logits_of(frame, labels), frame["key"].to_numpy(dtype=object)
     place = {label: index for index, label in enumerate(labels)}
     true = frame["label"].map(place).to_numpy(dtype=np.int64)
     present = frame["present"].to_numpy(dtype=bool)

@@ -22,6 +22,7 @@ from meld_lightning.storage.fingerprint import bytes_digest
 
 FIXED = ["key", "label", "unit", "present"]
 PREFIX = "logit."
+AGAIN = "run it again with rerun=true"
 
 
 def logit_columns(labels: Sequence[str]) -> list[str]:
@@ -41,7 +42,7 @@ def write_logits(
     `table`, atomically; UserError, and no file, where a logit is not finite."""
     scores = pd.DataFrame(logits.astype(np.float32), columns=logit_columns(labels))
     frame = table[FIXED].reset_index(drop=True)
-    _check_finite(path, frame["key"], scores.to_numpy())
+    _check_finite(str(path), frame["key"], scores.to_numpy())
     frame["label"] = [labels[index] for index in frame["label"]]
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as fresh:
@@ -51,26 +52,37 @@ def write_logits(
 def read_logits(path: Path, labels: Sequence[str]) -> pd.DataFrame:
     """Reads what `write_logits` wrote; UserError if the file is damaged or is not what a run with
     these labels leaves."""
-    again = "run it again with rerun=true"
     try:
         frame = pd.read_parquet(path)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: missing; {again}") from error
+        raise UserError(f"{path}: missing; {AGAIN}") from error
     except (OSError, ValueError) as error:
         said = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read ({said}); {again}") from error
+        raise UserError(f"{path}: cannot be read ({said}); {AGAIN}") from error
+    check_logits(frame, labels, str(path))
+    return frame
+
+
+def check_logits(frame: pd.DataFrame, labels: Sequence[str], where: str) -> None:
+    """UserError, which names `where`, unless the frame has the columns of a run with these labels,
+    known labels, and every utterance once with finite logits."""
     expected = [*FIXED, *logit_columns(labels)]
     if list(frame.columns) != expected:
         found = ", ".join(str(name) for name in frame.columns)
         raise UserError(
-            f"{path}: columns {found}; expected {', '.join(expected)}: another version of this"
-            f" package wrote it; {again}"
+            f"{where}: columns {found}; expected {', '.join(expected)}: another version of this"
+            f" package wrote it; {AGAIN}"
         )
     if frame["key"].duplicated().any():
         odd = frame["key"][frame["key"].duplicated()].iloc[0]
-        raise UserError(f"{path}: utterance {odd} occurs twice; {again}")
-    _check_finite(path, frame["key"], logits_of(frame, labels))
-    return frame
+        raise UserError(f"{where}: utterance {odd} occurs twice; {AGAIN}")
+    unknown = frame[~frame["label"].isin(labels)]
+    if len(unknown):
+        key, label = unknown["key"].iloc[0], unknown["label"].iloc[0]
+        raise UserError(
+            f"{where}: the label of {key} is '{label}', expected one of {list(labels)}; {AGAIN}"
+        )
+    _check_finite(where, frame["key"], logits_of(frame, labels))
 
 
 def logits_digest(frame: pd.DataFrame) -> str:
@@ -81,10 +93,7 @@ def logits_digest(frame: pd.DataFrame) -> str:
     return bytes_digest([json.dumps([labels, rows]).encode(), scores])[:16]
 
 
-def _check_finite(path: Path, keys: pd.Series, logits: np.ndarray) -> None:
+def _check_finite(where: str, keys: pd.Series, logits: np.ndarray) -> None:
     finite_N = np.isfinite(logits).all(1)
     if not finite_N.all():
-        raise UserError(
-            f"{path}: logits of {keys[~finite_N].iloc[0]} are not finite; run it again with"
-            " rerun=true"
-        )
+        raise UserError(f"{where}: logits of {keys[~finite_N].iloc[0]} are not finite; {AGAIN}")

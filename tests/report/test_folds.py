@@ -150,11 +150,10 @@ class Fold:
         rows = [u for u in range(60) if u % self.folds == (self.fold + later) % self.folds]
         true = [u % len(LABELS) for u in rows]
         predicted = [label if split == "test" else (label + 1) % len(LABELS) for label in true]
-        frame = pd.DataFrame(np.eye(len(LABELS))[predicted], columns=logit_columns(LABELS))
-        keys = [f"utt{u}" for u in rows]
-        return frame.assign(
-            key=keys, unit=keys, label=[LABELS[label] for label in true], present=True
-        )
+        keys, labels = [f"utt{u}" for u in rows], [LABELS[label] for label in true]
+        frame = pd.DataFrame({"key": keys, "label": labels, "unit": keys, "present": True})
+        frame[logit_columns(LABELS)] = np.eye(len(LABELS))[predicted]
+        return frame
 
 
 def test_no_utterance_is_scored_by_a_run_that_has_seen_it() -> None:

@@ -76,6 +76,7 @@ def test_logits_that_are_not_finite_are_neither_written_nor_read(
         # as files were before labels had a prefix
         (lambda frame: frame.rename(columns=lambda name: name.removeprefix("logit.")), "columns"),
         (lambda frame: frame.drop(columns="present"), "columns"),
+        (lambda frame: frame.assign(label="bored"), "the label of a is 'bored'"),
         (lambda frame: frame.iloc[[0, 0]], "utterance a occurs twice"),
     ],
 )
