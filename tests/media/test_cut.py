@@ -7,7 +7,14 @@ import pytest
 
 from meld_lightning.media import read_frames, read_waveform
 from meld_lightning.media.errors import MediaError
-from tests.media.test_decoding import ffmpeg, frames_of_ffmpeg, needs_ffmpeg, sound_of_ffmpeg
+from tests.media.test_decoding import (
+    as_clip_sees,
+    ffmpeg,
+    frames_of_ffmpeg,
+    needs_ffmpeg,
+    pictures_of_ffmpeg,
+    sound_of_ffmpeg,
+)
 
 pytestmark = needs_ffmpeg
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=3")
@@ -61,7 +68,11 @@ def test_what_is_cut_without_encoding_it_again_has_the_frames_of_ffmpeg(
     whole = made(tmp_path / name, *PICTURE, *codec)
     path = made(tmp_path / cut, "-ss", "1.3", "-i", str(whole), "-c", "copy")
     for every in (1, 10):
-        assert len(read_frames(path, every, 32)) == frames_of_ffmpeg(path, every) > 0
+        expected = as_clip_sees(pictures_of_ffmpeg(path, (64, 96), every))
+        found = read_frames(path, every)
+        assert found.shape == expected.shape
+        assert len(found) > 0
+        assert np.abs(found.astype(int) - expected).max() <= 2
 
 
 def test_dropped_frames_of_an_avi_are_not_missing(tmp_path: Path) -> None:

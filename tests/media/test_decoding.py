@@ -19,6 +19,7 @@ from meld_lightning.media.losses import Losses
 from tests.media.conftest import Write
 
 FFMPEG = shutil.which("ffmpeg")
+INVALID = "cannot be decoded (Invalid data found when processing input)"
 needs_ffmpeg = pytest.mark.skipif(
     FFMPEG is None, reason="ffmpeg, the independent reference, is not installed"
 )
@@ -31,8 +32,9 @@ def ffmpeg(*arguments: str) -> bytes:
     ).stdout
 
 
-def every_tenth_of_ffmpeg(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    select = ["-vf", "select='not(mod(n,10))'", "-fps_mode", "passthrough"]
+def pictures_of_ffmpeg(path: Path, shape: tuple[int, int], every: int = 10) -> np.ndarray:
+    """The frames (F, H, W, 3) that ffmpeg's `select` gives."""
+    select = ["-vf", f"select='not(mod(n,{every}))'", "-fps_mode", "passthrough"]
     raw = ffmpeg("-i", str(path), *select, "-pix_fmt", "rgb24", "-f", "rawvideo", "-")
     return np.frombuffer(raw, np.uint8).reshape(-1, *shape, 3)
 
@@ -73,7 +75,7 @@ def test_frames_are_those_that_ffmpeg_counts_and_clip_sees(
     name: str, given: dict[str, Any], write_clip: Write
 ) -> None:
     path = write_clip(name, **given)
-    expected = as_clip_sees(every_tenth_of_ffmpeg(path, given.get("shape", (96, 160))))
+    expected = as_clip_sees(pictures_of_ffmpeg(path, given.get("shape", (96, 160))))
     found = read_frames(path)
     assert found.shape == expected.shape == (-(-given.get("frames", 40) // 10), 224, 224, 3)
     assert np.abs(found.astype(int) - expected).max() <= 2
@@ -83,7 +85,7 @@ def test_frames_are_those_that_ffmpeg_counts_and_clip_sees(
 def test_frames_that_an_edit_list_hides_are_not_counted(write_clip: Write, tmp_path: Path) -> None:
     whole = write_clip("whole.mp4", frames=60, options={"g": "30"})
     ffmpeg("-ss", "0.8", "-i", str(whole), "-c", "copy", str(tmp_path / "cut.mp4"))
-    expected = as_clip_sees(every_tenth_of_ffmpeg(tmp_path / "cut.mp4", (96, 160)))
+    expected = as_clip_sees(pictures_of_ffmpeg(tmp_path / "cut.mp4", (96, 160)))
     found = read_frames(tmp_path / "cut.mp4")
     assert 0 < len(found) == len(expected) < 6
     assert np.abs(found.astype(int) - expected).max() <= 2
@@ -154,8 +156,7 @@ def test_files_that_are_not_clips_are_refused_with_a_reason(
         with pytest.raises(MediaError) as caught:
             read(path)
         assert str(caught.value).startswith(str(path))
-        assert caught.value.reason
-        assert "\n" not in caught.value.reason
+        assert caught.value.reason == ("no such file" if spoilt == "absent" else INVALID)
 
 
 @needs_ffmpeg
@@ -165,13 +166,20 @@ def test_damaged_streams_give_the_frames_of_ffmpeg(every: int, write_clip: Write
     data = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
-    for packet in packets[5:40:5]:
+    times = [packet.pts for packet in packets if packet.pts is not None]
+    for packet in packets[25::5]:
         assert packet.pos is not None
         middle = packet.pos + packet.size // 2
         data[middle : middle + 8] = bytes(255 - byte for byte in data[middle : middle + 8])
     path.write_bytes(bytes(data))
     losses = Losses()
     found = list(iter_frames(path, every, 224, losses=losses))
-    assert len(found) == frames_of_ffmpeg(path, every)
+    expected = as_clip_sees(pictures_of_ffmpeg(path, (96, 160), every))
+    assert len(found) == len(expected)
+    # those shown before any damaged packet: what stands in for the others depends on the version
+    damaged_from = min(times[25:])
+    intact = -(-sum(time < damaged_from for time in times) // every)
+    assert intact > 1
+    assert np.abs(np.stack(found[:intact]).astype(int) - expected[:intact]).max() <= 2
     assert losses.packets == 60
     assert losses.damaged > 0

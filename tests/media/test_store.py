@@ -1,13 +1,13 @@
 """The cache of decoded clips: whole or healed, shared by processes, and no clip's trouble is
 another's."""
 
+import itertools
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -227,10 +227,18 @@ def test_a_decoder_that_crashes_or_hangs_affects_no_other_clip(
 
 
 PREPARE = """
-import sys, json, pandas as pd
+import sys, json, time, pandas as pd
 from pathlib import Path
 from meld_lightning.media import prepare_media, store
-store.CHUNK = 2
+store.CHUNK, limit, write = 2, int(sys.argv[5]), store.write_chunk
+def noted(target, *rest):
+    global limit
+    if not limit:
+        time.sleep(999)
+    write(target, *rest)
+    limit -= 1
+    print(target.name, flush=True)
+store.write_chunk = noted
 table, settings = pd.read_json(sys.argv[1]).astype(object), json.loads(sys.argv[2])
 table = table.where(table.notna(), None)
 media = prepare_media(table, "mine", settings, Path(sys.argv[3]), int(sys.argv[4]))
@@ -238,13 +246,18 @@ print(media.digest("all"))
 """
 
 
-def start(table: pd.DataFrame, folder: Path, shard: int) -> "subprocess.Popen[str]":
+def start(
+    table: pd.DataFrame, folder: Path, shard: int, chunks: int = -1
+) -> "subprocess.Popen[str]":
+    """A process that prints each chunk it has written, and at last the digest of all; it stops
+    before it writes more than `chunks`, unless that is negative."""
     table.to_json(folder / "table.json")
     arguments = [
         str(folder / "table.json"),
         json.dumps(SETTINGS),
         str(folder / "cache"),
         str(shard),
+        str(chunks),
     ]
     return subprocess.Popen(
         [sys.executable, "-c", PREPARE, *arguments],
@@ -257,23 +270,26 @@ def start(table: pd.DataFrame, folder: Path, shard: int) -> "subprocess.Popen[st
 @pytest.mark.slow
 def test_shards_share_the_work(table: pd.DataFrame, tmp_path: Path) -> None:
     shards = [start(table, tmp_path, shard) for shard in range(3)]
-    digests = {shard.communicate(timeout=HANGS_S)[0].strip() for shard in shards}
+    said = [shard.communicate(timeout=HANGS_S)[0].split() for shard in shards]
     assert [shard.returncode for shard in shards] == [0, 0, 0]
-    assert digests == {prepare_media(table, "mine", SETTINGS, tmp_path / "alone").digest("all")}
+    assert sorted(itertools.chain(*(chunks for *chunks, _ in said))) == ["0", "1", "2"]
+    assert {digest for *_, digest in said} == {
+        prepare_media(table, "mine", SETTINGS, tmp_path / "alone").digest("all")
+    }
 
 
 def test_the_work_of_a_killed_process_is_continued(table: pd.DataFrame, tmp_path: Path) -> None:
-    first = start(table, tmp_path, 0)
-    manifests: list[Path] = []
-    while not manifests and first.poll() is None:
-        time.sleep(0.01)
-        manifests = list((tmp_path / "cache").rglob("manifest.json"))
+    first = start(table, tmp_path, 0, chunks=1)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "0\n"
     first.send_signal(signal.SIGKILL)
-    first.wait()
+    assert first.wait() == -signal.SIGKILL
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("0/*.npy")}
+    assert len(kept) == 2
     again = start(table, tmp_path, 0)
     out, _ = again.communicate(timeout=HANGS_S)
-    assert out.strip() == prepare_media(table, "mine", SETTINGS, tmp_path / "alone").digest("all")
+    alone = prepare_media(table, "mine", SETTINGS, tmp_path / "alone")
+    assert out.split() == ["1", "2", alone.digest("all")]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
