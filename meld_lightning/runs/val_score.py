@@ -17,7 +17,7 @@ from meld_lightning.runs.run import Run
 
 logger = logging.getLogger(__name__)
 
-WHERE_TEST_IS = "test: see result.json and the tables"
+WHERE_TEST_IS = "test figures: result.json"
 
 
 @dataclass(frozen=True)

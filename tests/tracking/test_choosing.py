@@ -56,7 +56,7 @@ def test_train_prints_val_the_constant_baseline_and_that_one_class_is_predicted(
     ]
     assert (
         f"{shown}: val/weighted_f1 {scores[0]:.4f} (epoch 1), constant baseline ({common})"
-        f" {scores[1]:.4f}; test: see result.json and the tables\n"
+        f" {scores[1]:.4f}; test figures: result.json\n"
     ) in printed
     assert f"warning: {shown}: predicts one class only on val: {only}\n" in printed
     own = {f"{value:.4f}" for value in result.metrics["test"].values() if isinstance(value, float)}
