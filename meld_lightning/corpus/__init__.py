@@ -5,6 +5,7 @@ Knows nothing of media, models or training.
 """
 
 from meld_lightning.corpus.labels import EMOTIONS, SENTIMENTS, SPLITS
+from meld_lightning.corpus.learnable import check_learnable
 from meld_lightning.corpus.load import load_corpus
 from meld_lightning.corpus.prepared import (
     prepare_corpus,
@@ -21,6 +22,7 @@ __all__ = [
     "SENTIMENTS",
     "SPLITS",
     "Corpus",
+    "check_learnable",
     "load_corpus",
     "missing_files",
     "prepare_corpus",

@@ -73,7 +73,7 @@ class Corpus:
 
     def labels(self, target: str) -> tuple[str, ...]:
         """The labels of `target` ("emotion" or "sentiment") in order; UserError if the corpus has
-        none."""
+        none, or only one."""
         choices = {"emotion": self.emotions, "sentiment": self.sentiments}
         if target not in choices:
             raise UserError(f"target={target}: unknown; choose emotion or sentiment")
@@ -81,6 +81,11 @@ class Corpus:
             raise UserError(
                 f"corpus {self.name!r} has no {target} labels: add a column {target!r} or choose"
                 " another target"
+            )
+        if len(choices[target]) == 1:
+            raise UserError(
+                f"the corpus has one {target} only ({choices[target][0]}); a classifier needs at"
+                " least two"
             )
         return choices[target]
 

@@ -56,11 +56,19 @@ def prepare(
     checkpoints: the names of those wanted; None is all.
     decode: whether to decode the clips, too.
     """
-    from meld_lightning.corpus import SPLITS, missing_files, prepare_corpus, prepared_folder
+    from meld_lightning.corpus import (
+        SPLITS,
+        check_learnable,
+        missing_files,
+        prepare_corpus,
+        prepared_folder,
+    )
     from meld_lightning.mini.checkpoints import PREFIX, recipe
 
     cache = Path(cfg.paths.cache)
     corpus = prepare_corpus(cfg.corpus, cache)
+    if unlearnable := check_learnable(corpus):
+        logger.warning("%s", unlearnable)
     decode = decode and bool(cfg.media.keep)
     if decode and (missing := missing_files(corpus, bool(cfg.corpus.allow_missing))):
         logger.warning("%s", missing)

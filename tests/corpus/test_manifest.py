@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from meld_lightning.corpus import load_corpus
+from meld_lightning.corpus import check_learnable, load_corpus
 from meld_lightning.errors import UserError
 from tests.corpus.manifests import manifest, speech
 
@@ -73,6 +73,32 @@ def test_a_manifest_with_splits_keeps_ids_labels_and_columns(tmp_path: Path) -> 
         corpus.labels("sentiment")
 
 
+def test_a_single_emotion_is_refused_unless_there_are_sentiments(tmp_path: Path) -> None:
+    rows = [{**row, "emotion": "joy"} for row in speech()]
+    corpus = load_corpus(manifest(tmp_path, rows), "manifest", split="row")
+    with pytest.raises(UserError, match=r"the corpus has one emotion only \(joy\); a classifier"):
+        check_learnable(corpus)
+    rows = [
+        {**row, "sentiment": ("neutral", "positive")[number % 2]} for number, row in enumerate(rows)
+    ]
+    corpus = load_corpus(manifest(tmp_path, rows), "manifest", split="row")
+    assert check_learnable(corpus) is None
+    with pytest.raises(UserError, match="one emotion only"):
+        corpus.labels("emotion")
+
+
+def test_labels_that_train_lacks_are_one_warning(tmp_path: Path) -> None:
+    splits = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
+    rows = [{**row, "split": split} for row, split in zip(speech(), splits, strict=True)]
+    corpus = load_corpus(manifest(tmp_path, rows), "manifest", name="mine")
+    assert check_learnable(corpus) is None
+    for number, emotion in ((45, "fear"), (55, "fear"), (56, "bored")):
+        rows[number]["emotion"] = emotion
+    line = check_learnable(load_corpus(manifest(tmp_path, rows), "manifest", name="mine"))
+    assert line is not None
+    assert line.endswith("can learn them: emotion fear (2 rows), emotion bored (1 row)")
+
+
 @pytest.mark.parametrize("name", ["val", "dev", "valid", "validation", "Dev"])
 def test_every_usual_name_of_val(tmp_path: Path, name: str) -> None:
     rows = [
@@ -116,6 +142,7 @@ def _changed(**columns: Any) -> list[dict[str, Any]]:
             "no column 'text'; columns found: id, emotion",
         ),
         (speech(), {}, "no column 'split' and no corpus.split"),
+        (speech(), {}, 'speaker, dialogue or row (from Python: split="dialogue")'),
         (speech(), {"split": "speeker"}, "corpus.split 'speeker' is unknown"),
         (
             [{"id": "a", "text": "x", "emotion": "joy"}],

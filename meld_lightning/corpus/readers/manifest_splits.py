@@ -39,7 +39,7 @@ def split_records(records: Sequence[Record], request: ReadRequest) -> list[str]:
     if request.split is None:
         raise UserError(
             f"{path}: no column 'split' and no corpus.split; add the column, or set corpus.split to"
-            f" {', '.join(UNITS[:-1])} or {UNITS[-1]}"
+            f' {", ".join(UNITS[:-1])} or {UNITS[-1]} (from Python: split="dialogue")'
         )
     return split_by_units(_units(records, request.split), request.folds, request.fold)
 
