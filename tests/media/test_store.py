@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,8 @@ from meld_lightning.media import (
     read_frames,
     read_waveform,
     store,
-    worker,
 )
-from meld_lightning.media.frames import iter_frames
-from tests.media.conftest import Write, encode_clip
+from tests.media.conftest import encode_clip
 from tests.running import HANGS_S, environment
 
 SETTINGS: dict[str, Any] = {
@@ -291,25 +288,3 @@ def test_the_work_of_a_killed_process_is_continued(table: pd.DataFrame, tmp_path
     alone = prepare_media(table, "mine", SETTINGS, tmp_path / "alone")
     assert out.split() == ["1", "2", alone.digest("all")]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-
-
-def test_the_frames_of_a_clip_are_written_as_they_come(
-    write_clip: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So that a long clip takes no more memory than a short one."""
-    clip = write_clip("long.mp4", frames=60, shape=(48, 64), layout=None)
-    seen: list[weakref.ref[np.ndarray]] = []
-    held: list[int] = []
-
-    def watched(source: str, every: int, size: int, *rest: Any) -> Iterator[np.ndarray]:
-        for frame in iter_frames(source, every, size, *rest):
-            seen.append(weakref.ref(frame))
-            held.append(sum(one() is not None for one in seen))
-            yield frame
-
-    monkeypatch.setitem(worker.DECODERS, "pyav", watched)
-    settings = {**SETTINGS, "every": 1}
-    job = {"sources": {"frames": str(clip)}, "out": str(tmp_path / "out"), "settings": settings}
-    assert worker.decode(job)["frames"] == {"count": 60, "reason": None}
-    assert (len(held), max(held)) == (60, 2), "frames are kept after they are written"
-    assert (tmp_path / "out.frames").stat().st_size == 60 * 32 * 32 * 3

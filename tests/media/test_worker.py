@@ -1,0 +1,42 @@
+"""The process that decodes clips one at a time."""
+
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from meld_lightning.media import worker
+from meld_lightning.media.frames import iter_frames
+from tests.media.conftest import Write
+
+
+def test_the_frames_of_a_clip_are_written_as_they_come(
+    write_clip: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a long clip takes no more memory than a short one."""
+    clip = write_clip("long.mp4", frames=60, shape=(48, 64), layout=None)
+    seen: list[weakref.ref[np.ndarray]] = []
+    held: list[int] = []
+
+    def watched(source: str, every: int, size: int, *rest: Any) -> Iterator[np.ndarray]:
+        for frame in iter_frames(source, every, size, *rest):
+            seen.append(weakref.ref(frame))
+            held.append(sum(one() is not None for one in seen))
+            yield frame
+
+    monkeypatch.setitem(worker.DECODERS, "pyav", watched)
+    settings = {
+        "every": 1,
+        "size": 32,
+        "decoder": "pyav",
+        "rate": 16000,
+        "channels": "mix",
+        "keep_cut": False,
+    }
+    job = {"sources": {"frames": str(clip)}, "out": str(tmp_path / "out"), "settings": settings}
+    assert worker.decode(job)["frames"] == {"count": 60, "reason": None}
+    assert (len(held), max(held)) == (60, 2), "frames are kept after they are written"
+    assert (tmp_path / "out.frames").stat().st_size == 60 * 32 * 32 * 3
