@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from meld_lightning.errors import UserError
+from meld_lightning.runs.result import AGAIN
 from meld_lightning.storage.atomic import atomic_write
 from meld_lightning.storage.fingerprint import bytes_digest
 
 FIXED = ["key", "label", "unit", "present"]
 PREFIX = "logit."
-AGAIN = "run it again with rerun=true"
 
 
 def logit_columns(labels: Sequence[str]) -> list[str]:

@@ -21,6 +21,9 @@ from meld_lightning.storage.atomic import write_json
 if TYPE_CHECKING:
     import torch
 
+# what to do about a run whose files are damaged; whoever reads it is often another command
+AGAIN = "make that run again, with its own train or fuse command and rerun=true"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -67,9 +70,9 @@ def read_result(folder: Path) -> Result:
         return Result(**{**fields, "labels": tuple(fields["labels"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         said = str(error).splitlines()[0]
-        raise UserError(
-            f"{folder}: damaged result.json ({said}); delete that folder and run the command again"
-        ) from error
+        if isinstance(error, KeyError):
+            said = f"it lacks {said}"
+        raise UserError(f"{folder}: damaged result.json ({said}); {AGAIN}") from error
 
 
 def write_result(folder: Path, result: Result) -> None:

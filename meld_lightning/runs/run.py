@@ -20,7 +20,7 @@ from yaml import YAMLError
 
 from meld_lightning.errors import UserError
 from meld_lightning.runs.identity import Identity
-from meld_lightning.runs.result import Result, read_result
+from meld_lightning.runs.result import AGAIN, Result, read_result
 from meld_lightning.storage.atomic import remove_leftovers
 from meld_lightning.storage.once import locked
 
@@ -61,9 +61,7 @@ def load_run(folder: str | Path) -> Run:
         config = OmegaConf.load(folder / "config.yaml")
     except (OSError, ValueError, YAMLError) as error:
         said = str(error).splitlines()[0]
-        raise UserError(
-            f"{folder}: damaged config.yaml ({said}); delete that folder and run the command again"
-        ) from error
+        raise UserError(f"{folder}: damaged config.yaml ({said}); {AGAIN}") from error
     assert isinstance(config, DictConfig)
     return Run(folder, result, config)
 

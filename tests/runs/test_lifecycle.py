@@ -207,7 +207,10 @@ def test_a_result_survives_the_disk_and_a_damaged_one_is_named(tmp_path: Path) -
     on_disk = json.loads((folder / "result.json").read_text())
     assert on_disk == {**dataclasses.asdict(result()), "labels": list(LABELS)}
     (folder / "result.json").write_text('{"hash": "h"}')
-    with pytest.raises(UserError, match=f"{folder}: damaged result.json .*delete that folder"):
+    with pytest.raises(
+        UserError,
+        match=rf"{folder}: damaged result.json \(it lacks 'labels'\); make that run again",
+    ):
         load_run(folder)
 
 

@@ -11,6 +11,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.runs.logits import logits_digest, logits_of, read_logits, write_logits
 
 LABELS = ("neutral", "joy")
+REMEDY = "make that run again, with its own train or fuse command and rerun=true$"
 LIKE_COLUMNS = ("present", "key", "unit", "label", "logit.present")
 ROWS = pd.DataFrame(
     {"key": ["a", "b"], "label": [0, 1], "unit": ["d", "d"], "present": [True, False]}
@@ -66,7 +67,7 @@ def test_logits_that_are_not_finite_are_neither_written_nor_read(
     frame = pd.read_parquet(path)
     frame.loc[1, "logit.joy"] = wrong
     frame.to_parquet(path)
-    with pytest.raises(UserError, match=f"{path}: logits of b are not finite; run it again"):
+    with pytest.raises(UserError, match=f"{path}: logits of b are not finite; make that run again"):
         read_logits(path, LABELS)
 
 
@@ -84,6 +85,6 @@ def test_other_files_are_refused(tmp_path: Path, change: Any, said: str) -> None
     path = tmp_path / "test.parquet"
     write_logits(path, ROWS, LOGITS, LABELS)
     change(pd.read_parquet(path)).to_parquet(path, index=False)
-    with pytest.raises(UserError, match=f"{path}: {said}.*; run it again with rerun=true") as error:
+    with pytest.raises(UserError, match=f"{path}: {said}.*; {REMEDY}") as error:
         read_logits(path, LABELS)
     assert len(str(error.value).splitlines()) == 1
