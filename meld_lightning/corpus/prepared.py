@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +53,17 @@ def prepare_corpus(cfg_corpus: Mapping[str, Any], cache: Path) -> Corpus:
     return corpus
 
 
-def prepared_corpus(cfg_corpus: Mapping[str, Any], cache: Path) -> Corpus:
+def prepared_corpus(
+    cfg_corpus: Mapping[str, Any], cache: Path, others: Sequence[str] = ()
+) -> Corpus:
     """The corpus as `prepare` stored it; UserError if it is not there or its files have changed
-    since."""
+    since.
+
+    others: further words of the `prepare` command that an error suggests, such as checkpoints=hub.
+    """
     settings = _settings(cfg_corpus)
     folder = _folder(settings, Path(cache))
-    again = _command(settings, Path(cache))
+    again = _command(settings, Path(cache), others)
     manifest = _manifest(folder, settings, again)
     for name, digest in manifest["files"].items():
         if not (folder / name).is_file() or file_digest(folder / name) != digest:
@@ -138,7 +143,7 @@ def _settings(cfg_corpus: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _command(settings: Mapping[str, Any], cache: Path) -> str:
+def _command(settings: Mapping[str, Any], cache: Path, others: Sequence[str]) -> str:
     """The command line with which prepare_corpus stores exactly these settings."""
     name, layout, root = settings["name"], settings["layout"], Path(settings["root"])
     group = name if "." in layout else layout  # a layout of this package has a file in conf/corpus
@@ -153,7 +158,7 @@ def _command(settings: Mapping[str, Any], cache: Path) -> str:
         words.append(f"corpus.test={settings['test']}")
     for key in _NAMES:
         words += [f"corpus.{key}.{one}={other}" for one, other in settings.get(key, {}).items()]
-    return f"run: meld-lightning prepare {shlex.join(words)}"
+    return f"run: meld-lightning prepare {shlex.join([*words, *others])}"
 
 
 def _folder(settings: Mapping[str, Any], cache: Path) -> Path:
@@ -179,13 +184,29 @@ def _manifest(folder: Path, settings: Mapping[str, Any], again: str) -> dict[str
             ) from None
         raise NotPrepared(
             f"corpus {settings['name']!r} at {settings['root']} is not prepared in"
-            f" {folder.parents[1]}; {again}"
+            f" {folder.parents[1]}{_otherwise(folder, settings)}; {again}"
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {again}") from error
     if manifest.get("version") != _version(settings):
         raise UserError(f"{folder}: prepared by another version of this package; {again}")
     return manifest
+
+
+def _otherwise(folder: Path, settings: Mapping[str, Any]) -> str:
+    """The settings that differ in another prepared form of the same corpus, in brackets; empty if
+    there is none."""
+    for path in sorted(folder.parent.glob(f"{settings['name']}-*/manifest.json")):
+        try:
+            known = dict(json.loads(path.read_text(encoding="utf-8"))["settings"])
+        except (OSError, ValueError, TypeError, KeyError):  # damaged, or of an old version
+            continue
+        if known.get("root") == settings["root"]:
+            keys = [key for key in {**known, **settings} if known.get(key) != settings.get(key)]
+            return (
+                f" with these settings (it is with other values of corpus.{', corpus.'.join(keys)})"
+            )
+    return ""
 
 
 def _is_stored(corpus: Corpus, cfg_corpus: Mapping[str, Any], cache: Path) -> bool:

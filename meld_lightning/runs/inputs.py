@@ -4,6 +4,7 @@ Reads the cache that `prepare` fills. Used by training, which reads them once an
 """
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,7 +68,7 @@ def read_inputs(cfg: DictConfig) -> Inputs:
     from meld_lightning.pretrained.checkpoints import prepared_checkpoint
 
     cache, checkpoint, media = Path(cfg.paths.cache), None, None
-    corpus = prepared_corpus(cfg.corpus, cache)
+    corpus = prepared_corpus(cfg.corpus, cache, _words_for_prepare())
     if "checkpoint" in cfg.model and cfg.model.checkpoint is None:
         raise UserError(
             f"model={cfg.model.name}: no checkpoint is named for it; give prepare and train"
@@ -83,10 +84,39 @@ def read_inputs(cfg: DictConfig) -> Inputs:
                 f"media.keep={settings['keep']}: model={cfg.model.name} reads {decoded}; add it to"
                 " media.keep"
             )
-        media = prepared_media(corpus.table, corpus.name, settings, cache)
+        try:
+            media = prepared_media(corpus.table, corpus.name, settings, cache)
+        except UserError as error:
+            if lack := _lack_of_files(corpus, decoded):  # decoding it again would not help
+                raise type(error)(lack) from error
+            raise
     if "checkpoint" in cfg.model:
         checkpoint = prepared_checkpoint(str(cfg.model.checkpoint), cache)
     return Inputs(corpus, media, checkpoint, str(class_value(cfg.data, "modality")), decoded)
+
+
+def _words_for_prepare() -> list[str]:
+    """What the user's command says of checkpoints, media and the cache, which `prepare` needs to be
+    given too; nothing where no command was given, and nothing that a sweep varies."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return []
+    words = re.compile(r"\+*(checkpoints|media|paths\.cache|corpus\.allow_missing)[.=][^,]*")
+    return [word for word in HydraConfig.get().overrides.task if words.fullmatch(word)]
+
+
+def _lack_of_files(corpus: Corpus, decoded: str) -> str | None:
+    """A line if no row has a file that `decoded`, frames or audio, could be read from; else
+    None."""
+    columns = ["clip"] if decoded == "frames" else ["clip", "audio"]
+    if corpus.table[columns].notna().any(axis=None):
+        return None
+    return (
+        f"corpus {corpus.name} has no {'video' if decoded == 'frames' else 'sound'}: no row has a"
+        f" file in {' or '.join(columns)}; train a text model, or add the files and prepare the"
+        " corpus again"
+    )
 
 
 def warn_of_toy(checkpoint: str, cfg_corpus: DictConfig) -> None:
