@@ -91,6 +91,12 @@ def crc_of(array: np.ndarray, one: dict[str, Any]) -> int:
     return zlib.crc32(np.ascontiguousarray(array[one["start"] : one["start"] + one["count"]]).data)
 
 
+def is_silent(sound: dict[str, Any]) -> bool:
+    """Whether a row has sound and all of its samples are 0, as its CRC-32 tells."""
+    count = sound["count"]
+    return bool(count) and sound["crc"] == zlib.crc32(bytes(np.float32().itemsize * count))
+
+
 def describe(path: str | None) -> dict[str, Any] | None:
     """Name and fingerprint of a clip; None where there is no such file."""
     if path is None or not Path(path).is_file():

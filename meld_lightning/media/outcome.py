@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meld_lightning.media.chunks import KINDS
+from meld_lightning.media.chunks import KINDS, is_silent
 from meld_lightning.media.losses import Losses, is_doubtful
 from meld_lightning.media.store import Media
 
@@ -28,7 +28,8 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
 
     Keys: summary (one line), counts {kind: {split: utterances that have it}}, rows [{key, modality,
     reason}] for the utterances without it, repaired [{key, not_finite, decoded}] for those whose
-    sound had samples that are not finite, replaced by silence, lost [{key, modality, packets,
+    sound had samples that are not finite, replaced by silence, silent [key] for those whose sound
+    is 0 throughout and is kept, lost [{key, modality, packets,
     dropped, damaged, cut, doubtful}] for the tracks that lost a part (see losses.py).
     """
     kept = [kind for kind in KINDS if kind in media.settings["keep"]]
@@ -49,6 +50,7 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
         for entry in media.entries
         if "not_finite" in entry["audio"]
     ]
+    silent = [entry["key"] for entry in media.entries if is_silent(entry["audio"])]
     lost = [
         {"key": entry["key"], "modality": kind, **losses, "doubtful": is_doubtful(losses)}
         for entry in media.entries
@@ -65,6 +67,9 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
     if repaired:
         plural = "s" if len(repaired) > 1 else ""
         summary += f"; samples that are not finite became silence in {len(repaired)} clip{plural}"
+    if silent:
+        plural = "s" if len(silent) > 1 else ""
+        summary += f"; silent throughout: {len(silent)} clip{plural}"
     if lost:
         summary += f"; parts of {len(lost)} tracks lost"
     if doubtful := list(dict.fromkeys(row["key"] for row in lost if row["doubtful"])):
@@ -74,6 +79,7 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
         "counts": counts,
         "rows": rows,
         "repaired": repaired,
+        "silent": silent,
         "lost": lost,
     }
 

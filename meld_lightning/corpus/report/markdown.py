@@ -215,6 +215,8 @@ def render_media(media: Mapping[str, Any]) -> list[str]:
             for row in media["repaired"]
         ]
         parts.append(f"{_some(repaired)}.")
+    if media["silent"]:
+        parts.append(f"Sound that is silent throughout; it was kept: {_some(media['silent'])}.")
     if media["lost"]:
         parts += _lost(media["lost"])
     return parts
