@@ -47,7 +47,7 @@ sweep: .venv/installed ## run the paper's grid: EXPERIMENT=bert_grid or roberta_
 dashboards: .venv/installed ## make a W&B view and report of each sweep run with ARGS=logger=wandb; without a W&B key, as JSON
 	$(MELD) dashboards study=$(STUDY) $(ROOT) $(ARGS)
 
-bench: .venv/installed ## compare with other ways: BENCH=text_training, decoding, clip_scoring, speech_inference, weight_search or statistics
+bench: .venv/installed ## compare with other ways: BENCH=text_training, decoding, clip_scoring, speech_inference, weight_search or interval_coverage
 	$(PY) benchmarks/$(BENCH).py $(ARGS)
 
 clean: ## remove what tools leave behind; runs/, cache/, experiments/ and .venv/ stay

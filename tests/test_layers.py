@@ -5,6 +5,7 @@ until it is removed.
 """
 
 import ast
+import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -154,6 +155,12 @@ def test_files_are_short() -> None:
     assert long == LONG_FILES
     wide = sum(len(line) > MAX_LENGTH for own in lines.values() for line in own)
     assert wide < MAX_LONG_SHARE * sum(map(len, lines.values()))
+
+
+def test_no_script_hides_a_module_of_the_standard_library() -> None:
+    """A script's own folder comes first on the path of the processes that it starts."""
+    scripts = {path.stem for path in (CHECKOUT / "benchmarks").glob("*.py")}
+    assert not scripts & set(sys.stdlib_module_names)
 
 
 def test_no_name_is_vague() -> None:

@@ -2,7 +2,7 @@
 
 Computes from the predictions that report/scored.py reads; reads and writes no files. Used by
 report/rows.py and report/comparisons.py. docs/statistics.md describes the protocol, and
-benchmarks/statistics.py simulates how often it errs.
+benchmarks/interval_coverage.py simulates how often it errs.
 
 An estimate is the mean of a metric over a row's seeds. Its variance has two parts. The part of the
 units is the jackknife's: each unit is left out once, for all seeds and rows at the same time. The

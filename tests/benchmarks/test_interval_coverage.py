@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from benchmarks import statistics as benchmark
-from benchmarks.statistics_draws import Cell, recipes
+from benchmarks import interval_coverage as benchmark
+from benchmarks.interval_coverage_draws import Cell, recipes
 from meld_lightning.report.comparisons import TESTED
 
 TYPE_1, COVERAGE = benchmark.GOALS["type_1"], benchmark.GOALS["coverage"]
@@ -58,7 +58,7 @@ def test_the_benchmark_ends_with_one_json_object(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     short = "--units 12 --seeds 1 3 --seed-sds 0.02 --replicates 3 --bootstrapped 2"
-    monkeypatch.setattr(sys, "argv", ["statistics.py", *short.split()])
+    monkeypatch.setattr(sys, "argv", ["interval_coverage.py", *short.split()])
     assert benchmark.main() == 0
     *lines, last = capsys.readouterr().out.splitlines()
     cells = json.loads(last)["cells"]

@@ -1,4 +1,4 @@
-"""The ways to test and bound two rows' results that benchmarks/statistics.py compares.
+"""The ways to test and bound two rows' results that benchmarks/interval_coverage.py compares.
 
 Each takes a pair of rows and returns, for each metric tested, the intervals and whether the rows
 differ. Reads and writes no file.
@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.statistics_draws import Array, Pair
+from benchmarks.interval_coverage_draws import Array, Pair
 from meld_lightning.metrics import from_confusion
 from meld_lightning.report.comparisons import TESTED, difference
 from meld_lightning.report.statistics import LEVEL, Spread, estimate, permutation, spread

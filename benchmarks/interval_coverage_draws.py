@@ -1,4 +1,4 @@
-"""Simulated results of two recipes, for benchmarks/statistics.py: their truth, and confusion counts
+"""Simulated results of two recipes for interval_coverage.py: their truth, and confusion counts
 drawn from it.
 
 Utterances lie in units of unequal size, with MELD's shares of labels. Each has a difficulty that is

@@ -1,6 +1,6 @@
 """How often the report's intervals and tests err, in simulated results of two recipes.
 
-    python benchmarks/statistics.py --replicates 1000
+    python benchmarks/interval_coverage.py --replicates 1000
 
 Draws the predictions of two rows with several seeds on units of unequal size, with MELD's shares of
 labels, and hands their confusion counts to the functions that the tables call: `estimate`,
@@ -32,8 +32,8 @@ from dataclasses import asdict, astuple, dataclass
 
 import numpy as np
 
-from benchmarks.statistics_draws import EFFECTS, SIZES, Cell, draw, recipes
-from benchmarks.statistics_ways import BOOTSTRAPS, WAYS, Verdict
+from benchmarks.interval_coverage_draws import EFFECTS, SIZES, Cell, draw, recipes
+from benchmarks.interval_coverage_ways import BOOTSTRAPS, WAYS, Verdict
 from meld_lightning.report.comparisons import CAUTION_UNITS, TESTED
 
 COLUMNS = ("type I", "power", "coverage", "of difference", "simultaneous")
