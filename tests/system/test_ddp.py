@@ -24,10 +24,9 @@ PLAIN = {  # nothing drawn at random in training
 }
 # Adam moves them by rounding alone: a softmax takes no notice of what is added to all it weighs
 WITHOUT_EFFECT = ("attention.bias", "k_proj.bias")
-DRAWN = {  # everything drawn that can be
+DRAWN = {  # everything drawn that can be; one model for each kind of batch
     "wav2vec2": ["optimizer.lr=1e-3"],
     "speech_probe": ["data.speeds=[0.9]", "optimizer.lr=1e-3", "epochs=20"],
-    "mfcc": ["optimizer.lr=1e-3", "epochs=20"],
     "clip_probe": ["optimizer.lr=1e-2", "epochs=20"],
 }
 
