@@ -17,7 +17,6 @@ from meld_lightning.config.tree import plain
 from meld_lightning.pretrained.checkpoints import Checkpoint, prepare_checkpoint
 from meld_lightning.pretrained.find import BUNDLED
 from meld_lightning.runs.identity import class_value
-from meld_lightning.runs.inputs import CHECKPOINTS_AT_HAND, warn_of_toy
 
 if TYPE_CHECKING:
     from meld_lightning.corpus import Corpus
@@ -64,6 +63,7 @@ def prepare(
         prepared_folder,
     )
     from meld_lightning.mini.checkpoints import PREFIX, recipe
+    from meld_lightning.runs.inputs import CHECKPOINTS_AT_HAND, warn_of_toy  # imports pandas
 
     cache = Path(cfg.paths.cache)
     corpus = prepare_corpus(cfg.corpus, cache)
