@@ -1,6 +1,6 @@
 """The first loss of a fit that is not finite, and whether an input or the checkpoint is at fault.
 
-After that step the weights are not finite either, and every utterance looks alike. Used by
+After that step the weights are not finite either, and every loss is NaN. Used by
 models/classifier.py.
 
 Axes: N utterances of a batch, R ranks.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-# Nats. A model that is still sound stays far below, whatever the label; one that diverges, and
+# Nats. A model that has not diverged stays far below, whatever the label; one that diverges, and
 # whose first overflow may be in one utterance alone, is far above.
 SOUND_LOSS = 100.0
 

@@ -31,7 +31,7 @@ Counts = NDArray[np.number[Any]]
 LEVEL = 0.95
 RESAMPLES = 5000  # of the permutation test; with fewer ways to swap the units, all of them
 SEED = 20240  # fixed, so that a table rendered twice is the same table
-SMALLEST_P = 1e-12  # smaller ones are not told apart; tables print <0.0001
+SMALLEST_P = 1e-12  # the least p that is computed; tables print <0.0001 long before
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ class Training(RunRequest):
         from meld_lightning.config.nodes import Train
 
         cfg = self.cfg
-        if cfg.model.get("checkpoint", "") is None:  # read_inputs refuses it, and says what to do
+        # read_inputs refuses a missing checkpoint in better words, after all other keys are checked
+        if cfg.model.get("checkpoint", "") is None:
             cfg = cfg.copy()
             cfg.model.checkpoint = "unnamed"
         check(cfg, Train)
