@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def figure_markdown(title: str, study_note: str, folder: str, missing: str) -> s
 def readme_markdown(out: Path, study: Mapping[str, Any]) -> str:
     """README.md of a study: every table that exists in `out`, including those rendered earlier.
 
-    Remarks and notes that several tables have are printed once, at the end.
+    Remarks and notes that several tables have are printed once, at the end; a remark names them.
     """
     parts = [f"# {study['title']}\n\n{study['note']}\n"]
     places = {name: place for place, name in enumerate(study.get("tables", ()))}
@@ -64,7 +64,8 @@ def readme_markdown(out: Path, study: Mapping[str, Any]) -> str:
         parts.append(f"Files: {', '.join(links)}\n")
     if shared:
         title = "## Remarks on several tables"
-        parts.append("\n\n".join([title, *sorted(shared, key=_order)]) + "\n")
+        remarks = [_for_tables(text, pages.values()) for text in sorted(shared, key=_order)]
+        parts.append("\n\n".join([title, *remarks]) + "\n")
     return "\n".join(parts)
 
 
@@ -80,6 +81,16 @@ def _paragraphs(text: str) -> list[str]:
 def _is_remark(text: str) -> bool:
     """Whether a paragraph is a remark or a note, and no grid, caption, picture or verdict."""
     return text.startswith("- Note") or not text.startswith(("#", "|", "**", "!", "- ", "["))
+
+
+def _for_tables(text: str, pages: Iterable[Sequence[str]]) -> str:
+    """A shared remark after the titles of its tables; `Table 2` stands for a title that begins so.
+    Notes on the paper say themselves what they are about."""
+    if text.startswith("- Note"):
+        return text
+    titles = [page[0].removeprefix("# ") for page in pages if text in page]
+    names = [re.sub(r"^((?:Table|Figure) \d+): .*", r"\1", title) for title in titles]
+    return f"*{'; '.join(names)}.* {text}"
 
 
 def _order(text: str) -> tuple[int, str]:

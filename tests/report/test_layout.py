@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from meld_lightning.report.comparisons import TESTED, comparisons
 from meld_lightning.report.layout import p_text
+from meld_lightning.report.markdown import readme_markdown
 from meld_lightning.report.scored import scored
 from meld_lightning.report.statistics import estimate, jackknife
 from tests.report.conftest import grid_of, results
@@ -176,3 +178,18 @@ def test_a_note_of_several_tables_stands_once_in_the_readme(render: Make, runs: 
     for note in notes[0] ^ notes[1]:
         assert readme.count(note) == 1
         assert note not in shared
+
+
+def test_a_remark_of_several_tables_names_them(tmp_path: Path) -> None:
+    for name, title, own in (
+        ("a", "Table 2: training", "Losses are means."),
+        ("b", "Voices: eight emotions", "There are two folds."),
+        ("c", "Table 4: test", "There are two folds."),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "table.md").write_text(f"# {title}\n\nA study.\n\n{own}\n")
+    readme = readme_markdown(tmp_path, {"title": "Mine", "note": "A study.", "tables": []})
+    _, _, shared = readme.partition("## Remarks on several tables\n\n")
+    assert shared == "*Voices: eight emotions; Table 4.* There are two folds.\n"
+    assert readme.count("There are two folds.") == 1
+    assert readme.index("Losses are means.") < readme.index("## Voices")
