@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from meld_lightning.corpus import load_corpus
-    from meld_lightning.runs.run import load_run
+    from meld_lightning.inference.run import load_run
 
 __version__ = "0.1.0"
 __all__ = ["load_corpus", "load_run"]
@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return load_corpus
     if name == "load_run":
-        from meld_lightning.runs.run import load_run
+        from meld_lightning.inference.run import load_run
 
         return load_run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -233,8 +233,8 @@ class MfccClassifier(Classifier):
 
         options = {"n_fft": 400, "win_length": 400, "hop_length": 160, "n_mels": 64, "center": True}
         self.mfcc, self.deltas = MFCC(RATE, coefficients, melkwargs=options), ComputeDeltas()
-        # by row of the corpus: the features are the same in every epoch
-        self._known: dict[int, torch.Tensor] = {}
+        # by row of the corpus that is fitted: the features are the same in every epoch
+        self._known: dict[int, torch.Tensor] | None = None
         self.head = nn.Sequential(
             Standardise(4 * coefficients),
             nn.Linear(4 * coefficients, hidden),
@@ -243,14 +243,18 @@ class MfccClassifier(Classifier):
             nn.Linear(hidden, len(labels)),
         )
 
+    def on_fit_start(self) -> None:
+        self._known = {}
+
     def forward(self, batch: AudioBatch) -> torch.Tensor:
         """Logits (N, C)."""
+        known = {} if self._known is None else self._known
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             clips = zip(batch.rows_N.tolist(), batch.wave_NT, batch.samples_N.tolist(), strict=True)
             for row, wave_T, count in clips:
-                if row not in self._known:
-                    self._known[row] = self._features(wave_T[:count])
-            features_ND = torch.stack([self._known[row] for row in batch.rows_N.tolist()])
+                if row not in known:
+                    known[row] = self._features(wave_T[:count])
+            features_ND = torch.stack([known[row] for row in batch.rows_N.tolist()])
         standardise, *layers = self.head
         return nn.Sequential(*layers)(standardise(features_ND, batch.owned_N))
 

@@ -1,6 +1,7 @@
 """Builds what a training consists of: labelled table, datamodule, module and Trainer.
 
-Reads the inputs that the run was given; writes nothing. Used by fit.py and by benchmarks.
+Reads the inputs that the run was given; writes nothing. Used by fit.py, by benchmarks and, for the
+module alone, by inference.
 """
 
 import os
@@ -71,19 +72,41 @@ def build(cfg: DictConfig, found: Inputs, microbatches: int = 1) -> Built:
     )
     table["present"] = datamodule.present_N
     train_labels = table["label"][table["split"] == "train"].to_numpy()
-    folder = {"checkpoint": str(found.checkpoint.folder)} if found.checkpoint else {}
-    module = instantiate(cfg.model, _partial_=True, _convert_="all")(
-        **folder,
-        labels=labels,
-        train_counts=np.bincount(train_labels, minlength=len(labels)),
-        optimizer=instantiate(cfg.optimizer),
-        scheduler=(cfg.scheduler.name, cfg.scheduler.warmup),
+    module = make_module(
+        cfg,
+        labels,
+        np.bincount(train_labels, minlength=len(labels)),
+        found.checkpoint.folder if found.checkpoint else None,
         total_steps=cfg.epochs * datamodule.steps_per_epoch,
-        gradient_clip=cfg.gradient_clip,
-        seed=cfg.seed,
     )
     _check_pair(cfg, datamodule, module)
     return Built(table, labels, datamodule, module)
+
+
+def make_module(
+    cfg: DictConfig,
+    labels: tuple[str, ...],
+    train_counts: np.ndarray,
+    checkpoint: Path | None,
+    total_steps: int,
+) -> Classifier:
+    """The module that `cfg` describes, with the weights that training starts from.
+
+    train_counts: utterances of train per class (C,).
+    checkpoint: the folder of its pretrained weights; None if it has none.
+    total_steps: optimiser steps of the complete fit.
+    """
+    folder = {"checkpoint": str(checkpoint)} if checkpoint else {}
+    return instantiate(cfg.model, _partial_=True, _convert_="all")(
+        **folder,
+        labels=labels,
+        train_counts=train_counts,
+        optimizer=instantiate(cfg.optimizer),
+        scheduler=(cfg.scheduler.name, cfg.scheduler.warmup),
+        total_steps=total_steps,
+        gradient_clip=cfg.gradient_clip,
+        seed=cfg.seed,
+    )
 
 
 def _check_pair(cfg: DictConfig, datamodule: CorpusDataModule, module: Classifier) -> None:
