@@ -142,9 +142,10 @@ def _assumptions(
 
 
 def _empty(path: Path, required: Collection[str]) -> UserError:
+    header = f"a header with {', '.join(required)}" if required else "a header"
     return UserError(
-        f"{path}: the file is empty, expected a header with {', '.join(required)} and one row per"
-        " utterance; save or download it again, or give another file"
+        f"{path}: the file is empty, expected {header} and one row per utterance; save or download"
+        " it again, or give another file"
     )
 
 

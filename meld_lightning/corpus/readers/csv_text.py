@@ -63,11 +63,11 @@ def split_off_separator(text: str) -> tuple[str, str | None]:
 
 
 def find_separator(text: str, required: Collection[str]) -> str:
-    """The separator with which the header has all `required` columns, else the one with which it
-    has the most columns."""
+    """The separator with which the header has all `required` columns, if any are; else the one with
+    which it has the most columns."""
     headers = {one: _header(text, one) for one in SEPARATORS}
     for separator, header in headers.items():
-        if all(name in header for name in required):
+        if required and all(name in header for name in required):
             return separator
     return max(headers, key=lambda one: len(headers[one]))  # the first of equals: commas
 

@@ -1,10 +1,11 @@
 """Reads one file of a manifest, CSV or Parquet, into records with our names for its columns.
 
-Reads these files; used by manifest.py.
+Reads these files; used by manifest.py and, for tables without labels, by
+inference/item_tables.py.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,11 +50,7 @@ def read_sheet(path: Path, key: str, columns: Mapping[str, str]) -> ManifestShee
     """
     columns = {ours: clean_name(theirs) for ours, theirs in columns.items()}
     path = _file(path, key)
-    needed = needed_columns(columns)
-    if path.suffix.lower() in (".parquet", ".pq"):
-        sheet = _read_parquet(path, needed)
-    else:
-        sheet = read_records(path, needed)
+    sheet = read_rows(path, needed_columns(columns))
     renamed = [
         replace(record, fields=our_fields(record.fields, columns)) for record in sheet.records
     ]
@@ -63,6 +60,14 @@ def read_sheet(path: Path, key: str, columns: Mapping[str, str]) -> ManifestShee
     ]
     ignored = ignored_columns(sheet.columns, columns)
     return ManifestSheet(path, records, ignored, sheet.separator, sheet.assumed)
+
+
+def read_rows(path: Path, needed: Collection[str] | Mapping[str, str]) -> Sheet:
+    """The rows of a CSV or Parquet file; UserError if it cannot be read or lacks a column of
+    `needed` (with a mapping: column -> what else to do where it is missing)."""
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return _read_parquet(path, needed)
+    return read_records(path, needed)
 
 
 def _file(path: Path, key: str) -> Path:
@@ -78,7 +83,7 @@ def _file(path: Path, key: str) -> Path:
     return found
 
 
-def _read_parquet(path: Path, needed: Mapping[str, str]) -> Sheet:
+def _read_parquet(path: Path, needed: Collection[str] | Mapping[str, str]) -> Sheet:
     try:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are both
