@@ -101,9 +101,11 @@ def _features(sources: Sources, max_samples: int, speeds: Sequence[float]) -> Ar
     the result.
     """
     media = checked_media(sources)
-    assert sources.checkpoint is not None
-    encoder = SpeechEncoder(sources.checkpoint, "head", spec_augment=False)
-    encoder = encoder.to(sources.device).eval()
+    checkpoint = sources.checkpoint
+    assert checkpoint is not None
+    encoder = sources.encoder(
+        "speech", lambda: SpeechEncoder(checkpoint, "head", spec_augment=False)
+    )
     shape = (len(media.samples), 1 + len(speeds), encoder.depth, 2 * encoder.hidden_size)
     features_NSLD = np.zeros(shape, dtype=np.float32)
     with sources.inference():

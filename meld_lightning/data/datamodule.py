@@ -34,6 +34,10 @@ Sampling = Literal["shuffled", "oversampled"]
 SHOWN = 5  # keys named in a line
 
 
+class NonePresent(UserError):  # noqa: N818 -- named by what is the case
+    """No utterance has the modality."""
+
+
 class Shared(NamedTuple):
     """What every batch carries besides its modality's inputs."""
 
@@ -145,13 +149,13 @@ class CorpusDataModule(pl.LightningDataModule):
 
 
 def require_some(present_N: np.ndarray, modality: str) -> None:
-    """Raises UserError if no utterance of the corpus has the modality.
+    """Raises NonePresent if no utterance of the corpus has the modality.
 
     The base class checks this for every datamodule; one that computes features before it calls
     the base class checks it first.
     """
     if not present_N.any():
-        raise UserError(
+        raise NonePresent(
             f"no utterance has {modality} that can be read; the corpus report gives the reasons"
         )
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import inspect
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 import transformers
+from torch import nn
 
 from meld_lightning.storage.fingerprint import file_digest
 
@@ -39,6 +40,8 @@ class Sources:
         checkpoint_digest: digest of its files; empty without one.
         cache: the folder of all caches.
         device, precision, threads: where and how features of a frozen encoder are computed.
+        encoders: frozen encoders that were made already, by name, for whoever makes several
+            datamodules over the same checkpoint.
     """
 
     table: pd.DataFrame
@@ -51,6 +54,13 @@ class Sources:
     device: torch.device
     precision: str
     threads: int
+    encoders: dict[str, nn.Module] = field(default_factory=dict)
+
+    def encoder(self, name: str, make: Callable[[], nn.Module]) -> Any:
+        """The frozen encoder `name` on this device and in eval mode; `make` is called once."""
+        if name not in self.encoders:
+            self.encoders[name] = make().to(self.device).eval()
+        return self.encoders[name]
 
     def encoder_settings(self) -> dict[str, Any]:
         """What the features of any frozen encoder depend on, to their last bit: a part of a cache

@@ -113,8 +113,8 @@ def embed_frames(sources: Sources, encoder: FrameEncoder) -> Arrays:
     float16 under bf16."""
     media = sources.media
     assert media is not None
-    module = encoder(checkpoint=sources.checkpoint, size=media.settings["size"])
-    module = module.to(sources.device).eval()
+    size = media.settings["size"]
+    module = sources.encoder("frames", lambda: encoder(checkpoint=sources.checkpoint, size=size))
     embeds: list[np.ndarray] = []
     waiting: list[np.ndarray] = []
     with sources.inference():

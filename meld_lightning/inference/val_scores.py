@@ -1,0 +1,103 @@
+"""The calibrated answer of a run or fusion on val, from which abstention thresholds and conformal
+sets are chosen.
+
+Reads the logits of a finished run; writes and reads val_scores.safetensors, which `export` puts
+into its folder. Used by source.py and decision.py. Axes: N utterances, C classes.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from meld_lightning.errors import UserError
+from meld_lightning.fusion.joined import JoinedRuns, normalised
+from meld_lightning.fusion.likelihood_ratio import Single
+from meld_lightning.runs.logits import logits_of
+from meld_lightning.runs.run import Run
+from meld_lightning.storage.atomic import atomic_write
+
+FILE = "val_scores.safetensors"
+
+
+@dataclass(frozen=True)
+class ValScores:
+    """Calibrated probabilities of val, of the utterances that have any modality.
+
+    labels: names along the axis C.
+    probabilities_NC: float64, each row sums to 1.
+    labels_N: true labels, indices into `labels`.
+    """
+
+    labels: tuple[str, ...]
+    probabilities_NC: np.ndarray
+    labels_N: np.ndarray
+
+    @property
+    def confidences(self) -> np.ndarray:
+        """The largest probability of each utterance (N,)."""
+        return self.probabilities_NC.max(1)
+
+    @property
+    def mistakes(self) -> np.ndarray:
+        """Whether the most probable label of each utterance is not the true one (N,)."""
+        return self.probabilities_NC.argmax(1) != self.labels_N
+
+    def save(self, folder: Path) -> None:
+        """Writes FILE into `folder`. It names no utterance."""
+        from safetensors.numpy import save_file
+
+        arrays = {"probabilities": self.probabilities_NC, "labels": self.labels_N}
+        with atomic_write(folder / FILE) as fresh:
+            save_file(arrays, fresh, {"labels": json.dumps(self.labels)})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Reads FILE in `folder`; UserError where it is missing or damaged."""
+        from safetensors import SafetensorError, safe_open
+
+        path = folder / FILE
+        try:
+            with safe_open(path, "numpy") as file:
+                labels = tuple(json.loads(file.metadata()["labels"]))
+                return cls(labels, file.get_tensor("probabilities"), file.get_tensor("labels"))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            said = str(error).splitlines()[0]
+            raise UserError(f"{path}: missing or damaged ({said}); export it again") from error
+
+
+def calibrated_run(run: Run) -> Single:
+    """One run as a fusion of one modality: its temperature is fitted on its logits of val."""
+    single = Single(run.result.modality, run.result.modality)
+    single.fit(JoinedRuns({run.result.modality: run}).split("val"), seed=0)
+    return single
+
+
+def val_scores_of(run: Run) -> ValScores:
+    """The calibrated answer of a finished run or fusion on val.
+
+    A fusion's logits of val are those of its nested cross-validation: each utterance is scored by a
+    fusion that did not see its dialogue. A run is calibrated by one number fitted on the same
+    utterances, and val chose its epoch, so that its probabilities are slightly optimistic.
+    """
+    frame = run.logits("val")
+    if run.result.modality == "fusion":
+        log_probs_NC = normalised(logits_of(frame, run.result.labels))
+    else:
+        log_probs_NC = calibrated_run(run)(
+            JoinedRuns({run.result.modality: run}).split("val").batch
+        )
+    present_N = frame["present"].to_numpy(bool)
+    return ValScores(
+        run.result.labels,
+        np.exp(log_probs_NC)[present_N],
+        _indices(frame["label"], run.result.labels)[present_N],
+    )
+
+
+def _indices(names: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    place = {label: number for number, label in enumerate(labels)}
+    return np.array([place[name] for name in names], dtype=np.int64)
