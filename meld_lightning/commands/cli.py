@@ -19,6 +19,7 @@ COMMANDS = {
     "fuse": "fit a fusion of finished runs on val and score it on test",
     "reproduce": "run whatever the study's tables still need, then render the tables",
     "report": "render the tables from the runs that exist",
+    "export": "write a run or fusion as one folder that loads anywhere, or push it to the hub",
     "dashboards": "make a W&B view and report for each sweep that was logged with logger=wandb",
 }
 

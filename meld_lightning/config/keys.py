@@ -17,7 +17,8 @@ def parameters_of(node: type[Node]) -> dict[str, Parameter]:
         if field.metadata:
             annotation = Annotated[(annotation, *field.metadata)]
         default = NO_DEFAULT if field.is_required() else field.get_default()
-        found[name] = Parameter(name, annotation, default, field.description or "")
+        key = field.alias or name  # `from` is no name in Python
+        found[key] = Parameter(key, annotation, default, field.description or "")
     return found
 
 

@@ -271,6 +271,28 @@ class Dashboards(Common):
     monitor: str = Field("val/weighted_f1", description="the val/ metric that the curves show")
 
 
+class Export(Common):
+    """A run or a fusion as one folder that loads anywhere."""
+
+    unused = (
+        *("target", "rerun", "corpus", "media", "checkpoints", "numerics", "machine", "study"),
+        *("paths.runs", "paths.experiments", "hydra/launcher"),
+    )
+
+    from_: str | None = Field(
+        None, alias="from", description="the folder of a finished run or fusion; or of an export"
+    )
+    to: str | None = Field(None, description="the folder to write; null only pushes an export")
+    overwrite: bool = Field(False, description="replace the export that lies in `to`")
+    license: str | None = Field(
+        None, description="the licence you give the export, as the hub spells it, such as mit"
+    )
+    push: str | None = Field(
+        None, description="upload it to the Hugging Face hub under this name, such as me/emotions"
+    )
+    private: bool = Field(True, description="whether a repository that push makes is private")
+
+
 COMMANDS: dict[str, type[Common]] = {
     "prepare": Prepare,
     "train": Train,
@@ -278,4 +300,5 @@ COMMANDS: dict[str, type[Common]] = {
     "reproduce": Tables,
     "report": Report,
     "dashboards": Dashboards,
+    "export": Export,
 }

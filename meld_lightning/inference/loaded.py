@@ -1,12 +1,16 @@
 """A trained model, loaded with its weights and its processor; neither corpus nor cached features
 are needed.
 
-Reads run folders and the checkpoints that `prepare` recorded. Used by Run.model(), by `export` and
-by predictions.
+Reads the folders of runs, with the checkpoints that `prepare` recorded, and exported folders. Used
+by Run.model(), by export.py and by predictions.
 
 Axis: C classes.
 """
 
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import load_file
+from transformers.utils import logging as library_logging
 
 from meld_lightning.errors import UserError
+from meld_lightning.inference.bundle import MEMBERS, Bundle, is_export, read_bundle
+from meld_lightning.inference.members import FUSION, where_it_ran
+from meld_lightning.inference.weights import CHECKPOINT, WEIGHTS, Weights
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.pretrained.checkpoints import Checkpoint, prepared_checkpoint
 from meld_lightning.pretrained.loading import (
@@ -28,8 +37,10 @@ from meld_lightning.pretrained.loading import (
 from meld_lightning.runs.identity import class_value
 from meld_lightning.runs.result import AGAIN
 from meld_lightning.runs.run import Run, load_run
+from meld_lightning.storage.fingerprint import bytes_digest
 from meld_lightning.training.build import make_module
 
+MEMBER = "member.json"  # of an exported model: the name of its checkpoint, train's class counts
 PROCESSORS = {  # by the kind of decoded media that the datamodule reads
     None: load_tokenizer,
     "audio": load_feature_extractor,
@@ -71,59 +82,131 @@ class LoadedModel:
         checkpoint. Raises UserError if the checkpoint has none."""
         return None if self.checkpoint is None else PROCESSORS[self.decoded](self.checkpoint.folder)
 
+    def remade(self, checkpoint: Path) -> Classifier:
+        """A model of the same config from another checkpoint folder, before any training, and with
+        another seed: nothing that was drawn at random is equal by chance."""
+        other = OmegaConf.merge(self.config, {"seed": int(self.config.seed) + 1})
+        assert isinstance(other, DictConfig)
+        return _made(self.folder, other, self.labels, self.train_counts_C, checkpoint)
+
 
 def load_model(folder: str | Path, cache: str | Path | None = None) -> LoadedModel:
-    """The model of a finished run.
+    """The model of a finished run, of an exported run, or of one of an export's members.
 
-    cache: where `prepare` recorded its checkpoint; None: the cache that the run was made with.
-    Raises UserError for a fusion, for a run whose weights are not there, and if its checkpoint
-    is not prepared or has changed since.
+    cache: where `prepare` recorded a run's checkpoint; None: the cache that it was made with.
+    Raises UserError for a fusion, for a run whose weights are not there, if its checkpoint is not
+    prepared or has changed since, and for an export with a missing or altered file.
     """
-    run = load_run(folder)
-    if run.result.modality == "fusion":
+    folder = Path(folder)
+    if is_export(folder):
+        bundle = read_bundle(folder)
+        if len(bundle.modalities) > 1:
+            members = ", ".join(str(bundle.member_folder(one)) for one in bundle.modalities)
+            raise UserError(f"{folder}: an export of several models; name one of {members}")
+        return _exported(bundle, bundle.modalities[0])
+    if folder.resolve().parent.name == MEMBERS and is_export(folder.resolve().parents[1]):
+        return _exported(read_bundle(folder.resolve().parents[1]), folder.resolve().name)
+    if (folder / MEMBER).is_file():
+        raise UserError(
+            f"{folder}: a model taken out of its export, whose bundle.json has the digests of its"
+            " files; name it inside the export"
+        )
+    return _trained(load_run(folder), cache)
+
+
+def _trained(run: Run, cache: str | Path | None) -> LoadedModel:
+    """The model of a finished run."""
+    if run.result.modality == FUSION:
         raise UserError(
             f"{run.folder}: a fusion, which has no model of its own; name one of the runs it fuses"
         )
-    checkpoint = _checkpoint_of(run, cache)
-    counts_C = _train_counts(run)
-    module = built_module(run, checkpoint, counts_C)
-    if any(parameter.requires_grad for parameter in module.parameters()):
-        restore(module, _trained_weights(run), run.folder)
+    loaded = _loaded(run, _checkpoint_of(run, cache), _train_counts(run))
+    if any(parameter.requires_grad for parameter in loaded.module.parameters()):
+        _restore(loaded.module, _best_epoch(run), run.folder)
+    return loaded
+
+
+def _exported(bundle: Bundle, modality: str) -> LoadedModel:
+    """The model of one of an export's members."""
+    folder, below = bundle.member_folder(modality), f"{MEMBERS}/{modality}/"
+    if modality not in bundle.modalities:
+        raise UserError(f"{folder}: no model of this export, which has {bundle.modalities}")
+    bundle.check_files(below)
+    member = json.loads((folder / MEMBER).read_text(encoding="utf-8"))
+    run, checkpoint = load_run(folder), None
+    if (folder / CHECKPOINT).is_dir():
+        below += f"{CHECKPOINT}/"
+        files = [f"{one} {sha}" for one, sha in bundle.sha256.items() if one.startswith(below)]
+        digest = bytes_digest([line.encode() for line in sorted(files)])
+        checkpoint = Checkpoint(member["checkpoint"], folder / CHECKPOINT, digest)
+    counts_C = np.array([member["train_counts"][label] for label in bundle.labels], np.int64)
+    loaded = _loaded(run, checkpoint, counts_C)
+    module = loaded.module
+    _restore(module, {**module.state_dict(), **load_file(folder / WEIGHTS)}, folder)
+    return loaded
+
+
+def _loaded(run: Run, checkpoint: Checkpoint | None, train_counts_C: np.ndarray) -> LoadedModel:
+    """The model that a run's config describes, in eval mode, before its weights are restored."""
+    labels = run.result.labels
+    module = _made(
+        run.folder, run.config, labels, train_counts_C, checkpoint.folder if checkpoint else None
+    )
     return LoadedModel(
         folder=run.folder,
         module=module,
         checkpoint=checkpoint,
-        labels=run.result.labels,
+        labels=labels,
         modality=run.result.modality,
         decoded=class_value(run.config.data, "decoded"),
-        train_counts_C=counts_C,
+        train_counts_C=train_counts_C,
         prior_C=torch.log_softmax(module.prior_C, 0).numpy(),
         config=run.config,
     )
 
 
-def built_module(run: Run, checkpoint: Checkpoint | None, train_counts_C: np.ndarray) -> Classifier:
-    """The module that a run's config describes, in eval mode, before its weights are restored."""
+def _made(
+    folder: Path,
+    config: DictConfig,
+    labels: tuple[str, ...],
+    train_counts_C: np.ndarray,
+    checkpoint: Path | None,
+) -> Classifier:
+    """The module in eval mode; UserError, which names the run's folder, where it cannot be made."""
     try:
-        module = make_module(
-            run.config,
-            run.result.labels,
-            train_counts_C,
-            checkpoint.folder if checkpoint else None,
-            total_steps=1,
-        )
+        with _quiet():
+            made = make_module(config, labels, train_counts_C, checkpoint, total_steps=1)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
+        said = " ".join(str(error.__cause__ or error).split())
         raise UserError(
-            f"{run.folder}: its model {run.config.model.get('_target_')} cannot be made"
-            f" ({' '.join(str(error.__cause__ or error).split())}); put the folder of a class of"
-            " your own on PYTHONPATH"
+            f"{folder}: its model {config.model.get('_target_')} cannot be made ({said[:200]}); put"
+            " the folder of a class of your own on PYTHONPATH"
         ) from error
-    return module.eval()
+    return made.eval()
 
 
-def restore(module: Classifier, weights: dict[str, torch.Tensor], folder: Path) -> None:
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within the block neither loading bars are shown nor what only a training does, such as making
+    a new head, whose weights are then replaced."""
+    ours = logging.getLogger("meld_lightning.pretrained.text")
+    level, verbosity = ours.level, library_logging.get_verbosity()
+    bars = library_logging.is_progress_bar_enabled()
+    ours.setLevel(logging.WARNING)
+    library_logging.set_verbosity_error()
+    library_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+        library_logging.set_verbosity(verbosity)
+        if bars:
+            library_logging.enable_progress_bar()
+
+
+def _restore(module: Classifier, weights: Weights, folder: Path) -> None:
     """Loads weights into a module; UserError, naming the run's folder, unless they are its own."""
     try:
         module.load_state_dict(weights)
@@ -134,7 +217,7 @@ def restore(module: Classifier, weights: dict[str, torch.Tensor], folder: Path) 
         ) from error
 
 
-def _trained_weights(run: Run) -> dict[str, torch.Tensor]:
+def _best_epoch(run: Run) -> Weights:
     """The weights of the epoch that val chose."""
     path = run.folder / "checkpoints" / "best.ckpt"
     if not path.is_file():
@@ -160,7 +243,7 @@ def _checkpoint_of(run: Run, cache: str | Path | None) -> Checkpoint | None:
     name = run.config.model.get("checkpoint")
     if name is None:
         return None
-    base = _where_it_ran(run)
+    base = where_it_ran(run)
     if (base / name).is_dir():  # a folder relative to the one the run was made in
         name = str(base / name)
     found = prepared_checkpoint(str(name), Path(cache or base / run.config.paths.cache))
@@ -170,11 +253,3 @@ def _checkpoint_of(run: Run, cache: str | Path | None) -> Checkpoint | None:
             f" prepare the old one, or {AGAIN}"
         )
     return found
-
-
-def _where_it_ran(run: Run) -> Path:
-    """The folder that the run's relative paths start from: the one that holds its paths.runs."""
-    kept, parent = Path(run.config.paths.runs).parts, run.folder.resolve().parents[1]
-    if parent.parts[-len(kept) :] == kept:
-        return Path(*parent.parts[: -len(kept)])
-    return Path()

@@ -1,0 +1,106 @@
+"""`meld-lightning export`: a run or a fusion as one folder that loads anywhere, or onto the hub."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from meld_lightning.commands.hydra_app import run_hydra
+from meld_lightning.errors import UserError
+
+if TYPE_CHECKING:
+    from meld_lightning.inference.bundle import Bundle, Scores
+    from meld_lightning.inference.card import Figures
+    from meld_lightning.report.scored import Scored
+    from meld_lightning.runs.run import Run
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    run_hydra("export", run, arguments)
+
+
+def run(cfg: DictConfig) -> None:
+    """Exports what `from` names, and pushes the export where `push` is given."""
+    from meld_lightning.config.check import check
+    from meld_lightning.config.nodes import Export
+    from meld_lightning.inference.bundle import is_export, read_bundle
+    from meld_lightning.inference.push import push
+
+    check(cfg, Export)
+    source = cfg["from"]
+    if source is None:
+        raise UserError("name what to export: from=FOLDER, of a finished run or fusion")
+    if is_export(Path(source)):
+        if cfg.to is not None or cfg.push is None:
+            raise UserError(f"from={source}: an export already; copy the folder, or add push=NAME")
+        bundle = read_bundle(Path(source))
+    else:
+        bundle = _export(cfg, Path(source))
+    if cfg.push is not None:
+        print(f"pushed: {push(bundle, cfg.push, private=cfg.private)}")
+
+
+def _export(cfg: DictConfig, source: Path) -> "Bundle":
+    from hydra.core.hydra_config import HydraConfig
+
+    from meld_lightning.inference.export import export
+    from meld_lightning.runs.run import load_run
+    from meld_lightning.training.process import quieten
+
+    if cfg.to is None:
+        raise UserError("name the folder to write: to=FOLDER")
+    quieten()
+    run = load_run(source)
+    given = any(one.startswith("paths.cache=") for one in HydraConfig.get().overrides.task)
+    bundle = export(
+        run,
+        Path(cfg.to),
+        figures_of(run),
+        overwrite=cfg.overwrite,
+        licence=cfg.license,
+        cache=Path(cfg.paths.cache) if given else None,
+    )
+    size = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
+    print(f"{bundle.folder}: {bundle.name} of {', '.join(bundle.modalities)}, {size / 1e6:.0f} MB")
+    if bundle.mini:
+        print("trained on the mini corpus, or from its checkpoints: a toy, as its model card says")
+    return bundle
+
+
+def figures_of(run: "Run") -> "Figures":
+    """The scores of a run on val and test as the report computes them."""
+    from meld_lightning.inference.card import ClassFigures, Figures
+    from meld_lightning.metrics import by_class, confusion
+    from meld_lightning.report.scored import scored
+
+    test = scored(run, "test")
+    found = by_class(confusion(test.true, test.predicted, len(test.labels)))
+    return Figures(
+        scores={"val": _scores(scored(run, "val")), "test": _scores(test)},
+        constant=_scores(test.constant(run.result.train_majority)),
+        classes=[
+            ClassFigures(
+                label,
+                int(found["support"][place]),
+                int((test.predicted == place).sum()),
+                *(float(found[name][place]) for name in ("precision", "recall", "f1")),
+            )
+            for place, label in enumerate(test.labels)
+        ],
+    )
+
+
+def _scores(one: "Scored") -> "Scores":
+    import math
+
+    from meld_lightning.inference.bundle import Estimate, Scores
+    from meld_lightning.report.statistics import estimate, jackknife
+
+    found = {}
+    for name, values in jackknife([one]).items():
+        value, *ends = estimate(values)
+        low, high = (None if math.isnan(end) else end for end in ends)
+        found[name] = Estimate(value, low, high)
+    return Scores(len(one.keys), found)

@@ -1,0 +1,152 @@
+"""bundle.json: what an exported folder says of itself, and the digest of each of its files.
+
+    README.md                   the model card; free to edit, so that it has no digest
+    bundle.json                 written last
+    val_scores.safetensors      calibrated probabilities of val, without keys or texts
+    fusion/, or calibration/    the fitted fusion, or of a single run its temperature
+    members/<modality>/         config.yaml, result.json, member.json, model.safetensors and, for a
+                                model with pretrained weights, checkpoint/
+
+Written by export.py; read by loaded.py, and by whoever answers with an exported folder.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from meld_lightning.errors import UserError
+from meld_lightning.storage.atomic import json_text
+from meld_lightning.storage.fingerprint import file_digest
+
+VERSION = version("meld-lightning")
+FORMAT = 1  # raised when the folder changes its meaning
+FILE, CARD = "bundle.json", "README.md"
+MEMBERS, FUSION, CALIBRATION = "members", "fusion", "calibration"
+AGAIN = "export it again, or copy the whole folder again"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric with its 95 % interval; None where there is only one unit to resample."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an export scored on one split.
+
+    n: utterances, those that lack a modality included.
+    metrics: by name, such as weighted_f1.
+    """
+
+    n: int
+    metrics: dict[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An exported folder.
+
+    Attributes:
+        name: of the run that was exported, such as fusion-chosen.
+        fused: whether it is a fusion, or else a single run.
+        labels: names of the classes, in the order of every stored vector.
+        modalities: in the order of the fusion's axis.
+        target: what is predicted: emotion or sentiment.
+        corpus: the name of the corpus that it was trained on.
+        mini: whether that is the mini corpus, or a checkpoint was made from it.
+        scores: split -> scores, of val and test.
+        package: version of meld_lightning that wrote it.
+        sha256: digest of each file but the card, by its path in the folder.
+    """
+
+    folder: Path
+    name: str
+    fused: bool
+    labels: tuple[str, ...]
+    modalities: tuple[str, ...]
+    target: str
+    corpus: str
+    mini: bool
+    scores: dict[str, Scores]
+    package: str = VERSION
+    format: int = FORMAT
+    sha256: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fusion_folder(self) -> Path:
+        """Where load_fusion finds the fitted fusion, or a single run's temperature."""
+        return self.folder / (FUSION if self.fused else CALIBRATION)
+
+    def member_folder(self, modality: str) -> Path:
+        """The folder of one modality's model."""
+        return self.folder / MEMBERS / modality
+
+    def check_files(self, below: str = "") -> None:
+        """UserError unless every file (with a path that starts with `below`) is the one that was
+        written."""
+        for name, sha256 in self.sha256.items():
+            if not name.startswith(below):
+                continue
+            if not (self.folder / name).is_file():
+                raise UserError(f"{self.folder / name}: missing from the export; {AGAIN}")
+            if file_digest(self.folder / name) != sha256:
+                raise UserError(f"{self.folder / name}: not the file that was exported; {AGAIN}")
+
+
+def is_export(folder: Path) -> bool:
+    """Whether an export's bundle.json lies in `folder`."""
+    return (folder / FILE).is_file()
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """The export in `folder`, whose files are not looked at yet: see Bundle.check_files.
+
+    Raises UserError where there is none, where it is damaged, or if another version wrote it.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise UserError(f"{folder}: no export there: it has no {FILE}")
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["format"] != FORMAT:
+            raise UserError(
+                f"{path}: format {stored['format']}, written by meld-lightning"
+                f" {stored.get('package')}; {VERSION} reads format {FORMAT}: export it again with"
+                " this version, or install that one"
+            )
+        return Bundle(folder=folder, **_typed(stored))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        said = str(error).splitlines()[0]
+        raise UserError(f"{path}: damaged ({said}); {AGAIN}") from error
+
+
+def _typed(stored: dict[str, Any]) -> dict[str, Any]:
+    scores = {
+        split: Scores(one["n"], {name: Estimate(**value) for name, value in one["metrics"].items()})
+        for split, one in stored["scores"].items()
+    }
+    names = {key: tuple(stored[key]) for key in ("labels", "modalities")}
+    return {**stored, **names, "scores": scores}
+
+
+def write_bundle(bundle: Bundle, folder: Path) -> None:
+    """Writes bundle.json into `folder`, with the digests of the files that lie there."""
+    digests = {name: file_digest(folder / name) for name in _files(folder)}
+    stored = dataclasses.asdict(dataclasses.replace(bundle, sha256=digests))
+    del stored["folder"]
+    (folder / FILE).write_text(json_text(stored), encoding="utf-8")
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in (FILE, CARD):
+            yield name

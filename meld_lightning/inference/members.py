@@ -1,0 +1,49 @@
+"""The runs behind a finished run: those that a fusion fuses, or a single run itself.
+
+Reads run folders and writes nothing. Used by loaded.py, export.py and whoever answers with a
+fusion.
+"""
+
+from pathlib import Path
+
+from meld_lightning.errors import UserError
+from meld_lightning.fusion.state import load_fusion
+from meld_lightning.runs.logits import logits_digest
+from meld_lightning.runs.run import Run, load_run
+from meld_lightning.storage.fingerprint import digest_of
+
+FUSION = "fusion"  # the modality of a fusion's run
+FUSED_SPLITS = ("val", "test")  # whose logits name a fusion's run
+
+
+def member_runs(run: Run) -> dict[str, Run]:
+    """Modality -> run: of a fusion those it fuses, in the order of its axis M; else the run itself.
+
+    Raises UserError where one of them is gone, or has been made again with other logits.
+    """
+    if run.result.modality != FUSION:
+        return {run.result.modality: run}
+    named = run.config.get("runs") or {}
+    found = {}
+    for name in load_fusion(run.folder).modalities:
+        if not named.get(name):
+            raise UserError(
+                f"{run.folder}: its config names no run for {name}, as in the evidence of a study;"
+                " name the folder that `fuse` wrote"
+            )
+        found[name] = load_run(where_it_ran(run) / str(named[name]))
+        digest = digest_of([logits_digest(found[name].logits(split)) for split in FUSED_SPLITS])
+        if digest != run.result.digests[name]:
+            raise UserError(
+                f"{run.folder}: its {name} run {found[name].folder} has other logits than those"
+                " that were fused; fuse again"
+            )
+    return found
+
+
+def where_it_ran(run: Run) -> Path:
+    """The folder that the run's relative paths start from: the one that holds its paths.runs."""
+    kept, parent = Path(run.config.paths.runs).parts, run.folder.resolve().parents[1]
+    if parent.parts[-len(kept) :] == kept:
+        return Path(*parent.parts[: -len(kept)])
+    return Path()

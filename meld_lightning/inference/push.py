@@ -1,0 +1,48 @@
+"""Uploads an export to the Hugging Face hub.
+
+Reads an exported folder and the token that `hf auth login` or HF_TOKEN left. Used by the command
+`export`.
+"""
+
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+from meld_lightning.errors import UserError
+from meld_lightning.inference.bundle import Bundle
+
+LOG_IN = "run: hf auth login, or set HF_TOKEN to a token that may write"
+
+
+def push(bundle: Bundle, name: str, *, private: bool) -> str:
+    """Uploads the folder as the model repository `name`, made if there is none; gives its URL.
+
+    Raises UserError without a token, for a name that the hub refuses, and if the upload fails.
+    """
+    bundle.check_files()
+    api = HfApi(library_name="meld-lightning")
+    if api.token is None and not _has_token():
+        raise UserError(f"push={name}: no token of the hub is there; {LOG_IN}")
+    try:
+        repository = api.create_repo(name, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=repository.repo_id,
+            folder_path=Path(bundle.folder),
+            commit_message=f"Export {bundle.name} with meld-lightning {bundle.package}",
+        )
+    except HFValidationError as error:
+        said = " ".join(str(error).split())
+        raise UserError(f"push={name}: not a name of the hub ({said})") from error
+    except (HfHubHTTPError, OSError) as error:
+        said = " ".join(str(error).split())
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        remedy = LOG_IN if status in (401, 403) else "the folder is complete; push it again"
+        raise UserError(f"push={name}: the upload failed ({said[:200]}); {remedy}") from error
+    return str(repository)
+
+
+def _has_token() -> bool:
+    from huggingface_hub import get_token
+
+    return get_token() is not None

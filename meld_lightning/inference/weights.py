@@ -1,0 +1,139 @@
+"""A model's weights as files without pickles: a checkpoint folder that transformers loads, and
+beside it whatever the model has besides.
+
+Writes checkpoint/ and model.safetensors. Used by export.py and LoadedModel.save_pretrained.
+
+A fine-tuned transformers model goes into checkpoint/ with its new weights, so that they are stored
+once and plain transformers can load it. A frozen one goes there as it was. model.safetensors
+holds every weight that a model made from this checkpoint would not have.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from transformers import PreTrainedModel
+
+from meld_lightning.errors import UserError
+from meld_lightning.models.classifier import Classifier
+from meld_lightning.pretrained.files import SAFETENSORS, SETTINGS, matching, model_files
+from meld_lightning.pretrained.loading import load_weights
+
+WEIGHTS, CHECKPOINT = "model.safetensors", "checkpoint"
+Weights = dict[str, torch.Tensor]
+Rebuild = Callable[[Path], Classifier]  # a model made from a checkpoint folder, with another seed
+
+
+def write_weights(
+    module: Classifier,
+    checkpoint: Path | None,
+    labels: tuple[str, ...],
+    folder: Path,
+    remade: Rebuild,
+) -> None:
+    """Writes WEIGHTS and, for a model with a checkpoint, CHECKPOINT into `folder`.
+
+    checkpoint: the folder of the pretrained weights that the model was trained from.
+    """
+    state = module.state_dict()
+    inner = transformers_model(module)
+    if checkpoint is None or inner is None:
+        if checkpoint is not None:  # a frozen encoder, whose features the datamodule computes
+            copy_checkpoint(checkpoint, folder / CHECKPOINT)
+        save(state, folder / WEIGHTS)
+        return
+    name, model = inner
+    own = {key for key in state if not key.startswith(f"{name}.")}
+    if not differing(state, remade(checkpoint)) - own:
+        copy_checkpoint(checkpoint, folder / CHECKPOINT)
+        save({key: state[key] for key in own}, folder / WEIGHTS)
+        return
+    write_fine_tuned(model, checkpoint, labels, folder / CHECKPOINT)
+    try:
+        own |= differing(state, remade(folder / CHECKPOINT))
+    except UserError:  # half of an encoder-decoder, which is no checkpoint by itself
+        shutil.rmtree(folder / CHECKPOINT)
+        copy_checkpoint(checkpoint, folder / CHECKPOINT)
+        own = set(state)
+    save({key: state[key] for key in own}, folder / WEIGHTS)
+
+
+def transformers_model(module: Classifier) -> tuple[str, PreTrainedModel] | None:
+    """The outermost model of transformers inside a module, and its name there."""
+    for name, part in module.named_modules():  # the outer ones come first
+        if isinstance(part, PreTrainedModel):
+            return name, part
+    return None
+
+
+def differing(state: Weights, other: Classifier) -> set[str]:
+    """The weights that another module has not, or has with another value."""
+    others = other.state_dict()
+    return {
+        key
+        for key, value in state.items()
+        if key not in others or not torch.equal(value, others[key])
+    }
+
+
+def write_fine_tuned(
+    model: PreTrainedModel, checkpoint: Path, labels: tuple[str, ...], folder: Path
+) -> None:
+    """The model as save_pretrained writes it, with the tokenizer or processor of the checkpoint
+    that it was trained from. A head with one output per label carries the labels' names."""
+    config: Any = model.config
+    before = config.id2label
+    if getattr(config, "num_labels", 0) == len(labels) and _has_head(model):
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: place for place, label in enumerate(labels)}
+    try:
+        model.save_pretrained(folder)
+    finally:
+        config.id2label = before
+    weights = {path.name for path in matching(checkpoint.iterdir(), SAFETENSORS)}
+    for path in matching(model_files(checkpoint), SETTINGS):
+        if path.name != "config.json" and path.name not in weights:
+            shutil.copyfile(path, folder / path.name)
+    _remove_paths(folder)
+
+
+def copy_checkpoint(checkpoint: Path, folder: Path) -> None:
+    """The files of a checkpoint that determine the model; pickled weights become safetensors."""
+    folder.mkdir(parents=True)
+    files = model_files(checkpoint)
+    for path in matching(files, SETTINGS + SAFETENSORS):
+        shutil.copyfile(path, folder / path.name)
+    if not matching(files, SAFETENSORS):
+        save(load_weights(checkpoint), folder / WEIGHTS)
+    _remove_paths(folder)
+
+
+def save(weights: Weights, path: Path) -> None:
+    """Safetensors that transformers also reads; tensors that share memory are stored each."""
+    apart = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
+    save_file(apart, path, {"format": "pt"})
+
+
+def _has_head(model: PreTrainedModel) -> bool:
+    return type(model).__name__.endswith("Classification")
+
+
+def _remove_paths(folder: Path) -> None:
+    """Removes from the JSON files of a checkpoint where it lay on this machine (`_name_or_path` and
+    its like), which nothing reads."""
+    for path in folder.glob("*.json"):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            continue
+        kept = {key: value for key, value in found.items() if not _is_path(key, value)}
+        if kept != found:
+            path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _is_path(key: str, value: Any) -> bool:
+    named = key.endswith(("_path", "_file", "_dir"))
+    return named and isinstance(value, str) and Path(value).is_absolute()
