@@ -33,7 +33,8 @@ def write_chunk(
 ) -> None:
     """Decodes the clips of `wanted` into the chunk `target`.
 
-    wanted: one {key, frames: path or None, audio: path or None} per row.
+    wanted: one {key, frames: path or None, audio: path or None} per row, with {part: [start, end]}
+        in seconds where only a part of the clip is wanted.
     settings: conf/media.
     """
     with atomic_folder(target) as fresh:
@@ -115,7 +116,8 @@ def _job(row: dict[str, Any], out: Path, settings: dict[str, Any]) -> dict[str, 
     sources = {
         kind: row[kind] for kind in KINDS if row[kind] is not None and kind in settings["keep"]
     }
-    return {"out": str(out), "sources": sources, "settings": settings}
+    job = {"out": str(out), "sources": sources, "settings": settings}
+    return job | ({"part": row["part"]} if "part" in row else {})
 
 
 def _found(row: dict[str, Any], kind: str, answer: dict[str, Any]) -> dict[str, Any]:

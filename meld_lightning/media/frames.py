@@ -15,16 +15,16 @@ Axes: F frames, S pixels a side.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from meld_lightning.media.errors import MediaError
-from meld_lightning.media.lengths import PacketReader
 from meld_lightning.media.losses import Losses
 from meld_lightning.media.orientation import upright
+from meld_lightning.media.parts import Part, holds, packet_reader
 from meld_lightning.media.tracks import video_track
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ OPEN = {"skip_frame": "all"}
 # explode: report errors instead of concealing them. strict: if the stream does not say how many
 # frames may be reordered, assume as many as the standard allows instead of guessing.
 STRICT_H264 = {"err_detect": "explode", "strict": "1"}
+# Packets of a track with more bytes than this are read a second time rather than kept in memory.
+KEPT_BYTES = 1 << 26
 
 
 class _UnplannableError(Exception):
@@ -58,11 +60,16 @@ def read_frames(
 
 
 def iter_frames(
-    path: str | Path, every: int, size: int, keep_cut: bool = False, losses: Losses | None = None
+    path: str | Path,
+    every: int,
+    size: int,
+    keep_cut: bool = False,
+    losses: Losses | None = None,
+    part: Part | None = None,
 ) -> Iterator[np.ndarray]:
     """The frames of `read_frames` one at a time, so that a long clip needs no more memory than a
-    short one; sets `losses`."""
-    for frame in wanted_frames(path, every, keep_cut, losses):
+    short one; sets `losses`. part: the first frame of that part and every Nth after it."""
+    for frame in wanted_frames(path, every, keep_cut, losses, part):
         yield fit(upright(frame), size)
 
 
@@ -86,20 +93,24 @@ def fit(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def wanted_frames(
-    path: str | Path, every: int, keep_cut: bool = False, losses: Losses | None = None
+    path: str | Path,
+    every: int,
+    keep_cut: bool = False,
+    losses: Losses | None = None,
+    part: Part | None = None,
 ) -> Iterator[av.VideoFrame]:
-    """Every Nth frame as decoded."""
+    """Every Nth frame, of the clip or of a part of it, as decoded."""
     import av
 
     losses, given = losses or Losses(), 0
     try:
         try:
-            for frame in _of_intact_stream(path, every, keep_cut, losses):
+            for frame in _of_intact_stream(path, every, keep_cut, losses, part):
                 yield frame
                 given += 1
         except _UnplannableError:
             # what was given so far, up to the first error, is the same
-            for place, frame in enumerate(_of_any_stream(path, every, losses)):
+            for place, frame in enumerate(_of_any_stream(path, every, losses, part)):
                 if place >= given:
                     yield frame
     except FileNotFoundError:
@@ -114,7 +125,7 @@ def said(error: Exception) -> str:
 
 
 def _of_intact_stream(
-    path: str | Path, every: int, keep_cut: bool, losses: Losses
+    path: str | Path, every: int, keep_cut: bool, losses: Losses, part: Part | None
 ) -> Iterator[av.VideoFrame]:
     """The wanted frames of a stream in which every packet becomes a frame; raises _UnplannableError
     at the first sign that one does not."""
@@ -122,32 +133,61 @@ def _of_intact_stream(
 
     with av.open(str(path), options=OPEN) as container:
         stream = video_track(container, path)
-        reader = PacketReader(container, stream, path)
-        packets = list(reader)
+        reader = packet_reader(container, stream, path, part)
+        listed, kept = _list_packets(reader)
         losses.cut = reader.check(keep_cut)
-        losses.packets = len(packets)
-        if not packets:
+        losses.packets = len(listed)
+        if not listed and part is None:
             raise MediaError(path, "its video track is empty")
-        times = sorted(p.pts for p in packets if not p.is_discard and p.pts is not None)
-        shown = sum(not packet.is_discard for packet in packets)
+        shown = [pts for pts, discarded in listed if not discarded and holds(reader, pts)]
+        times = sorted(pts for pts in shown if pts is not None)
         if (
             stream.codec_context.name != "h264"  # in others "non-reference" frames may be needed
-            or len(set(times)) != shown
+            or len(set(times)) != len(shown)
         ):
             raise _UnplannableError
-        yield from _planned(stream, packets, times[::every])
+        wanted = times[::every]
+        set_wanted = set(wanted)
+        last = max((n for n, (pts, _) in enumerate(listed) if pts in set_wanted), default=-1)
+        if kept is not None:
+            yield from _planned(stream, kept[: last + 1], wanted)
+    if kept is None:
+        with av.open(str(path), options=OPEN) as container:
+            stream = video_track(container, path)
+            packets = itertools.islice(packet_reader(container, stream, path, part), last + 1)
+            yield from _planned(stream, packets, wanted)
+
+
+def _list_packets(
+    packets: Iterable[av.Packet],
+) -> tuple[list[tuple[int | None, bool]], list[av.Packet] | None]:
+    """For each packet its presentation time and whether its frame is discarded; and the packets
+    themselves, None if they have more than KEPT_BYTES."""
+    listed = []
+    kept: list[av.Packet] | None = []
+    size = 0
+    for packet in packets:
+        listed.append((packet.pts, packet.is_discard))
+        size += packet.size
+        if kept is not None and size <= KEPT_BYTES:
+            kept.append(packet)
+        else:
+            kept = None
+    return listed, kept
 
 
 def _planned(
-    stream: VideoStream, packets: Sequence[av.Packet], wanted: Sequence[int]
+    stream: VideoStream, packets: Iterable[av.Packet], wanted: Sequence[int]
 ) -> Iterator[av.VideoFrame]:
-    """The frames with the wanted presentation times, decoding as few others as possible."""
+    """The frames with the wanted presentation times, decoding as few others as possible.
+
+    packets: up to the last one of a wanted frame.
+    """
     import av
 
     context, set_wanted, left = stream.codec_context, set(wanted), list(wanted[::-1])
     context.options = dict(STRICT_H264)
-    last = max((n for n, packet in enumerate(packets) if packet.pts in set_wanted), default=-1)
-    for packet in [*packets[: last + 1], None]:  # None flushes the decoder
+    for packet in itertools.chain(packets, [None]):  # None flushes the decoder
         if packet is not None:
             context.skip_frame = "DEFAULT" if packet.pts in set_wanted else "NONREF"
         try:
@@ -164,7 +204,9 @@ def _planned(
         raise _UnplannableError
 
 
-def _of_any_stream(path: str | Path, every: int, losses: Losses) -> Iterator[av.VideoFrame]:
+def _of_any_stream(
+    path: str | Path, every: int, losses: Losses, part: Part | None
+) -> Iterator[av.VideoFrame]:
     """Every Nth of the frames that plain ffmpeg decodes; counts what it drops."""
     import av
 
@@ -172,13 +214,16 @@ def _of_any_stream(path: str | Path, every: int, losses: Losses) -> Iterator[av.
         stream = video_track(container, path)
         losses.dropped = losses.damaged = count = 0
         failed: Exception | None = None
-        for packet in itertools.chain(PacketReader(container, stream, path), [None]):
+        reader = packet_reader(container, stream, path, part)
+        for packet in itertools.chain(reader, [None]):
             try:
                 frames = stream.codec_context.decode(packet)
             except av.error.FFmpegError as error:
                 losses.dropped, failed = losses.dropped + (packet is not None), error
                 continue
             for frame in frames:
+                if not holds(reader, frame.pts):
+                    continue
                 losses.damaged += frame.is_corrupt
                 if count % every == 0:
                     yield frame

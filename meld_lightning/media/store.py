@@ -139,7 +139,8 @@ def prepare_media(
     """Decodes the clips that are not decoded yet, have changed or were damaged; returns all of
     them.
 
-    table: Corpus.table.
+    table: Corpus.table. With columns `start` and `end` (seconds), rows where they are not NaN get
+        that part of their clip.
     settings: conf/media.
     shard: the number of this process among those that share the work; each starts elsewhere.
     processes: number of decoding processes; 0 is one per core.
@@ -187,15 +188,23 @@ def prepared_media(
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """For each row its key and the files that its frames and sound are read from."""
-    return [
+    """For each row its key, the files that its frames and sound are read from and, for a part of
+    them, its start and end."""
+    rows: list[dict[str, Any]] = [
         {"key": key, "frames": clip, "audio": audio or clip}
         for key, clip, audio in zip(table["key"], table["clip"], table["audio"], strict=True)
     ]
+    if "start" in table:
+        for row, start, end in zip(rows, table["start"], table["end"], strict=True):
+            if start == start:  # not NaN
+                row["part"] = [float(start), float(end)]
+    return rows
 
 
 def _folder(table: pd.DataFrame, name: str, settings: Mapping[str, Any], cache: Path) -> Path:
     decides = [WRITER_VERSION, deciding(settings, DECIDING), table["key"].tolist()]
+    if "start" in table and table["start"].notna().any():
+        decides += [table["start"].tolist(), table["end"].tolist()]
     return cache / "media" / f"{name}-{digest_of(decides, 8)}"
 
 

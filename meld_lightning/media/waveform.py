@@ -24,6 +24,7 @@ from meld_lightning.media.errors import MediaError
 from meld_lightning.media.frames import OPEN, said
 from meld_lightning.media.lengths import PacketReader
 from meld_lightning.media.losses import Losses
+from meld_lightning.media.parts import Part, PartReader, SampleTrim, packet_reader
 from meld_lightning.media.tracks import audio_track
 
 if TYPE_CHECKING:
@@ -71,24 +72,26 @@ def iter_waveform(
     keep_cut: bool = False,
     counts: SampleCounts | None = None,
     losses: Losses | None = None,
+    part: Part | None = None,
 ) -> Iterator[np.ndarray]:
-    """The waveform of `read_waveform` in pieces; adds to `counts` what it replaces, and sets
-    `losses`."""
+    """The waveform of `read_waveform`, or a part of it, in pieces; adds to `counts` what it
+    replaces, and sets `losses`."""
     import av
 
     counts, losses = counts or SampleCounts(), losses or Losses()
     try:
         with av.open(str(path), options=OPEN) as container:
             stream = audio_track(container, path)
-            reader = PacketReader(container, stream, path)
-            mixer = _Mixer(rate, channels)
+            reader = packet_reader(container, stream, path, part)
+            mixer, trim = _Mixer(rate, channels), SampleTrim(reader, rate)
             for frame in _decoded(stream, reader, losses):
+                trim.start_at(frame)
                 _silence_not_finite(frame, counts)
-                yield from mixer.mix(frame)
+                yield from map(trim.keep, mixer.mix(frame))
             losses.cut = reader.check(keep_cut)
-            if mixer.source is None:
+            if mixer.source is None and part is None:
                 raise MediaError(path, "its audio track is empty")
-            yield from mixer.rest()
+            yield from map(trim.keep, mixer.rest())
             if counts.not_finite > MAX_SHARE * counts.decoded:
                 raise MediaError(
                     path,
@@ -101,7 +104,9 @@ def iter_waveform(
         raise MediaError(path, f"cannot be decoded ({said(error)})") from error
 
 
-def _decoded(stream: AudioStream, reader: PacketReader, losses: Losses) -> Iterator[av.AudioFrame]:
+def _decoded(
+    stream: AudioStream, reader: PacketReader | PartReader, losses: Losses
+) -> Iterator[av.AudioFrame]:
     """The frames of a track, without the packets that fail; raises the last one's error if all of
     them do."""
     import av

@@ -8,6 +8,7 @@ line on stdout. Started by pool.py as `python -m meld_lightning.media.worker`.
 import json
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from meld_lightning.media.decord_frames import iter_frames_decord
 from meld_lightning.media.errors import MediaError
 from meld_lightning.media.frames import iter_frames
 from meld_lightning.media.losses import Losses
+from meld_lightning.media.parts import Part
 from meld_lightning.media.waveform import SampleCounts, iter_waveform
 from meld_lightning.storage.atomic import writing
 
 NOUNS = {"frames": "frames", "audio": "samples"}
-DECODERS: dict[str, Callable[[str, int, int, bool, Losses], Iterable[np.ndarray]]] = {
+Decoder = Callable[[str, int, int, bool, Losses], Iterable[np.ndarray]]
+DECODERS: dict[str, Decoder] = {
     "pyav": iter_frames,
     "decord": iter_frames_decord,
 }
@@ -33,19 +36,21 @@ def decode(job: dict[str, Any]) -> dict[str, Any]:
     there is nothing, with the fields of Losses where something was lost, and for sound with samples
     that are not finite {not_finite, decoded}: how many of how many were replaced by silence.
 
-    job: {"out": path, "sources": {kind: file}, "settings": conf/media}.
+    job: {"out": path, "sources": {kind: file}, "settings": conf/media} and, for a part of the clip,
+    "part": [start, end] in seconds; PyAV decodes it, whatever the decoder.
     """
     settings, out = job["settings"], Path(job["out"])
+    part = Part(*job["part"]) if "part" in job else None
     cut = settings.get("keep_cut", False)
     answer: dict[str, Any] = {}
     for kind, source in job["sources"].items():
         samples, losses = SampleCounts(), Losses()
         if kind == "frames":
-            decoder = DECODERS[settings["decoder"]]
+            decoder = _decoder(settings["decoder"], part)
             pieces = decoder(source, settings["every"], settings["size"], cut, losses)
         else:
             pieces = iter_waveform(
-                source, settings["rate"], settings["channels"], cut, samples, losses
+                source, settings["rate"], settings["channels"], cut, samples, losses, part
             )
         try:
             count = _write(pieces, out.with_name(f"{out.name}.{kind}"), kind)
@@ -60,6 +65,10 @@ def decode(job: dict[str, Any]) -> dict[str, Any]:
             if samples.not_finite:
                 answer[kind] |= {"not_finite": samples.not_finite, "decoded": samples.decoded}
     return answer
+
+
+def _decoder(name: str, part: Part | None) -> Decoder:
+    return DECODERS[name] if part is None else partial(iter_frames, part=part)
 
 
 def _write(pieces: Iterable[np.ndarray], path: Path, kind: str) -> int:
