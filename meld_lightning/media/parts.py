@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from meld_lightning.media.errors import MediaError
 from meld_lightning.media.lengths import PacketReader
 
 if TYPE_CHECKING:
@@ -139,3 +140,25 @@ class SampleTrim:
         begin, end = (max(edge - self._seen, 0) for edge in self._span)
         self._seen += len(samples)
         return samples[begin:end]
+
+
+def clip_seconds(path: str | Path) -> float:
+    """How long the clip is by its header, or by its packets where the header does not say. Raises
+    MediaError if it cannot be opened."""
+    import av
+
+    try:
+        with av.open(str(path), options={"skip_frame": "all"}) as container:
+            if container.duration is not None and container.duration > 0:
+                return container.duration / 1e6
+            origin, end = (container.start_time or 0) / 1e6, 0.0
+            for packet in container.demux():
+                if packet.pts is not None and packet.time_base:
+                    ends = (packet.pts + (packet.duration or 0)) * packet.time_base
+                    end = max(end, float(ends) - origin)
+            return end
+    except FileNotFoundError:
+        raise MediaError(path, "no such file") from None
+    except (av.error.FFmpegError, OSError) as error:
+        said = str(error.strerror or error).splitlines()[0]
+        raise MediaError(path, f"cannot be decoded ({said})") from error
