@@ -56,7 +56,8 @@ class CompletedConfigSource(file_config_source.FileConfigSource):
             name = config_path.removesuffix(".yaml")
             config = OmegaConf.create(completed(name, tree, self._load))  # type: ignore[arg-type]
             for key in OPEN if name in COMMANDS else ():
-                OmegaConf.set_struct(OmegaConf.select(config, key), False)
+                if (node := OmegaConf.select(config, key)) is not None:
+                    OmegaConf.set_struct(node, False)
             found.config = config
         return found
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from meld_lightning.config.keys import keys_below, known_keys, parameters_of
-from meld_lightning.config.nodes import Node
+from meld_lightning.config.parts import Node
 from meld_lightning.config.signatures import NO_DEFAULT, Parameter, parameters
 from meld_lightning.config.suggestions import suggestion
 from meld_lightning.config.tree import plain

@@ -42,6 +42,7 @@ def command_help(command: str, purpose: str, overrides: Sequence[str]) -> str:
     blocks = [
         f"meld-lightning {command}: {purpose}",
         _usage(command),
+        _actions(command, width),
         _groups(groups, composed.choices, width),
         _section("general", plain, tree, width),
         *(
@@ -56,12 +57,22 @@ def command_help(command: str, purpose: str, overrides: Sequence[str]) -> str:
 
 
 def _usage(command: str) -> str:
+    if COMMANDS[command].actions:
+        return f"usage: meld-lightning {command} [ACTION] [HASH ...] [KEY=VALUE ...]"
     return (
         f"usage: meld-lightning {command} [GROUP=CHOICE ...] [KEY=VALUE ...]"
         f"{' [--multirun]' if command in SWEPT else ''}\n\n"
         "A group takes one of several config files; a key changes one value. Below is what this\n"
         "command line would use; add GROUP=CHOICE to it to see the keys of another choice."
     )
+
+
+def _actions(command: str, width: int) -> str:
+    actions = COMMANDS[command].actions
+    if not actions:
+        return ""
+    rows = [row for name, text in actions.items() for row in _row(name, text, 10, width)]
+    return "\n".join(["actions (the first is the default)", *rows])
 
 
 def _without(tree: Mapping[str, Any], unused: Iterable[str]) -> dict[str, Any]:
@@ -86,6 +97,8 @@ def _ending(command: str) -> str:
 
 
 def _groups(groups: Mapping[str, list[str]], chosen: Mapping[str, Any], width: int) -> str:
+    if not groups:
+        return ""
     lines = ["groups (GROUP=CHOICE; the one in use is in brackets)"]
     for group, options in groups.items():
         shown = [f"[{name}]" if name == chosen.get(group) else name for name in options]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, get_origin
 
 from meld_lightning.config.modules import is_library
-from meld_lightning.config.nodes import Node
+from meld_lightning.config.parts import Node
 from meld_lightning.config.signatures import NO_DEFAULT, Parameter, parameters
 
 

@@ -22,7 +22,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.result import AGAIN, Result, read_result
 from meld_lightning.storage.atomic import remove_leftovers
-from meld_lightning.storage.once import locked
+from meld_lightning.storage.once import ReadOnlyFolder, locked, locked_if_free
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,3 +118,22 @@ def claimed(folder: Path) -> Iterator[None]:
         for part in ("checkpoints", "logits"):
             remove_leftovers(folder / part)
         yield
+
+
+@contextmanager
+def claimed_if_free(folder: Path) -> Iterator[bool]:
+    """Holds a run's folder for the block, as `claimed` does, and gives True; False, without
+    waiting, where another process holds it. Creates nothing but the lock."""
+    with locked_if_free(_lock(folder)) as free:
+        yield free
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process holds the run's folder: it makes the run, or removes it."""
+    if not _lock(folder).is_file():
+        return False
+    try:
+        with claimed_if_free(folder) as free:
+            return not free
+    except ReadOnlyFolder:  # no process that could run it here could write to it, either
+        return False

@@ -87,12 +87,15 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
 
     Nobody may be writing to the target at the same time.
     """
+    for path in leftovers(folder, name):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def leftovers(folder: Path, name: str | None = None) -> list[Path]:
+    """The temporary files and folders in `folder`: those of target `name`, or all."""
     ours = re.compile(rf"\.{re.escape(name) if name else '.+'}\.[0-9a-f]{{8}}\.tmp")
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if ours.fullmatch(path.name):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(
-                missing_ok=True
-            )
+    inside = folder.iterdir() if folder.is_dir() else ()
+    return [path for path in inside if ours.fullmatch(path.name)]
 
 
 @contextmanager

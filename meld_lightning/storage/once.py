@@ -60,6 +60,18 @@ def locked(lock: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
         held.release()
 
 
+@contextmanager
+def locked_if_free(lock: Path) -> Iterator[bool]:
+    """Holds the lock file `lock` for the block, and gives True; False, at once, where another
+    process holds it."""
+    held = _acquire(lock, 0)
+    try:
+        yield held is not None
+    finally:
+        if held is not None:
+            held.release()
+
+
 def _acquire(lock: Path, timeout_s: float) -> BaseFileLock | None:
     """The lock, held; None if another process kept it for `timeout_s` (FOREVER: until it is
     free)."""

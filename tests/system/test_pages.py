@@ -20,6 +20,7 @@ PAGES = [
     "docs/clips.md",
     "docs/cluster.md",
     "docs/log.md",
+    "docs/runs.md",
     "docs/statistics.md",
 ]
 MAIN_TABLES = {"meld_minilm": "table_03", "ravdess": "table_audio"}

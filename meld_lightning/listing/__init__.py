@@ -1,0 +1,1 @@
+"""Lists, comparisons and the cleaning of run folders: what `meld-lightning runs` does."""
