@@ -132,24 +132,18 @@ class Dashboards(Common):
 
 
 class Export(Common):
-    """A run or a fusion as one folder that loads anywhere."""
+    """A run or a fusion as one folder."""
 
     unused = (
         *("target", "rerun", "corpus", "media", "checkpoints", "numerics", "machine", "study"),
         *("paths.runs", "paths.experiments", "hydra/launcher"),
     )
 
-    from_: str | None = Field(
-        None, alias="from", description="the folder of a finished run or fusion; or of an export"
-    )
+    from_: str | None = Field(None, alias="from", description="folder of a finished run or fusion")
     to: str | None = Field(None, description="the folder to write; null only pushes an export")
     overwrite: bool = Field(False, description="replace the export that lies in `to`")
-    license: str | None = Field(
-        None, description="the licence you give the export, as the hub spells it, such as mit"
-    )
-    push: str | None = Field(
-        None, description="upload it to the Hugging Face hub under this name, such as me/emotions"
-    )
+    license: str | None = Field(None, description="the licence you give it, such as apache-2.0")
+    push: str | None = Field(None, description="upload it to the Hugging Face hub as OWNER/NAME")
     private: bool = Field(True, description="whether a repository that push makes is private")
 
 

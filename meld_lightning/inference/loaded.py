@@ -26,7 +26,13 @@ from transformers.utils import logging as library_logging
 from meld_lightning.errors import UserError
 from meld_lightning.inference.bundle import MEMBERS, Bundle, is_export, read_bundle
 from meld_lightning.inference.members import FUSION, where_it_ran
-from meld_lightning.inference.weights import CHECKPOINT, WEIGHTS, Weights
+from meld_lightning.inference.weights import (
+    CHECKPOINT,
+    WEIGHTS,
+    Weights,
+    transformers_model,
+    write_fine_tuned,
+)
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.pretrained.checkpoints import Checkpoint, prepared_checkpoint
 from meld_lightning.pretrained.loading import (
@@ -37,6 +43,7 @@ from meld_lightning.pretrained.loading import (
 from meld_lightning.runs.identity import class_value
 from meld_lightning.runs.result import AGAIN
 from meld_lightning.runs.run import Run, load_run
+from meld_lightning.storage.atomic import atomic_folder
 from meld_lightning.storage.fingerprint import bytes_digest
 from meld_lightning.training.build import make_module
 
@@ -81,6 +88,28 @@ class LoadedModel:
         """The checkpoint's tokenizer, feature extractor or image processor; None without a
         checkpoint. Raises UserError if the checkpoint has none."""
         return None if self.checkpoint is None else PROCESSORS[self.decoded](self.checkpoint.folder)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes a folder that transformers' AutoModelForSequenceClassification and AutoTokenizer
+        load, with the labels' names and the same logits.
+
+        Raises UserError where transformers has no such model: text with pooling=mean or keep_head,
+        sound and frames. `meld-lightning export` takes them all.
+        """
+        inner = transformers_model(self.module)
+        whole = inner and all(key.startswith(f"{inner[0]}.") for key in self.module.state_dict())
+        if not (inner and whole) or getattr(self.module, "columns", None) is not None:
+            raise UserError(
+                f"{self.folder}: transformers has no model that is {self.config.model.name} with"
+                " its head (only text with pooling=classifier and a head of its own is one); use"
+                " meld-lightning export"
+            )
+        assert self.checkpoint is not None
+        target = Path(folder)
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise UserError(f"{target}: something is there already; name another folder")
+        with atomic_folder(target) as fresh:
+            write_fine_tuned(inner[1], self.checkpoint.folder, self.labels, fresh)
 
     def remade(self, checkpoint: Path) -> Classifier:
         """A model of the same config from another checkpoint folder, before any training, and with
