@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from meld_lightning.corpus import load_corpus
+    from meld_lightning.inference.predictor import Predictor, predict
     from meld_lightning.inference.run import load_run
 
 __version__ = "0.1.0"
-__all__ = ["load_corpus", "load_run"]
+__all__ = ["Predictor", "load_corpus", "load_run", "predict"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +22,8 @@ def __getattr__(name: str) -> Any:
         from meld_lightning.inference.run import load_run
 
         return load_run
+    if name in ("Predictor", "predict"):
+        from meld_lightning.inference import predictor
+
+        return getattr(predictor, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -59,6 +59,8 @@ def command_help(command: str, purpose: str, overrides: Sequence[str]) -> str:
 def _usage(command: str) -> str:
     if COMMANDS[command].actions:
         return f"usage: meld-lightning {command} [ACTION] [HASH ...] [KEY=VALUE ...]"
+    if named := COMMANDS[command].named:
+        return f"usage: meld-lightning {command} {named} [KEY=VALUE ...]"
     return (
         f"usage: meld-lightning {command} [GROUP=CHOICE ...] [KEY=VALUE ...]"
         f"{' [--multirun]' if command in SWEPT else ''}\n\n"

@@ -175,6 +175,74 @@ class Runs(Node):
     paths: Paths
 
 
+class Decoding(Node):
+    """How the clips to predict are decoded, where it is not as the run was trained with."""
+
+    timeout_s: float = Field(
+        3600, ge=0.01, description="seconds after which a clip counts as unreadable"
+    )
+    processes: int = Field(0, ge=0, description="decoding processes; 0: one per core")
+    keep_cut: bool | None = Field(
+        None, description="of a file that ends before its header says, keep what is left"
+    )
+
+
+class PredictPaths(Node):
+    """Folders, relative to the one the command runs in."""
+
+    cache: str | None = Field(
+        None,
+        description="where `prepare` recorded the checkpoints, and where decoded clips stay; null:"
+        " where each run was made, and a temporary folder",
+    )
+
+
+class Predict(Node):
+    """Emotions of clips and texts that no corpus holds."""
+
+    unused = ("hydra/launcher",)
+    named = "[CLIP | FOLDER | TABLE ...]"
+
+    clips: list[str] = Field(
+        [], description="clips, folders and tables; on a command line they need no key"
+    )
+    text: str | list[str] | None = Field(
+        None, description="the utterance of the clip, or a text alone; several for several clips"
+    )
+    from_: str | None = Field(
+        None, alias="from", description="the folder of a finished run, a fusion or an export"
+    )
+    out: str | None = Field(
+        None, description="the file to write: a name that ends in .csv, .json or .jsonl"
+    )
+    format: Literal["table", "json", "jsonl", "csv"] = Field(
+        "table", description="what is printed: a table for people, or the text of such a file"
+    )
+    windows: Literal["silence"] | float | None = Field(
+        None, description="answer long clips in windows: between silences, or of so many seconds"
+    )
+    timeline: str | None = Field(
+        None, description="the .png file to draw the windows of one clip into"
+    )
+    risk: float | None = Field(
+        None, gt=0, lt=1, description="the share of wrong answers above which it abstains"
+    )
+    conformal: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="the probability with which a set of labels holds the true one",
+    )
+    allow_mini: bool = Field(
+        False, description="let models made from the mini corpus answer about anything else"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="where the models compute"
+    )
+    media: Decoding
+    paths: PredictPaths
+
+
 COMMANDS: dict[str, type[Node]] = {
     "prepare": Prepare,
     "train": Train,
@@ -183,5 +251,6 @@ COMMANDS: dict[str, type[Node]] = {
     "report": Report,
     "dashboards": Dashboards,
     "export": Export,
+    "predict": Predict,
     "runs": Runs,
 }

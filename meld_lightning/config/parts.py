@@ -18,11 +18,13 @@ class Node(BaseModel):
     unused: keys and groups that a command takes, so that all commands can be given the same ones,
         and does not use. --help leaves them out.
     actions: the words that a command takes first, each with what it does.
+    named: the words without a key that a command takes, as its usage shows them.
     """
 
     model_config = ConfigDict(extra="forbid")
     unused: ClassVar[tuple[str, ...]] = ()
     actions: ClassVar[dict[str, str]] = {}
+    named: ClassVar[str] = ""
 
 
 class Paths(Node):

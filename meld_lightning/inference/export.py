@@ -26,10 +26,9 @@ from meld_lightning.inference.bundle import (
 )
 from meld_lightning.inference.card import Figures, model_card
 from meld_lightning.inference.loaded import MEMBER, LoadedModel, load_model
-from meld_lightning.inference.members import member_runs
+from meld_lightning.inference.members import is_mini, member_runs
 from meld_lightning.inference.val_scores import calibrated_run, val_scores_of
 from meld_lightning.inference.weights import write_weights
-from meld_lightning.mini import checkpoints as mini
 from meld_lightning.runs.evidence import settings
 from meld_lightning.runs.run import Run
 from meld_lightning.storage.atomic import atomic_folder, json_text
@@ -63,7 +62,7 @@ def export(
         modalities=tuple(members),
         target=str(run.config.target),
         corpus=str(run.config.corpus.name),
-        mini=any(_is_mini(one) for one in members.values()),
+        mini=any(is_mini(one) for one in members.values()),
         scores=figures.scores,
     )
     with atomic_folder(target) as fresh:
@@ -133,9 +132,3 @@ def _write_fusion(run: Run, folder: Path) -> None:
     for name in (DESCRIPTION, ARRAYS):
         shutil.copyfile(run.folder / name, folder / FUSION / name)
     load_fusion(folder / FUSION)
-
-
-def _is_mini(run: Run) -> bool:
-    """Whether the run's corpus is the mini corpus, or its checkpoint was made from it."""
-    checkpoint = str(run.config.model.get("checkpoint") or "")
-    return run.config.corpus.layout == mini.LAYOUT or checkpoint.startswith(mini.PREFIX)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from meld_lightning.errors import UserError
 from meld_lightning.fusion.state import load_fusion
+from meld_lightning.mini import checkpoints as mini
 from meld_lightning.runs.logits import logits_digest
 from meld_lightning.runs.run import Run, load_run
 from meld_lightning.storage.fingerprint import digest_of
@@ -47,3 +48,9 @@ def where_it_ran(run: Run) -> Path:
     if parent.parts[-len(kept) :] == kept:
         return Path(*parent.parts[: -len(kept)])
     return Path()
+
+
+def is_mini(run: Run) -> bool:
+    """Whether the run's corpus is the mini corpus, or its checkpoint was made from it."""
+    checkpoint = str(run.config.model.get("checkpoint") or "")
+    return run.config.corpus.layout == mini.LAYOUT or checkpoint.startswith(mini.PREFIX)

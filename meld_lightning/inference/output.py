@@ -5,7 +5,7 @@ Writes the file that a user names, atomically. Used by the commands `predict` an
 Answers are a DataFrame with one row per item, in the order of the items:
 
 - id: of the item
-- emotion: the most probable label; confidence: its probability; entropy: of all probabilities, nats
+- emotion: the most probable label; confidence: its probability; entropy: of all probabilities, bits
 - abstained: whether the answer is too uncertain to be given (bool)
 - p.<label>: the probability of each label, in the order of the labels
 - share.<modality>: each modality's share in the decision, NaN where it is missing

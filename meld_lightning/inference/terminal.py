@@ -118,7 +118,7 @@ def _one(row: dict[str, Any], labels: list[str], modalities: list[str], style: S
         chosen = name == row["emotion"] and not row["abstained"]
         lines.append(style.bold(line) if chosen else line)
     lines.append("")
-    entropy = f"entropy {row['entropy']:.2f} of at most {np.log(max(len(labels), 1)):.2f} nats"
+    entropy = f"entropy {row['entropy']:.2f} of at most {np.log2(max(len(labels), 1)):.2f} bits"
     best = f"{visible(row['emotion'])}, confidence {_percent(row['confidence'], 1)}"
     said = f"abstained: too uncertain; most probable is {best}" if row["abstained"] else best
     lines += _wrapped(f"{said}, {entropy}", style, "  ")

@@ -12,6 +12,7 @@ stream, so that adding one leaves the others unchanged.
 """
 
 import csv
+import functools
 import io
 import json
 import logging
@@ -90,6 +91,27 @@ def mini_is_current(root: Path) -> bool:
         )
     except (OSError, ValueError, KeyError):  # missing, damaged or something else
         return False
+
+
+def is_mini_text(text: str) -> bool:
+    """Whether `text` is an utterance of the mini corpus, whatever its blanks and signs."""
+    return _letters(text) in _mini_letters()
+
+
+def _letters(text: str) -> str:
+    """Its letters and digits, in lower case: what repairing its other characters leaves alone."""
+    return "".join(character for character in text if character.isalnum()).casefold()
+
+
+@functools.cache
+def _mini_letters() -> frozenset[str]:
+    contents = _contents()[0]
+    rows = [
+        row
+        for name in CSV_NAMES.values()
+        for row in csv.DictReader(io.StringIO(contents[name].decode(), newline=""))
+    ]
+    return frozenset(_letters(row["Utterance"]) for row in rows)
 
 
 def mini_optimum(root: Path) -> dict[str, dict[str, dict[str, float]]]:

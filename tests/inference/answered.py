@@ -16,7 +16,7 @@ def answer(name: str, *probabilities: float, **others: Any) -> dict[str, Any]:
         "id": name,
         "emotion": LABELS[int(p.argmax())],
         "confidence": float(p.max()),
-        "entropy": float(-(p * np.log(p)).sum()),
+        "entropy": float(-(p * np.log2(p)).sum()),
         "abstained": False,
         **{f"p.{label}": one for label, one in zip(LABELS, p, strict=True)},
         "share.text": 0.75,

@@ -85,7 +85,7 @@ def test_one_item_is_shown_with_all_its_labels() -> None:
     lengths = [line.count("█") for line in lines[2:5]]
     assert lengths[0] > lengths[1] > lengths[2] > 0
     text = " ".join(" ".join(lines).split())
-    assert "joy, confidence 62.5%, entropy 0.90 of at most 1.10 nats" in text
+    assert "joy, confidence 62.5%, entropy 1.30 of at most 1.58 bits" in text
     assert "decided by: text 75%, audio 25%" in text
     assert "missing: video (no video track)" in text
     assert "3 labels: neutral, joy, anger" in text

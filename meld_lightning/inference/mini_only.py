@@ -1,0 +1,35 @@
+"""Keeps models made from the mini corpus to the mini corpus: on anything else their answers would
+look like answers and mean nothing.
+
+Reads the marker of a mini corpus beside its clips. Used by Predictor.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from meld_lightning.errors import UserError
+from meld_lightning.inference.source import Source
+from meld_lightning.mini.corpus import MARKER, is_mini_text
+
+
+def refuse_outside_items(source: Source, items: pd.DataFrame) -> None:
+    """Raises UserError if a source that was made from the mini corpus is asked about an item that
+    is not of it: a clip elsewhere than in a folder of the mini corpus, or a text without a clip
+    that is none of its lines."""
+    if not source.mini:
+        return
+    for row in items.to_dict("records"):
+        files = [row[kind] for kind in ("clip", "audio") if row[kind] is not None]
+        if not (all(map(_is_of_mini, files)) if files else is_mini_text(row["text"] or "")):
+            raise UserError(
+                f"{row['id']}: {source.folder} was made from the mini corpus (drawn faces,"
+                " synthetic voices, made-up sentences), and its answer about anything else would"
+                " mean nothing; allow_mini=true gives it all the same"
+            )
+
+
+def _is_of_mini(path: Any) -> bool:
+    """Whether a file lies in a folder that the mini corpus was written into."""
+    return any((folder / MARKER).is_file() for folder in list(Path(path).resolve().parents)[:2])

@@ -1,0 +1,229 @@
+"""Scores items in parts: while the models score one part, the clips of the next are decoded; parts
+that are finished are kept in a folder, so that the same call continues after a kill.
+
+Writes one Parquet file per finished part if it is given a folder, and decoded clips into a
+temporary cache that is removed, or into the cache it is given. Used by Predictor.
+
+Axes: M modalities, N items, C classes.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from meld_lightning.inference.item_media import GivenMedia, ItemMedia, decode_items
+from meld_lightning.inference.score import Scored
+from meld_lightning.inference.source import Source
+from meld_lightning.storage.atomic import atomic_write, remove_leftovers, writing
+from meld_lightning.storage.fingerprint import digest_of
+
+PART = 64  # items; as many as media/store.py decodes into one file
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How items are scored.
+
+    kept: the folder of finished parts; None keeps none.
+    cache: where decoded clips and features stay; None: a temporary folder for each part.
+    decoding: keys of conf/media that differ from those of the runs.
+    given: arrays of the items that have no file.
+    """
+
+    kept: Path | None = None
+    cache: Path | None = None
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, GivenMedia] = field(default_factory=dict)
+
+
+def score_items(source: Source, items: pd.DataFrame, how: Scoring) -> dict[str, Scored]:
+    """Modality -> its model's logits of all items, in their order."""
+    done = {} if how.kept is None else _read_kept(how.kept)
+    digests = item_digests(source, items, how.decoding)
+    by_id = dict(zip(items["id"], digests, strict=True))
+    missing = items[[digest not in done for digest in digests]]
+    with _progress(len(items), len(items) - len(missing)) as bar:
+        for part, scored in _scored_parts(source, missing, how):
+            frame = _frame(source, part, scored, by_id)
+            if how.kept is not None:
+                _keep(how.kept, frame)
+            done |= dict(zip(frame["item"], frame.to_dict("records"), strict=True))
+            bar.update(len(part))
+    return _joined(source, items, [done[digest] for digest in digests])
+
+
+def item_digests(source: Source, items: pd.DataFrame, decoding: Mapping[str, Any]) -> list[str]:
+    """A digest of all that an item's logits depend on: the models, the item's files (by name, size
+    and time of change), its stretch, its text and the turns of its dialogue."""
+    turns = {
+        dialogue: rows[["id", "speaker", "text"]].to_numpy().tolist()
+        for dialogue, rows in items.groupby("dialogue", sort=False)
+    }
+    digests = []
+    for row in items.to_dict("records"):
+        files = [_stamp(row["clip"]), _stamp(row["audio"])]
+        span = [None if np.isnan(row[one]) else float(row[one]) for one in ("start", "end")]
+        said = [row["id"], row["text"], row["speaker"], turns.get(row["dialogue"])]
+        digests.append(digest_of([source.digest, dict(decoding), *files, *span, *said], 32))
+    return digests
+
+
+def split_parts(items: pd.DataFrame, size: int = PART) -> Iterator[pd.DataFrame]:
+    """The items in parts of about `size`; turns of one dialogue stay in one part."""
+    groups: dict[Any, list[int]] = {}
+    for place, dialogue in enumerate(items["dialogue"]):
+        groups.setdefault(("row", place) if dialogue is None else dialogue, []).append(place)
+    part: list[int] = []
+    for rows in groups.values():
+        if part and len(part) + len(rows) > size:
+            yield items.iloc[part]
+            part = []
+        part += rows
+    if part:
+        yield items.iloc[part]
+
+
+def _scored_parts(
+    source: Source, items: pd.DataFrame, how: Scoring
+) -> Iterator[tuple[pd.DataFrame, dict[str, Scored]]]:
+    parts = list(split_parts(items))
+    with ThreadPoolExecutor(1) as ahead:
+        pending = [ahead.submit(_decoded, source, part, how) for part in parts[:1]]
+        for number, part in enumerate(parts):
+            decoded = pending.pop().result()
+            pending += [
+                ahead.submit(_decoded, source, later, how) for later in parts[number + 1 :][:1]
+            ]
+            with decoded as (media, cache):
+                yield (
+                    part,
+                    {
+                        name: member.score(part, media.get(member.decoded_as), cache)
+                        for name, member in source.members.items()
+                    },
+                )
+
+
+class _Decoded:
+    """The decoded clips of a part, and the cache that they lie in until the block ends."""
+
+    def __init__(self, media: dict[Any, ItemMedia], cache: Path, temporary: Any) -> None:
+        self.media, self.cache, self.temporary = media, cache, temporary
+
+    def __enter__(self) -> tuple[dict[Any, ItemMedia], Path]:
+        return self.media, self.cache
+
+    def __exit__(self, *_: object) -> None:
+        self.media.clear()
+        if self.temporary is not None:
+            self.temporary.cleanup()
+
+
+def _decoded(source: Source, part: pd.DataFrame, how: Scoring) -> _Decoded:
+    temporary = None
+    if how.cache is None:
+        temporary = tempfile.TemporaryDirectory(prefix="meld-lightning-")
+    cache = how.cache or Path(temporary.name if temporary else "")
+    media: dict[Any, ItemMedia] = {}
+    with writing(cache):
+        for settings, members in _decodings(source, how.decoding):
+            items = decode_items(part, settings, cache, how.given)
+            media |= dict.fromkeys(members, items)
+    return _Decoded(media, cache, temporary)
+
+
+def _decodings(
+    source: Source, decoding: Mapping[str, Any]
+) -> list[tuple[dict[str, Any], list[Any]]]:
+    """The settings of each decoding that the members need, and what it serves: frames and sound are
+    decoded together where their runs agree on all else."""
+    found: dict[str, tuple[dict[str, Any], list[Any]]] = {}
+    for member in source.members.values():
+        settings = {**member.media_settings, **decoding}
+        kept = settings.pop("keep")
+        if not kept:
+            continue
+        both, served = found.setdefault(digest_of(settings), ({**settings, "keep": []}, []))
+        both["keep"] = sorted({*both["keep"], *kept})
+        served.append(member.decoded_as)
+    return list(found.values())
+
+
+def _frame(
+    source: Source, part: pd.DataFrame, scored: Mapping[str, Scored], digests: Mapping[str, str]
+) -> pd.DataFrame:
+    """What is kept of a finished part. digests: id -> item digest."""
+    columns: dict[str, Any] = {"item": [digests[key] for key in part["id"]]}
+    for name, one in scored.items():
+        columns[f"present.{name}"] = one.present_N
+        columns[f"why.{name}"] = [one.why.get(key) for key in part["id"]]
+        for place, label in enumerate(source.labels):
+            columns[f"logit.{name}.{label}"] = one.logits_NC[:, place]
+    return pd.DataFrame(columns)
+
+
+def _joined(
+    source: Source, items: pd.DataFrame, rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Scored]:
+    return {
+        name: Scored(
+            np.array(
+                [[row[f"logit.{name}.{label}"] for label in source.labels] for row in rows],
+                dtype=np.float32,
+            ).reshape(-1, len(source.labels)),
+            np.array([row[f"present.{name}"] for row in rows], dtype=bool),
+            {
+                key: row[f"why.{name}"]
+                for key, row in zip(items["id"], rows, strict=True)
+                if isinstance(row[f"why.{name}"], str)
+            },
+        )
+        for name in source.members
+    }
+
+
+def _read_kept(kept: Path) -> dict[str, dict[str, Any]]:
+    """Item digest -> its row, of the finished parts; a part that is damaged is scored again."""
+    done: dict[str, dict[str, Any]] = {}
+    for path in sorted(kept.glob("*.parquet")):
+        try:
+            frame = pd.read_parquet(path)
+            done |= dict(zip(frame["item"], frame.to_dict("records"), strict=True))
+        except (OSError, ValueError, KeyError):
+            path.unlink(missing_ok=True)
+    return done
+
+
+def _keep(kept: Path, frame: pd.DataFrame) -> None:
+    kept.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(kept)
+    with atomic_write(kept / f"{digest_of(frame['item'].tolist())}.parquet") as fresh:
+        frame.to_parquet(fresh, compression="zstd", index=False)
+
+
+def _stamp(path: Any) -> list[Any] | None:
+    """A file as it is now: its path, size and time of change."""
+    if path is None:
+        return None
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return [str(path)]
+    return [os.path.realpath(path), found.st_size, found.st_mtime_ns]
+
+
+@contextmanager
+def _progress(items: int, done: int) -> Iterator[Any]:
+    """A bar over the items, where there is a terminal and more than one part."""
+    hidden = True if items <= PART else None
+    with tqdm(total=items, initial=done, desc="items", unit="item", disable=hidden) as bar:
+        yield bar
