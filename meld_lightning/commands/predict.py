@@ -44,6 +44,11 @@ def _predict(cfg: DictConfig, words: Words) -> None:
         items = in_windows(items, windows)
     if timeline is not None and len(clips) != 1:
         raise UserError(f"timeline={timeline}: shows one clip; {len(clips)} are named")
+    if cfg.asr is not None:
+        from meld_lightning.inference.transcript import Transcriber, with_transcripts
+
+        device = "auto" if cfg.device == "mps" else cfg.device  # CTranslate2 has no mps
+        items = with_transcripts(items, Transcriber(cfg.asr, cfg.asr_language, device))
 
     from meld_lightning.inference.parts import Scoring
     from meld_lightning.inference.predictor import Asked, Predictor

@@ -224,6 +224,14 @@ class Predict(Node):
     timeline: str | None = Field(
         None, description="the .png file to draw the windows of one clip into"
     )
+    asr: str | None = Field(
+        None,
+        description="the Whisper model that transcribes clips without a text: a folder, or a name"
+        " that faster-whisper knows, such as small.en",
+    )
+    asr_language: str | None = Field(
+        None, description="the language of their speech, such as en; null: recognised in each clip"
+    )
     risk: float | None = Field(
         None, gt=0, lt=1, description="the share of wrong answers above which it abstains"
     )

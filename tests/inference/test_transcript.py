@@ -1,6 +1,7 @@
 """Texts of clips that come without one."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from meld_lightning.inference.transcript import Transcriber, with_transcripts
 from tests.running import CHECKOUT
 
 RAVDESS = CHECKOUT.parent / "shared/data/ravdess/clips"
-SENTENCES = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
+SENTENCES = {"01": "kids are talking by the door", "02": "dogs are sitting by the door"}
 
 
 def packaged_model() -> Path | None:
@@ -57,8 +58,9 @@ def test_spoken_sentences_come_back_word_for_word(transcriber: Transcriber) -> N
     rows.append({"id": "given", "clip": str(clips[0]), "text": "As it was given."})
     items = with_transcripts(as_items(rows), transcriber)
     said = [SENTENCES[clip.name.split("-")[4]] for clip in clips]
+    heard = [" ".join(re.findall("[a-z]+", text.lower())) for text in items["text"]]
     assert len(clips) > 4
-    assert items["text"].tolist() == [*said, said[0], "As it was given."]
+    assert heard == [*said, said[0], "as it was given"]
 
 
 @pytest.mark.slow
