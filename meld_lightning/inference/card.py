@@ -81,7 +81,7 @@ def model_card(
         "## Models",
         _models(members),
         "## Scores",
-        _scores(figures),
+        _scores(bundle, figures),
         "## By label, on test",
         _classes(figures.classes),
         "## Data",
@@ -101,6 +101,10 @@ MINI = (
     " clips and texts from anywhere else mean nothing, and `predict` refuses them unless"
     " allow_mini=true is given."
 )
+OF_RUN = "Val chose the epoch, so that its score is optimistic."
+OF_FUSION = (
+    "Val's score is that of nested cross-validation, which repeats the choice of the fusion."
+)
 INTENDED = (
     "Research on emotion recognition in conversation: labelling utterances like those of the corpus"
     " above, comparing models, and as a starting point for models of other corpora, after scoring"
@@ -112,8 +116,8 @@ LIMITS = (
     "The scores hold for the corpus named here. Other speakers, languages, recordings and"
     " situations can score far lower; measure them first.",
     "Rare labels are recognised worst, and common ones are predicted too often: see the figures by"
-    " label. No figures by gender, age, ethnicity or accent exist, because the corpus does not"
-    " record them; differences between such groups are to be expected.",
+    " label. Nothing was measured by gender, age, ethnicity or accent; expect differences between"
+    " such groups.",
     "Where no modality of an utterance can be read, the answer is the share of each label in the"
     " data, not a recognition.",
     "Not for decisions about people. In the European Union, inferring emotions at the workplace or"
@@ -130,8 +134,8 @@ def _summary(bundle: Bundle) -> str:
     how = "a fusion, fitted on val, of one model each for" if bundle.fused else "one model of"
     return (
         f"Classifies an utterance as {', '.join(bundle.labels[:-1])} or {bundle.labels[-1]}, by"
-        f" {how} {_listed(bundle.modalities)}. Trained on {bundle.corpus} and exported by"
-        f" [meld-lightning](https://pypi.org/project/meld-lightning/) {bundle.package}."
+        f" {how} {_listed(bundle.modalities)}. Trained on {bundle.corpus} and exported"
+        f" by meld-lightning {bundle.package}."
     )
 
 
@@ -157,18 +161,23 @@ def _models(members: Mapping[str, Run]) -> str:
     return _table(["modality", "model", "pretrained weights", "seed", "epoch", "chosen by"], rows)
 
 
-def _scores(figures: Figures) -> str:
+def _scores(bundle: Bundle, figures: Figures) -> str:
     printed = {**figures.scores, "test, constant": figures.constant}
     rows = [
-        [split, name.replace("_", " "), *_printed(scores.metrics[name]), str(scores.n)]
+        [
+            split,
+            name.replace("_", " ").replace("f1", "F1"),
+            *_printed(scores.metrics[name]),
+            str(scores.n),
+        ]
         for split, scores in printed.items()
         for name in SHOWN
     ]
     note = (
         "95 % intervals carry the variance over dialogues (or speakers, where these were held"
-        " out). They hold for this one seed. Val chose the epochs, so that its scores are"
-        " optimistic; test was scored once. Constant: the most common label of train, predicted for"
-        " all."
+        " out). They hold for this one seed."
+        f" {OF_FUSION if bundle.fused else OF_RUN} Test was scored once. Constant: the most common"
+        " label of train, predicted for all."
     )
     return _table(["split", "metric", "value", "interval", "n"], rows) + "\n\n" + note
 
@@ -248,7 +257,9 @@ def _metadata(bundle: Bundle, members: Mapping[str, Run], licence: str | None) -
 
 def _with_interval(name: str, one: Estimate) -> str:
     interval = _printed(one)[1]
-    return name.replace("_", " ") + (f" (95 % interval {interval})" if interval else "")
+    return name.replace("_", " ").replace("f1", "F1") + (
+        f" (95 % interval {interval})" if interval else ""
+    )
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

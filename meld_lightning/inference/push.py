@@ -6,7 +6,7 @@ Reads an exported folder and the token that `hf auth login` or HF_TOKEN left. Us
 
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from meld_lightning.errors import UserError
@@ -22,7 +22,7 @@ def push(bundle: Bundle, name: str, *, private: bool) -> str:
     """
     bundle.check_files()
     api = HfApi(library_name="meld-lightning")
-    if api.token is None and not _has_token():
+    if get_token() is None:
         raise UserError(f"push={name}: no token of the hub is there; {LOG_IN}")
     try:
         repository = api.create_repo(name, private=private, exist_ok=True)
@@ -40,9 +40,3 @@ def push(bundle: Bundle, name: str, *, private: bool) -> str:
         remedy = LOG_IN if status in (401, 403) else "the folder is complete; push it again"
         raise UserError(f"push={name}: the upload failed ({said[:200]}); {remedy}") from error
     return str(repository)
-
-
-def _has_token() -> bool:
-    from huggingface_hub import get_token
-
-    return get_token() is not None

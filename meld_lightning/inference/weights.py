@@ -9,14 +9,17 @@ holds every weight that a model made from this checkpoint would not have.
 """
 
 import json
+import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
+from transformers.utils import logging as library_logging
 
 from meld_lightning.errors import UserError
 from meld_lightning.models.classifier import Classifier
@@ -91,7 +94,8 @@ def write_fine_tuned(
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: place for place, label in enumerate(labels)}
     try:
-        model.save_pretrained(folder)
+        with quiet():
+            model.save_pretrained(folder)
     finally:
         config.id2label = before
     weights = {path.name for path in matching(checkpoint.iterdir(), SAFETENSORS)}
@@ -137,3 +141,22 @@ def _remove_paths(folder: Path) -> None:
 def _is_path(key: str, value: Any) -> bool:
     named = key.endswith(("_path", "_file", "_dir"))
     return named and isinstance(value, str) and Path(value).is_absolute()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within the block transformers shows no bars, and nothing is said of what only a training
+    does, such as making a new head, whose weights are then replaced."""
+    ours = logging.getLogger("meld_lightning.pretrained.text")
+    level, verbosity = ours.level, library_logging.get_verbosity()
+    bars = library_logging.is_progress_bar_enabled()
+    ours.setLevel(logging.WARNING)
+    library_logging.set_verbosity_error()
+    library_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+        library_logging.set_verbosity(verbosity)
+        if bars:
+            library_logging.enable_progress_bar()

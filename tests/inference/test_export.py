@@ -10,18 +10,24 @@ from typing import Any
 
 import pytest
 import torch
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, RepoUrl
+from huggingface_hub.utils import validate_repo_id
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from meld_lightning import load_run
+from meld_lightning.commands import export as command
 from meld_lightning.commands.cli import main
 from meld_lightning.commands.export import figures_of
 from meld_lightning.data.text import TextBatch
 from meld_lightning.errors import UserError
 from meld_lightning.fusion.state import load_fusion
 from meld_lightning.inference import export as exporting
-from meld_lightning.inference.bundle import Bundle
+from meld_lightning.inference import push as pushing
+from meld_lightning.inference.bundle import Bundle, read_bundle
 from meld_lightning.inference.loaded import LoadedModel, load_model
+from meld_lightning.inference.quantised import weight_bytes
 from meld_lightning.inference.val_scores import ValScores, val_scores_of
 from tests.running import CHECKOUT
 
@@ -103,7 +109,7 @@ def test_the_card_states_the_scores_with_intervals(export: Bundle, finished: Pat
         for one in card.data.eval_results
     }
     metrics = load_run(finished).result.metrics
-    assert results["test", "weighted f1"] == round(metrics["test"]["weighted_f1"], 4)
+    assert results["test", "weighted F1"] == round(metrics["test"]["weighted_f1"], 4)
     assert results["val", "accuracy"] == round(metrics["val"]["accuracy"], 4)
     test = export.scores["test"]
     weighted = test.metrics["weighted_f1"]
@@ -157,7 +163,7 @@ def test_a_member_alone_is_refused(copied: Path, tmp_path: Path) -> None:
 
 def test_targets_that_hold_something_else_are_refused(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    (tmp_path / "mine" / "thesis.txt").touch()
     (tmp_path / "file").touch()
     for target, problem in [
         (finished / "export", "lies in the run"),
@@ -166,8 +172,9 @@ def test_targets_that_hold_something_else_are_refused(finished: Path, tmp_path: 
         (tmp_path / "file", "a file is there"),
     ]:
         with pytest.raises(UserError, match=problem):
-            exported(finished, target, overwrite=True)
-    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+            exporting.check_target(target, [load_run(finished)], overwrite=True)
+    (tmp_path / "empty").mkdir()
+    exporting.check_target(tmp_path / "empty", [load_run(finished)], overwrite=False)
 
 
 def test_an_export_is_replaced_only_when_asked(
@@ -191,30 +198,79 @@ def test_an_export_is_replaced_only_when_asked(
     assert [path.name for path in copied.parent.iterdir()] == ["copy"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        ([], "name what to export"),
-        (["from=none", "to=x"], "no such folder"),
-        (["from=unfinished", "to=x"], "no finished run"),
-        (["from=unfinished"], "name the folder to write"),
-        (["from=export"], "an export already"),
-        (["from=export", "to=x", "push=me/x"], "an export already"),
-    ],
-)
 def test_wrong_input_is_one_line(
-    arguments: list[str],
-    problem: str,
-    export: Bundle,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    export: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "export").symlink_to(export.folder)
     monkeypatch.chdir(tmp_path)
-    assert main(["export", *arguments]) == 1
-    said = capsys.readouterr().err
-    assert problem in said
-    assert len(said.splitlines()) == 1
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+        composed = compose("export")
+    for given, problem in [
+        ({}, "name what to export"),
+        ({"from": "none", "to": "x"}, "no such folder"),
+        ({"from": "unfinished", "to": "x"}, "no finished run"),
+        ({"from": "unfinished"}, "name the folder to write"),
+        ({"from": "export"}, "an export already"),
+        ({"from": "export", "to": "x", "push": "me/x"}, "an export already"),
+    ]:
+        cfg = OmegaConf.merge(composed, given)
+        assert isinstance(cfg, DictConfig)
+        with pytest.raises(UserError, match=problem) as error:
+            command.run(cfg)
+        assert "\n" not in str(error.value)
     assert not (tmp_path / "x").exists()
+
+
+class Hub:
+    """Stands for the hub: records what is uploaded."""
+
+    def __init__(self, token: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.uploads: list[dict[str, Any]] = []
+        self.failure: Exception | None = None
+        monkeypatch.setattr(pushing, "get_token", lambda: token)
+        monkeypatch.setattr(pushing, "HfApi", lambda **_: self)
+
+    def create_repo(self, name: str, **options: Any) -> RepoUrl:
+        validate_repo_id(name)
+        self.uploads.append({"name": name, **options})
+        return RepoUrl(f"https://huggingface.co/{name}")
+
+    def upload_folder(self, **options: Any) -> None:
+        if self.failure:
+            raise self.failure
+        self.uploads.append(options)
+
+
+def test_an_export_is_pushed_once_it_is_checked(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub = Hub("a token", monkeypatch)
+    assert main(["export", f"from={copied}", "push=me/emotions"]) == 0
+    assert "pushed: https://huggingface.co/me/emotions" in capsys.readouterr().out
+    created, uploaded = hub.uploads
+    assert (created["name"], created["private"]) == ("me/emotions", True)
+    assert (uploaded["repo_id"], Path(uploaded["folder_path"])) == ("me/emotions", copied)
+
+
+def test_what_cannot_be_pushed_is_one_line(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, hub = read_bundle(copied), Hub("a token", monkeypatch)
+    with pytest.raises(UserError, match="not a name of the hub"):
+        pushing.push(bundle, "not a name", private=True)
+    hub.failure = OSError("connection lost")
+    with pytest.raises(UserError, match=r"the upload failed \(connection lost\)"):
+        pushing.push(bundle, "me/x", private=True)
+    hub = Hub(None, monkeypatch)
+    with pytest.raises(UserError, match="hf auth login"):
+        pushing.push(bundle, "me/x", private=True)
+    (copied / "members" / "text" / "config.yaml").write_text("altered")
+    with pytest.raises(UserError, match="not the file that was exported"):
+        pushing.push(bundle, "me/x", private=True)
+    assert hub.uploads == []
+
+
+def test_int8_is_smaller_and_close(export: Bundle) -> None:
+    full, int8 = load_model(export.folder), load_model(export.folder, int8=True)
+    assert weight_bytes(int8.module) < 0.6 * weight_bytes(full.module)
+    difference = (logits(full) - logits(int8)).abs().max()
+    assert 0 < difference < 0.2
