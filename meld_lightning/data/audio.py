@@ -19,7 +19,11 @@ from meld_lightning.pretrained.speech import RATE
 
 
 class AudioBatch(NamedTuple):
-    """Waveforms, padded with zeros to the longest; models ignore the padding."""
+    """Waveforms, padded with zeros to the longest; models ignore the padding.
+
+    `samples_N` stays on the CPU: models cut out each clip by its length, and would otherwise wait
+    for the device to learn it.
+    """
 
     wave_NT: torch.Tensor
     samples_N: torch.Tensor
@@ -27,6 +31,10 @@ class AudioBatch(NamedTuple):
     rows_N: torch.Tensor
     owned_N: torch.Tensor
     labels_G: torch.Tensor
+
+    def kept_on_cpu(self) -> tuple[str, ...]:
+        """The fields that are not moved to the device."""
+        return ("samples_N",)
 
 
 class AudioDataModule(CorpusDataModule):

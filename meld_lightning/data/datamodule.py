@@ -94,6 +94,7 @@ class CorpusDataModule(pl.LightningDataModule):
         self.microbatches = min(microbatches, -(-batch_size // world_size))
         self.table = sources.table
         self.workers, self.rank, self.world_size = workers, rank, world_size
+        self.on_cuda = sources.device.type == "cuda"
         self.lengths_N, self.present_N = np.asarray(lengths_N), np.asarray(present_N)
         self.splits_N = sources.table["split"].to_numpy()
         self.labels_N = sources.table["label"].to_numpy(np.int64)
@@ -144,7 +145,7 @@ class CorpusDataModule(pl.LightningDataModule):
         return {
             "num_workers": self.workers,
             "persistent_workers": self.workers > 0,
-            "pin_memory": torch.cuda.is_available(),
+            "pin_memory": self.on_cuda,
         }
 
 

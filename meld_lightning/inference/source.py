@@ -21,6 +21,7 @@ from meld_lightning.inference.score import Member
 from meld_lightning.inference.val_scores import ValScores, calibrated_run, val_scores_of
 from meld_lightning.runs.run import load_run
 from meld_lightning.storage.fingerprint import digest_of
+from meld_lightning.training.process import use_full_fp32
 
 
 @dataclass(frozen=True)
@@ -121,5 +122,6 @@ def _exported(folder: Path) -> _Found:
 
 
 def _on(model: LoadedModel, device: torch.device) -> LoadedModel:
+    use_full_fp32()  # as in training
     model.module.to(device)
     return model

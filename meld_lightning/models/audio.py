@@ -142,6 +142,9 @@ class AudioProbe(Classifier):
                 f"model.layers={self.layers}: expected one or more of 0 to {depth - 1}, the layers"
                 " of this checkpoint"
             )
+        # an index on the device: a list would be copied to it, which waits, at every step
+        self.layers_L: torch.Tensor
+        self.register_buffer("layers_L", torch.tensor(self.layers), persistent=False)
         self.mixture_L = nn.Parameter(torch.zeros(len(self.layers))) if layer_weights else None
         self.standardise = Standardise(len(self.layers) * width)
         self.dropout = nn.Dropout(dropout)
@@ -155,7 +158,7 @@ class AudioProbe(Classifier):
             if self.training
             else torch.zeros_like(rows_N)
         )
-        features_NLD = batch.features_NSLD[rows_N, speed_N][:, self.layers]
+        features_NLD = batch.features_NSLD[rows_N, speed_N][:, self.layers_L]
         features_NLD = self.standardise(features_NLD.flatten(1), batch.owned_N).view_as(
             features_NLD
         )
@@ -250,11 +253,12 @@ class MfccClassifier(Classifier):
         """Logits (N, C)."""
         known = {} if self._known is None else self._known
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            clips = zip(batch.rows_N.tolist(), batch.wave_NT, batch.samples_N.tolist(), strict=True)
+            rows = batch.rows_N.tolist()
+            clips = zip(rows, batch.wave_NT, batch.samples_N.tolist(), strict=True)
             for row, wave_T, count in clips:
                 if row not in known:
                     known[row] = self._features(wave_T[:count])
-            features_ND = torch.stack([known[row] for row in batch.rows_N.tolist()])
+            features_ND = torch.stack([known[row] for row in rows])
         standardise, *layers = self.head
         return nn.Sequential(*layers)(standardise(features_ND, batch.owned_N))
 

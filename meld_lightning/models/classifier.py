@@ -75,6 +75,14 @@ class Classifier(pl.LightningModule):
         """Logits (N, C) of a batch."""
         raise TypeError(f"{type(self).__name__} defines no forward")
 
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """The batch on `device`, except for fields that it wants to keep on the CPU."""
+        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        kept = batch.kept_on_cpu() if hasattr(batch, "kept_on_cpu") else ()
+        return moved._replace(**{name: getattr(batch, name) for name in kept}) if kept else moved
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         microbatch = batch_idx % self.trainer.accumulate_grad_batches
         step_seed = np.random.SeedSequence(
@@ -126,7 +134,11 @@ class Classifier(pl.LightningModule):
     def predict_step(self, batch: Any, batch_idx: int) -> ScoredBatch:
         """Logits in float32 on the CPU, with their rows."""
         logits_NC = self(batch).float()
-        return ScoredBatch(batch.rows_N.cpu(), batch.labels_N.cpu(), logits_NC.cpu())
+        # only the last copy waits for the device, and thereby for the first two
+        rows_N, labels_N = (
+            one.to("cpu", non_blocking=True) for one in (batch.rows_N, batch.labels_N)
+        )
+        return ScoredBatch(rows_N, labels_N, logits_NC.cpu())
 
     def on_validation_epoch_start(self) -> None:
         self.val_scores.reset()
@@ -138,7 +150,8 @@ class Classifier(pl.LightningModule):
         scored = self.predict_step(batch, batch_idx)
         logits_NC, finite_N = with_prior(scored.logits_NC, self._prior_logits(1))
         self.val_scores.update(scored.labels_N, logits_NC)
-        self.val_scores.finite.update(finite_N.float().to(self.val_scores.finite.device))
+        device = self.val_scores.finite.device
+        self.val_scores.finite.update(finite_N.float().to(device, non_blocking=True))
 
     def on_validation_epoch_end(self) -> None:
         """Metrics of val, the same on every rank, each utterance counted once."""

@@ -36,8 +36,10 @@ class SplitScores(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.confusion = MulticlassConfusionMatrix(classes, validate_args=False)
+        # "disable": looking for NaN makes a GPU wait
         self.loss = MeanMetric(nan_strategy="disable")
-        self.finite = MeanMetric()  # the share of utterances whose own logits are finite
+        # the share of utterances whose own logits are finite
+        self.finite = MeanMetric(nan_strategy="disable")
 
     def reset(self) -> None:
         """Forget all batches."""
@@ -54,9 +56,12 @@ class SplitScores(nn.Module):
         """
         losses_N = functional.cross_entropy(logits_NC.double(), labels_N, reduction="none")
         losses_N = losses_N.masked_fill(~logits_NC.isfinite().all(1), float("nan"))
-        self.loss.update(losses_N.to(self.loss.device, self.loss.dtype))
+        self.loss.update(losses_N.to(self.loss.device, self.loss.dtype, non_blocking=True))
         device = self.confusion.device
-        self.confusion.update(logits_NC.argmax(1).to(device), labels_N.to(device))
+        self.confusion.update(
+            logits_NC.argmax(1).to(device, non_blocking=True),
+            labels_N.to(device, non_blocking=True),
+        )
 
     def compute(self) -> dict[str, float]:
         """Mean cross-entropy in nats and every metric of metrics.METRICS, the same on all ranks."""

@@ -116,7 +116,8 @@ class ClipProbe(Classifier):
     def losses(self, batch: VideoBatch) -> torch.Tensor:
         if not self.mixup:
             return super().losses(batch)
-        share = torch.distributions.Beta(self.mixup, self.mixup).sample().to(self.device)
+        # stays on the CPU, as a number for the kernels: a copy to the device would wait for it
+        share = torch.distributions.Beta(self.mixup, self.mixup).sample()
         others_N = torch.randperm(len(batch.frames_N), device=self.device)
         logits_NC = self(batch._replace(embeds_NFD=mixed(batch, others_N, share))).float()
         own_N, other_N = (

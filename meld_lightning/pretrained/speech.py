@@ -100,8 +100,9 @@ class SpeechEncoder(nn.Module):
                 self._whisper_stem(clip) if self.whisper else self._wave_stem(clip)
                 for clip in clips
             ]
-            frames_N = torch.tensor([len(stem) for stem in stems], device=wave_NT.device)
-            mask_NF = torch.arange(int(frames_N.max()), device=wave_NT.device) < frames_N[:, None]
+            counts = [len(stem) for stem in stems]
+            frames_N = torch.tensor(counts).to(wave_NT.device, non_blocking=True)
+            mask_NF = torch.arange(max(counts), device=wave_NT.device) < frames_N[:, None]
             if not torch.is_grad_enabled() and wave_NT.device.type == "cpu":
                 return self._scored_one_by_one(stems, every_layer), mask_NF
             if self.clip_by_clip:

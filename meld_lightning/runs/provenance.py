@@ -19,6 +19,8 @@ from meld_lightning.storage.fingerprint import bytes_digest
 
 # Distributions whose versions every result records. Their classes enter identities by name.
 VERSIONS = ("torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "av")
+# one of these exists where torch may find a GPU: NVIDIA's driver, WSL's, AMD's
+DRIVERS = ("/proc/driver/nvidia", "/dev/dxg", "/dev/kfd")
 LIBRARIES = ("torch", "torchaudio", "pytorch_lightning", "transformers", "tokenizers", "numpy")
 
 # Rooms whose code computes results.
@@ -111,7 +113,7 @@ def device_here(accelerator: str) -> str:
 
     accelerator: auto, cpu, cuda or mps (machine.accelerator).
     """
-    has_gpu = sys.platform == "darwin" or Path("/proc/driver/nvidia").exists()
+    has_gpu = sys.platform == "darwin" or any(Path(file).exists() for file in DRIVERS)
     if accelerator == "cpu" or not has_gpu:
         return f"cpu {platform.machine()}"  # without the seconds that importing torch takes
     import torch

@@ -27,6 +27,7 @@ from meld_lightning.runs.inputs import Inputs, labelled
 from meld_lightning.tracking.log import step_log
 from meld_lightning.training.callbacks import RunCallbacks
 from meld_lightning.training.checkpoint_file import CheckpointFile
+from meld_lightning.training.process import use_full_fp32
 from meld_lightning.training.progress import EpochBar
 
 
@@ -47,6 +48,7 @@ def build(cfg: DictConfig, found: Inputs, microbatches: int = 1) -> Built:
 
     microbatches: how many parts every batch is split into.
     """
+    use_full_fp32()  # before the datamodule, which may compute a frozen encoder's features
     table, labels = labelled(found.corpus, cfg.target)
     sources = Sources(
         table=table,

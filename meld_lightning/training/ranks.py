@@ -52,8 +52,9 @@ def run_ranks(run: Callable[[Path], None], folder: Path, world_size: int, accele
     gpus = torch.cuda.device_count() if accelerator in ("auto", "cuda") else 0
     if 0 < gpus < world_size:
         raise UserError(
-            f"numerics.world_size={world_size}: this machine has {gpus} GPUs; with"
-            " hydra/launcher=slurm a run spans several"
+            f"numerics.world_size={world_size}: expected at most {gpus}, the number of this"
+            " machine's GPUs; set machine.accelerator=cpu, or use hydra/launcher=slurm, with which"
+            " a run spans several machines"
         )
     ranks = torch.multiprocessing.start_processes(
         _rank,

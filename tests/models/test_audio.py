@@ -275,3 +275,13 @@ def test_the_command_trains_on_the_mini_corpus(meld_lightning: Command, with_cli
     assert (lost[["logit.neutral", "logit.joy", "logit.fear"]].to_numpy().argmax(1) == 0).all()
     accuracy = json.loads((folder / "result.json").read_text())["metrics"]["test"]["accuracy"]
     assert accuracy > 0.6, "the constant baseline has .456"
+
+
+def test_lengths_stay_on_the_cpu_where_clips_are_cut_by_them() -> None:
+    model = MfccClassifier("mfcc", **TRAINING)
+    moved = model.transfer_batch_to_device(batch_of(1.0, 0.5), torch.device("meta"), 0)
+    fields = moved._asdict()
+    assert {name: one.device.type for name, one in fields.items()} == {
+        **dict.fromkeys(fields, "meta"),
+        "samples_N": "cpu",
+    }

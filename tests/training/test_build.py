@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from meld_lightning.runs.inputs import read_inputs
@@ -25,3 +26,23 @@ def test_missing_utterances_get_the_prior_of_train(compose_train: Callable[..., 
     weights_C = 1 / counts["train"]  # the weights of the classes are train's as well
     found_C = module.class_weights_C.numpy()
     np.testing.assert_allclose(found_C / found_C.sum(), weights_C / weights_C.sum(), rtol=1e-5)
+
+
+def test_fp32_is_computed_in_fp32_by_cudnn_too(
+    compose_train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # torch's own default
+    cfg = compose_train(["model=roberta"])
+    build(cfg, read_inputs(cfg))
+    assert not torch.backends.cudnn.allow_tf32
+
+
+def test_batches_are_pinned_for_a_gpu_that_is_used_alone(
+    compose_train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = compose_train(["model=roberta", "machine.accelerator=cpu"])
+    built = build(cfg, read_inputs(cfg))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert not built.datamodule.val_dataloader().pin_memory
+    built.datamodule.on_cuda = True
+    assert built.datamodule.val_dataloader().pin_memory
