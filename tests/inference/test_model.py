@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from meld_lightning import load_run
+from meld_lightning.commands.export import figures_of
 from meld_lightning.errors import UserError
+from meld_lightning.inference.export import export
 from meld_lightning.inference.loaded import LoadedModel, load_model
 from meld_lightning.runs.inputs import read_inputs
 from meld_lightning.training.build import build
@@ -16,9 +18,9 @@ from tests.finished import only_run
 from tests.running import argv, folder_over, run_well
 
 
-def scored(loaded: LoadedModel, split: str) -> dict[str, np.ndarray]:
+def scored(loaded: LoadedModel, run: Path, split: str) -> dict[str, np.ndarray]:
     """Key -> logits (C,) that the loaded module gives the run's own batches of a split."""
-    config = load_run(loaded.folder).config
+    config = load_run(run).config
     datamodule = build(config, read_inputs(config)).datamodule
     with torch.inference_mode():
         batches = [(b.rows_N, loaded.module(b)) for b in datamodule.scoring_dataloader(split)]
@@ -28,9 +30,8 @@ def scored(loaded: LoadedModel, split: str) -> dict[str, np.ndarray]:
     return dict(zip(keys, logits_NC, strict=True))
 
 
-def assert_own_logits(loaded: LoadedModel) -> None:
-    found = scored(loaded, "test")
-    own = load_run(loaded.folder).logits("test")
+def assert_own_logits(loaded: LoadedModel, run: Path) -> None:
+    found, own = scored(loaded, run, "test"), load_run(run).logits("test")
     assert set(found) == set(own["key"][own["present"]])
     own_NC = own.set_index("key")[[f"logit.{label}" for label in loaded.labels]]
     for key, logits_C in found.items():
@@ -43,7 +44,7 @@ def test_text_gives_the_runs_own_logits(finished: Path, monkeypatch: pytest.Monk
     loaded = load_run(finished).model()  # from any folder: its paths are relative to its own
     assert loaded.processor("joy")["input_ids"]
     monkeypatch.chdir(finished.parents[2])
-    assert_own_logits(loaded)
+    assert_own_logits(loaded, finished)
 
 
 @pytest.mark.slow
@@ -51,15 +52,23 @@ def test_text_gives_the_runs_own_logits(finished: Path, monkeypatch: pytest.Monk
     ("model", "epochs"),
     [("mfcc", 2), ("speech_probe", 2), ("wav2vec2", 1), ("speech_emotion", 1), ("clip_probe", 2)],
 )
-def test_sound_and_frames_give_the_runs_own_logits(
+def test_sound_and_frames_give_the_runs_own_logits_exported_too(
     model: str, epochs: int, with_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = folder_over(with_clips, tmp_path)
     run_well(argv("train", f"model={model}", f"epochs={epochs}", "optimizer.lr=1e-3"), folder)
     monkeypatch.chdir(folder)
-    loaded = load_model(only_run(folder))
+    run = only_run(folder)
+    loaded = load_model(run)
     assert model == "mfcc" or loaded.processor is not None
-    assert_own_logits(loaded)
+    assert_own_logits(loaded, run)
+    bundle = export(load_run(run), folder / "export", figures_of(load_run(run)))
+    exported = load_model(bundle.folder)
+    assert model == "mfcc" or exported.processor is not None
+    assert_own_logits(exported, run)
+    assert str(tmp_path) not in "".join(
+        path.read_text() for path in bundle.folder.rglob("*.[jy][sa][om][nl]")
+    )
 
 
 def refusal(folder: Path) -> str:

@@ -1,12 +1,17 @@
 """The wheel holds what an installed package needs, and works away from the checkout."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.running import argv, run_well
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,8 +57,11 @@ def test_wheel_holds_package_conf_launchers_and_licence_and_nothing_else(wheel: 
     assert not [name for name in names if "__pycache__" in name]
 
 
-def test_installed_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    site = tmp_path / "site"
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, installed. On PYTHONPATH it comes before the checkout, which an editable install
+    appends."""
+    folder = tmp_path_factory.mktemp("site")
     pip = [
         sys.executable,
         "-m",
@@ -63,10 +71,49 @@ def test_installed_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Pat
         "--no-deps",
         "--no-index",
         "--target",
-        str(site),
+        str(folder),
     ]
     subprocess.run([*pip, str(wheel)], check=True)
-    # PYTHONPATH comes before the checkout, which an editable install appends.
+    return folder
+
+
+LOGITS = """
+import json, sys, torch, meld_lightning
+from meld_lightning.data.text import TextBatch
+from meld_lightning.inference.loaded import load_model
+loaded = load_model(sys.argv[1])
+tokens = loaded.processor(["oh no", "I am so happy!"], padding=True, return_tensors="pt")
+mask, zeros = tokens["attention_mask"], torch.zeros(2, dtype=torch.long)
+batch = TextBatch(tokens["input_ids"], mask, mask.bool(), zeros, zeros, zeros, zeros)
+with torch.no_grad():
+    print(json.dumps([meld_lightning.__file__, loaded.module(batch).tolist()]))
+"""
+
+
+def test_an_export_gives_the_same_logits_in_another_environment(
+    finished: Path, site: Path, tmp_path: Path
+) -> None:
+    run_well(argv("export", f"from={finished}", f"to={tmp_path / 'model'}"), tmp_path)
+    shutil.move(tmp_path / "model", tmp_path / "elsewhere")
+    (tmp_path / "home").mkdir()
+    away = {"PYTHONPATH": str(site), "HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+
+    def logits(folder: Path, **variables: str) -> tuple[str, np.ndarray]:
+        command = [sys.executable, "-c", LOGITS, str(folder)]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | variables, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        where, values = json.loads(done.stdout.splitlines()[-1])
+        return where, np.array(values)
+
+    here, own_NC = logits(finished, PYTHONPATH=str(ROOT))
+    there, found_NC = logits(tmp_path / "elsewhere", **away)
+    assert (Path(here).is_relative_to(ROOT), Path(there).is_relative_to(site)) == (True, True)
+    np.testing.assert_allclose(found_NC, own_NC, atol=1e-5)
+
+
+def test_installed_wheel_works_away_from_the_checkout(site: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "meld_lightning", "train", "--help"]
     done = subprocess.run(
         command,
