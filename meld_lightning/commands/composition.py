@@ -11,8 +11,10 @@ from hydra.errors import (
 )
 
 from meld_lightning.config.nodes import OPEN
+from meld_lightning.config.tree import user_folders
 from meld_lightning.errors import near_miss
 
+OWN = "NAME.yaml"
 MISSING = re.compile(r"(?:In '(?P<parent>[^']+)': )?Could not find '(?P<file>[^']+)'")
 
 
@@ -73,7 +75,10 @@ def _missing_file(first: str, options: Sequence[str], arguments: Sequence[str]) 
     name = file.removeprefix(f"{group}/")
     where = f"{group}={name}" if asked else f"{found['parent']}.yaml names {file}"
     problem = f"there is no {group}/{name.lstrip('/')}.yaml" if name else "no choice is given"
-    own = f"; for a file of your own add --config-dir FOLDER, where FOLDER holds {group}/"
+    own = f"; for a file of your own add --config-dir FOLDER, where FOLDER holds {group}/{OWN}"
+    for folder in user_folders():
+        if (folder / "conf" / group).is_dir():
+            own = f"; {folder}/conf holds {group}/: give --config-dir {folder}/conf"
     return (
         f"{where}: {problem}{near_miss(name, options)}; there are: {', '.join(options)}"
         f"{'' if group.startswith('hydra/') else own}"
@@ -94,4 +99,10 @@ def _unknown_key(wrong: str, command: str, arguments: Sequence[str]) -> str:
     if wrong.removeprefix("hydra.launcher.") in slurm:
         return f"config key '{wrong}' is one of hydra/launcher=slurm: add that"
     known = {*composed.keys(), *composed.groups} - {wrong}
-    return f"config key '{wrong}' is not known{suggestion(wrong, known)}"
+    meant = suggestion(wrong, known)
+    if not meant and "." not in wrong and "@" not in wrong:
+        meant = (
+            f"; if it is a group of your own, add --config-dir FOLDER, where FOLDER holds"
+            f" {wrong}/{OWN}, and write +{wrong}=NAME"
+        )
+    return f"config key '{wrong}' is not known{meant}"

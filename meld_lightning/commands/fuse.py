@@ -2,6 +2,7 @@
 read, not fitted again."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from meld_lightning.commands.hydra_app import run_hydra
+
+HASH = re.compile(r"[0-9][0-9a-f]*")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -66,5 +69,8 @@ def _choice(found: dict[str, Any]) -> list[str]:
 
 def _any_modality(argument: str) -> str:
     """`runs.NAME=FOLDER` or `alternatives.NAME=[FOLDER]` so that Hydra takes a NAME that
-    conf/fuse.yaml does not list."""
+    conf/fuse.yaml does not list, and no hash, such as 12e5, for a number."""
+    key, _, value = argument.partition("=")
+    if argument.startswith("runs.") and HASH.fullmatch(value):
+        argument = f"{key}='{value}'"
     return f"++{argument}" if argument.startswith(("runs.", "alternatives.")) else argument

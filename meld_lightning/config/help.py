@@ -92,7 +92,8 @@ def _without(tree: Mapping[str, Any], unused: Iterable[str]) -> dict[str, Any]:
 def _ending(command: str) -> str:
     lines = [
         f"the whole config as YAML:  meld-lightning {command} ... --cfg job",
-        f"configs of your own:       meld-lightning {command} --config-dir FOLDER ...",
+        f"configs of your own:       meld-lightning {command} --config-dir FOLDER GROUP=NAME ...,"
+        " with FOLDER/GROUP/NAME.yaml",
         f"a sweep:                   meld-lightning {command} --multirun KEY=VALUE,VALUE ...",
     ]
     return "\n".join(lines if command in SWEPT else lines[:2])

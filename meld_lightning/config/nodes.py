@@ -46,6 +46,9 @@ class Train(Common):
     """One run, or a sweep of them."""
 
     model: Target
+    predictions: str | None = Field(
+        None, description="with model=imported: a CSV or Parquet file, a column for each label"
+    )
     data: Target
     optimizer: Optimizer
     scheduler: Scheduler
@@ -55,6 +58,9 @@ class Train(Common):
     gradient_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0: no clipping")
     eval_batch_size: int = Field(64, ge=1, description="utterances per batch when scoring")
     monitor: str = Field("val/weighted_f1", description="the val/ metric that chooses the epoch")
+    keep_last: bool = Field(
+        False, description="keep last.ckpt, the weights of the last epoch, of a finished run"
+    )
 
 
 class Fuse(Common):

@@ -6,6 +6,7 @@ Reads run folders; writes runs/fusion-<name>/<hash>/ through fit.py. Used by the
 
 import logging
 from functools import cached_property
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -17,6 +18,7 @@ from meld_lightning.fusion.joined import SPLITS
 from meld_lightning.metrics import check_monitor
 from meld_lightning.runs.identity import Identity, identify
 from meld_lightning.runs.lifecycle import RunRequest, obtain
+from meld_lightning.runs.names import find_folder
 from meld_lightning.runs.provenance import device_here
 from meld_lightning.runs.run import Run, load_run
 from meld_lightning.storage.atomic import writing
@@ -26,7 +28,20 @@ logger = logging.getLogger(__name__)
 
 
 class Fusing(RunRequest):
-    """One fusion: its config (conf/fuse.yaml, composed) and the finished runs that it names."""
+    """One fusion: its config (conf/fuse.yaml, composed) and the finished runs that it names.
+
+    A run may be named by its folder, its hash or the beginning of it, or its name: the config of
+    the fusion has the folder.
+    """
+
+    def __init__(self, cfg: DictConfig) -> None:
+        super().__init__(cfg)
+        runs = Path(cfg.paths.runs)
+        for name, given in cfg.runs.items():
+            if given is not None and str(name) in _wanted(cfg):
+                cfg.runs[name] = str(find_folder(str(given), runs))
+        for name, others in cfg.alternatives.items():
+            cfg.alternatives[name] = [str(find_folder(str(given), runs)) for given in others]
 
     @cached_property
     def runs(self) -> dict[str, Run]:
@@ -107,6 +122,11 @@ class Fusing(RunRequest):
 def fuse(cfg: DictConfig) -> Run:
     """The fusion run that `cfg` describes: read if it is finished, else fitted."""
     return obtain(Fusing(cfg))
+
+
+def _wanted(cfg: DictConfig) -> list[str]:
+    """The modalities that are fused, whether or not they have a run."""
+    return [str(name) for name in (cfg.runs if cfg.modalities is None else cfg.modalities)]
 
 
 def named_runs(cfg: DictConfig) -> dict[str, Run]:

@@ -64,9 +64,9 @@ def job_of(command: str, cfg: DictConfig, overrides: Sequence[str]) -> Job:
 def request_of(command: str, cfg: DictConfig) -> RunRequest:
     """The run that `train` or `fuse` is asked for."""
     if command == "train":
-        from meld_lightning.training.train import Training
+        from meld_lightning.training.train import training_request
 
-        return Training(cfg)
+        return training_request(cfg)
     from meld_lightning.fusion.fuse import Fusing
 
     return Fusing(cfg)

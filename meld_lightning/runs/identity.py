@@ -28,7 +28,7 @@ RESULT_VERSION = 1
 FUSION_RESULT_VERSION = 2  # likewise, but moves fusions alone
 
 # Left out of the hash: keys that change no result, and keys whose effect enters by digest
-# (checkpoints, runs, alternatives) or is added below (media).
+# (checkpoints, runs, alternatives, predictions) or is added below (media).
 NOT_IDENTIFYING = (
     "hydra",
     "machine",
@@ -41,6 +41,14 @@ NOT_IDENTIFYING = (
     "runs",
     "alternatives",
     "rerun",
+    "predictions",
+    "keep_last",
+)
+IMPORTED = "meld_lightning.models.imported.Imported"
+# what an import of predictions does not read
+OF_FITTING = (
+    *("data", "optimizer", "scheduler", "numerics"),
+    *("epochs", "gradient_clip", "eval_batch_size"),
 )
 
 
@@ -81,7 +89,11 @@ def canonical_config(cfg: DictConfig) -> dict[str, Any]:
     kept["corpus"] = _split_settings(kept["corpus"])
     if "model" in kept:
         kept["model"] = {key: value for key, value in kept["model"].items() if key != "checkpoint"}
-        if decoded := class_value(cfg.data, "decoded"):
+        if kept["model"].get("_target_") == IMPORTED:
+            kept = {key: value for key, value in kept.items() if key not in OF_FITTING}
+            # by name, as a test manifest: tells imports apart where the file itself is not there
+            kept["predictions"] = Path(plain.get("predictions") or "").name
+        elif decoded := class_value(cfg.data, "decoded"):
             from meld_lightning.media import SETTINGS, deciding
 
             kept["media"] = deciding(plain["media"], SETTINGS[decoded])

@@ -52,7 +52,7 @@ def find_folder(given: str, runs: Path) -> Path:
     UserError if it stands for none, or for several. A path is given back as it is.
     """
     path = Path(given).expanduser()
-    if path.is_dir() or os.sep in given:
+    if path.is_dir() or os.sep in given or not runs.is_dir():
         return path
     folders = run_folders(runs)
     if HASH.fullmatch(given):

@@ -20,6 +20,7 @@ from yaml import YAMLError
 
 from meld_lightning.errors import UserError
 from meld_lightning.runs.identity import Identity
+from meld_lightning.runs.names import find_folder
 from meld_lightning.runs.result import AGAIN, Result, read_result
 from meld_lightning.storage.atomic import remove_leftovers
 from meld_lightning.storage.once import ReadOnlyFolder, locked, locked_if_free
@@ -50,8 +51,11 @@ class Run:
 
 
 def load_run(folder: str | Path) -> Run:
-    """Reads a finished run; UserError if there is none in `folder`, or a damaged one."""
-    folder = Path(folder)
+    """Reads a finished run; UserError if there is none in `folder`, or a damaged one.
+
+    folder: its folder; below the current folder's runs/ also a hash, its beginning, or a name.
+    """
+    folder = find_folder(str(folder), Path("runs"))
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder of a finished run")
     if not (folder / "result.json").is_file():

@@ -20,7 +20,7 @@ from meld_lightning.storage.atomic import write_json, writing
 from meld_lightning.storage.fingerprint import digest_of
 from meld_lightning.study.plan import PlannedRun
 from meld_lightning.study.spec import RowKey
-from meld_lightning.training.train import Training
+from meld_lightning.training.train import training_request
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def find_runs(
 
 def _find(config: DictConfig, evidence: Sequence[Run]) -> Run | None:
     try:
-        identity = Training(config).identity
+        identity = training_request(config).identity
     except NotPrepared:
         wanted = digest_of(canonical_config(config))
         fitting = [run for run in evidence if run.result.config_hash == wanted]

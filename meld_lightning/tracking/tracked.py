@@ -18,7 +18,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.storage.atomic import write_json
 
 FILE = "tracking.json"
-NOT_A_SETTING = ("paths", "table", "logger", "rerun")
+NOT_A_SETTING = ("paths", "table", "logger", "rerun", "keep_last")
 
 
 @dataclass(frozen=True)

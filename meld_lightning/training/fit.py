@@ -163,7 +163,8 @@ class Fit:
         write_result(folder, self._result(built, figures, callbacks, device))
         # Nothing resumes a finished run. Only now, since a run that is killed before its result is
         # written resumes from this checkpoint.
-        callbacks.last.path.unlink(missing_ok=True)
+        if not self.cfg.get("keep_last", False):
+            callbacks.last.path.unlink(missing_ok=True)
 
     def _result(
         self,

@@ -16,11 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.errors import UserError
 from meld_lightning.metrics import check_monitor
-from meld_lightning.runs.identity import Identity, class_value, identify
+from meld_lightning.runs.identity import IMPORTED, Identity, class_value, identify
 from meld_lightning.runs.inputs import Inputs, read_inputs, warn_of_toy
 from meld_lightning.runs.lifecycle import RunRequest, obtain
 from meld_lightning.runs.provenance import device_here
 from meld_lightning.runs.run import Run
+from meld_lightning.training.imported import Importing
 
 logger = logging.getLogger(__name__)
 
@@ -74,13 +75,30 @@ class Training(RunRequest):
         retry_out_of_memory(folder, start, starts_ranks=not started_outside(world_size))
 
 
+def training_request(cfg: DictConfig) -> RunRequest:
+    """The run that `train` is asked for: a training, or with model=imported an import.
+
+    Raises UserError for a file of predictions beside a model that is trained.
+    """
+    if cfg.model.get("_target_") == IMPORTED:
+        return Importing(cfg)
+    if cfg.get("predictions") is not None:
+        raise UserError(
+            f"predictions={cfg.predictions}: model={cfg.model.name} is trained and reads none; add"
+            " model=imported, or leave predictions out"
+        )
+    return Training(cfg)
+
+
 def train(cfg: DictConfig) -> Run | None:
     """The run that `cfg` describes: read if it is finished, resumed if it was stopped, else run
     from the start.
 
     None on a rank other than 0 that a cluster has started: rank 0 writes the result.
     """
-    request = Training(cfg)
+    request = training_request(cfg)
+    if not isinstance(request, Training):
+        return _obtain(request) if int(os.environ.get("RANK", 0)) == 0 else None
     if "RANK" not in os.environ:  # no cluster has started several processes for this run
         return _obtain(request)
     from meld_lightning.training.ranks import READ, RUN, RankZeroChannel, started_outside
@@ -97,8 +115,9 @@ def train(cfg: DictConfig) -> Run | None:
     return None
 
 
-def _obtain(request: Training, announce: Callable[[bool], None] = lambda runs: None) -> Run:
-    """The run; one that is read is logged, if a logger is named that has not seen it."""
+def _obtain(request: RunRequest, announce: Callable[[bool], None] = lambda runs: None) -> Run:
+    """The run; one that was not trained here is logged from its files, if a logger is named that
+    has not seen it."""
     from meld_lightning.tracking.finished import log_finished
 
     runs: list[bool] = []
@@ -108,7 +127,7 @@ def _obtain(request: Training, announce: Callable[[bool], None] = lambda runs: N
         announce(executes)
 
     run = obtain(request, note)
-    if runs == [False]:
+    if runs == [False] or not isinstance(request, Training):
         log_finished(request.cfg, request.identity, run)
     return run
 

@@ -19,6 +19,7 @@ PAGES = [
     "CHANGELOG.md",
     "docs/clips.md",
     "docs/cluster.md",
+    "docs/imported.md",
     "docs/log.md",
     "docs/runs.md",
     "docs/statistics.md",
