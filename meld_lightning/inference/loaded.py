@@ -38,7 +38,7 @@ from meld_lightning.pretrained.loading import (
     load_image_processor,
     load_tokenizer,
 )
-from meld_lightning.runs.identity import IMPORTED, class_value
+from meld_lightning.runs.identity import class_value, is_import
 from meld_lightning.runs.result import AGAIN
 from meld_lightning.runs.run import Run, load_run
 from meld_lightning.storage.atomic import atomic_folder
@@ -155,7 +155,7 @@ def _trained(run: Run, cache: str | Path | None) -> LoadedModel:
         raise UserError(
             f"{run.folder}: a fusion, which has no model of its own; name one of the runs it fuses"
         )
-    if run.config.model.get("_target_") == IMPORTED:
+    if is_import(run.config.model):
         raise UserError(
             f"{run.folder}: imported predictions, which have no model; name a run that was trained"
         )

@@ -44,7 +44,7 @@ NOT_IDENTIFYING = (
     "predictions",
     "keep_last",
 )
-IMPORTED = "meld_lightning.models.imported.Imported"
+IMPORTED = "models.imported.Imported"  # the end of the class's dotted path
 # what an import of predictions does not read
 OF_FITTING = (
     *("data", "optimizer", "scheduler", "numerics"),
@@ -89,7 +89,7 @@ def canonical_config(cfg: DictConfig) -> dict[str, Any]:
     kept["corpus"] = _split_settings(kept["corpus"])
     if "model" in kept:
         kept["model"] = {key: value for key, value in kept["model"].items() if key != "checkpoint"}
-        if kept["model"].get("_target_") == IMPORTED:
+        if is_import(kept["model"]):
             kept = {key: value for key, value in kept.items() if key not in OF_FITTING}
             # by name, as a test manifest: tells imports apart where the file itself is not there
             kept["predictions"] = Path(plain.get("predictions") or "").name
@@ -125,6 +125,11 @@ def canonical(value: Any) -> Any:
 def class_value(node: DictConfig, name: str) -> Any:
     """The value of a class attribute of the class that a config node's `_target_` names."""
     return class_attribute(str(node._target_), name)
+
+
+def is_import(model: Mapping[str, Any]) -> bool:
+    """Whether a config's node `model` stands for predictions of others: nothing is trained."""
+    return str(model.get("_target_")).endswith(IMPORTED)
 
 
 def _public_name(target: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.errors import UserError
 from meld_lightning.metrics import check_monitor
-from meld_lightning.runs.identity import IMPORTED, Identity, class_value, identify
+from meld_lightning.runs.identity import Identity, class_value, identify, is_import
 from meld_lightning.runs.inputs import Inputs, read_inputs, warn_of_toy
 from meld_lightning.runs.lifecycle import RunRequest, obtain
 from meld_lightning.runs.provenance import device_here
@@ -80,7 +80,7 @@ def training_request(cfg: DictConfig) -> RunRequest:
 
     Raises UserError for a file of predictions beside a model that is trained.
     """
-    if cfg.model.get("_target_") == IMPORTED:
+    if is_import(cfg.model):
         return Importing(cfg)
     if cfg.get("predictions") is not None:
         raise UserError(

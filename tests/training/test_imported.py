@@ -51,7 +51,7 @@ def test_the_scores_are_those_of_the_run_they_came_from(
     assert imported.result.checkpoint == "predictions in votes.csv"
     assert imported.result.best["value"] == expected.metrics["val"]["weighted_f1"]
     with pytest.raises(UserError, match="imported predictions, which have no model"):
-        imported.model()
+        load_run(imported.folder).model()
 
 
 def test_an_import_is_named_by_its_file_and_by_no_setting_of_training(
