@@ -87,6 +87,7 @@ def _missing_file(first: str, options: Sequence[str], arguments: Sequence[str]) 
 
 def _unknown_key(wrong: str, command: str, arguments: Sequence[str]) -> str:
     from meld_lightning.config.composed import Composed
+    from meld_lightning.config.help import SWEPT
     from meld_lightning.config.suggestions import suggestion
 
     if near_miss(f"--{wrong}", ["--multirun"], 0.8):
@@ -100,7 +101,7 @@ def _unknown_key(wrong: str, command: str, arguments: Sequence[str]) -> str:
         return f"config key '{wrong}' is one of hydra/launcher=slurm: add that"
     known = {*composed.keys(), *composed.groups} - {wrong}
     meant = suggestion(wrong, known)
-    if not meant and "." not in wrong and "@" not in wrong:
+    if not meant and command in SWEPT and "." not in wrong and "@" not in wrong:
         meant = (
             f"; if it is a group of your own, add --config-dir FOLDER, where FOLDER holds"
             f" {wrong}/{OWN}, and write +{wrong}=NAME"
