@@ -17,6 +17,9 @@ from omegaconf import OmegaConf
 SCHEME = "meld-lightning"
 ALL = "table/all"  # not a file: every file of conf/table, and of table/ in a user's own folder
 
+Parsed = tuple[dict[str, str | None], dict[str, Any]]
+_parsed: dict[tuple[Path, int], Parsed] = {}  # by file and the time of its last change
+
 
 class CompletedSearchPath(SearchPathPlugin):
     """Puts our own kind of source in the place of conf/, and a user's folders before it."""
@@ -50,23 +53,31 @@ class CompletedConfigSource(file_config_source.FileConfigSource):
         if config_path == ALL:
             config: Any = OmegaConf.create({"defaults": self._tables()})
             return ConfigResult(self.provider, self.full_path(), config, {"package": None})
-        found = super().load_config(config_path)
-        tree = OmegaConf.to_container(found.config)
-        if isinstance(tree, dict):
-            name = config_path.removesuffix(".yaml")
-            config = OmegaConf.create(completed(name, tree, self._load))  # type: ignore[arg-type]
-            for key in OPEN if name in COMMANDS else ():
-                if (node := OmegaConf.select(config, key)) is not None:
-                    OmegaConf.set_struct(node, False)
-            found.config = config
-        return found
+        header, tree = self._read(config_path)
+        name = config_path.removesuffix(".yaml")
+        config = OmegaConf.create(completed(name, tree, self._load))
+        for key in OPEN if name in COMMANDS else ():
+            if (node := OmegaConf.select(config, key)) is not None:
+                OmegaConf.set_struct(node, False)
+        return ConfigResult(self.provider, self.full_path(), config, dict(header))
+
+    def _read(self, name: str) -> Parsed:
+        """The header and content of a file. Each is parsed once a process, which may compose it
+        many times."""
+        file = Path(self.path, self._normalize_file_name(name))
+        key = (file, file.stat().st_mtime_ns)
+        if key not in _parsed:
+            from meld_lightning.errors import UserError
+
+            found = super().load_config(name)
+            tree = OmegaConf.to_container(found.config)
+            if not isinstance(tree, dict):
+                raise UserError(f"{file}: expected keys with values, found a list")
+            _parsed[key] = found.header, {str(name): value for name, value in tree.items()}
+        return _parsed[key]
 
     def _load(self, name: str) -> dict[str, Any] | None:
-        if not super().is_config(name):
-            return None
-        tree = OmegaConf.to_container(super().load_config(name).config)
-        assert isinstance(tree, dict)
-        return {str(key): value for key, value in tree.items()}
+        return self._read(name)[1] if super().is_config(name) else None
 
     def _tables(self) -> list[str]:
         from meld_lightning.config.tree import conf_dir, user_folders

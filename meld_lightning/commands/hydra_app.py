@@ -7,7 +7,8 @@ functions: `meld-lightning --help` does without.
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from meld_lightning.errors import Stopped, UserError, near_miss
 HELP = ("--help", "-h")
 MULTIRUN = ("--multirun", "-m")
 CONFIG_DIR = ("--config-dir", "-cd")
+SETS_MODE = ("experiment=", "hydra.mode=", "hydra.searchpath=")
 
 
 def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str]) -> None:
@@ -62,9 +64,33 @@ def _run(command: str, task: Callable[[Any], None], arguments: Sequence[str]) ->
 
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [f"meld-lightning {command}", *(_quote_path(argument) for argument in arguments)]
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(guarded)()
+    app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(guarded)
+    with _mode_from_flags(arguments):
+        app()
     if failure:
         raise failure[0]
+
+
+@contextmanager
+def _mode_from_flags(arguments: Sequence[str]) -> Iterator[None]:
+    """Within the block, --multirun alone decides whether Hydra sweeps, unless a config may too.
+
+    Hydra first composes the whole config once more, only to look for `hydra.mode` in it. Of conf/,
+    experiments alone set it; files in the user's own folders may.
+    """
+    from hydra._internal.hydra import Hydra
+
+    from meld_lightning.config.tree import user_folders
+
+    if user_folders() or any(argument.lstrip("+").startswith(SETS_MODE) for argument in arguments):
+        yield
+        return
+    original = Hydra.get_mode
+    setattr(Hydra, "get_mode", lambda *_, **__: None)  # noqa: B010 -- mypy refuses a plain one
+    try:
+        yield
+    finally:
+        setattr(Hydra, "get_mode", original)  # noqa: B010
 
 
 def _config_dirs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from omegaconf import OmegaConf
 
-from meld_lightning.config.tree import conf_dir
+from meld_lightning.config.tree import conf_dir, user_folders
 
 LAUNCHER = "hydra/launcher"
 
@@ -29,29 +29,22 @@ class Composed:
     def of(cls, command: str, overrides: Iterable[str], groups_alone: bool = False) -> Self:
         """The config of `command`. groups_alone: leave out every override but choices of groups."""
         from hydra import compose, initialize_config_dir
-        from hydra.core.global_hydra import GlobalHydra
 
+        groups = _groups()
+        kept = [
+            override
+            for override in overrides
+            if "=" in override
+            and not override.startswith("-")
+            and (not groups_alone or override.lstrip("+").partition("=")[0] in groups)
+        ]
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            loader = GlobalHydra.instance().config_loader()
-            names = [*loader.list_groups(parent_name=""), LAUNCHER]
-            kept = [
-                override
-                for override in overrides
-                if "=" in override
-                and not override.startswith("-")
-                and (not groups_alone or override.lstrip("+").partition("=")[0] in names)
-            ]
             whole = compose(command, _first_of_sweeps(kept), return_hydra_config=True)
-            chosen = dict(whole.hydra.runtime.choices)
-            groups = {
-                name: loader.get_group_options(name)
-                for name in names
-                if name in chosen and "@" not in name
-            }
         everything: Any = OmegaConf.to_container(whole, resolve=False)
         hydra = everything.pop("hydra")
-        ours = ["local", "slurm"]  # Hydra's own launcher runs everything in one process
-        return cls(everything, hydra["launcher"], chosen, {**groups, LAUNCHER: ours})
+        chosen = hydra["runtime"]["choices"]
+        used = {name: files for name, files in groups.items() if name in chosen}
+        return cls(everything, hydra["launcher"], chosen, used)
 
     @property
     def ours(self) -> bool:
@@ -61,6 +54,17 @@ class Composed:
     def keys(self) -> list[str]:
         """Every key in dotted form."""
         return [*_dotted(self.tree), *(f"hydra.launcher.{key}" for key in self.launcher)]
+
+
+def _groups() -> dict[str, list[str]]:
+    """The files of each group of conf/ and of the user's own folders."""
+    groups: dict[str, set[str]] = {}
+    for folder in (conf_dir(), *user_folders()):
+        for file in folder.glob("*/*.yaml"):
+            groups.setdefault(file.parent.name, set()).add(file.stem)
+    listed = {name: sorted(groups[name]) for name in sorted(groups)}
+    # Hydra's own launcher runs everything in one process
+    return {**listed, LAUNCHER: ["local", "slurm"]}
 
 
 def _dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from meld_lightning.config.check import check
 from meld_lightning.config.nodes import COMMANDS
 from meld_lightning.config.tree import before_conf, plain
-from meld_lightning.runs.identity import canonical_config, identify
+from meld_lightning.runs.identity import canonical_config
 from meld_lightning.study.plan import needed_fusions, needed_rows
 from tests.running import CHECKOUT
 
@@ -55,12 +55,24 @@ def test_every_command_composes(command: str) -> None:
     check(composed(command), COMMANDS[command])
 
 
-@pytest.mark.parametrize(
-    "choice", [f"{group}={name}" for group in OF_TRAIN for name in choices(group)]
-)
-def test_every_choice_composes_and_passes_the_check(choice: str) -> None:
+def together() -> list[list[str]]:
+    """Overrides such that each choice of each of train's groups is in at least one list."""
+    # a model needs its own data and checkpoint, and an experiment chooses models
+    alone = [f"{group}={name}" for group in ("model", "experiment") for name in choices(group)]
+    first = [f"{group}={name}" for group in ("data", "checkpoints") for name in choices(group)]
+    apart = {"model", "experiment", "data", "checkpoints"}
+    others = {group: choices(group) for group in OF_TRAIN if group not in apart}
+    assert len(first) > max(map(len, others.values()))
+    return [[one] for one in alone] + [
+        [one, *(f"{group}={names[place % len(names)]}" for group, names in others.items())]
+        for place, one in enumerate(first)
+    ]
+
+
+@pytest.mark.parametrize("chosen", together(), ids=" ".join)
+def test_every_choice_composes_and_passes_the_check(chosen: list[str]) -> None:
     # a checkpoint is named: only the mini corpus has default ones
-    cfg = composed("train", choice, ROOT, "checkpoints.bert=bundled:all-MiniLM-L6-v2")
+    cfg = composed("train", *chosen, ROOT, "checkpoints.bert=bundled:all-MiniLM-L6-v2")
     check(cfg, COMMANDS["train"])
     assert callable(
         instantiate(cfg.optimizer)
@@ -104,6 +116,13 @@ def test_less_than_15_in_100_lines_of_conf_stand_more_than_once() -> None:
     ]
     counts = Counter(lines)
     assert sum(counts[line] > 1 for line in lines) / len(lines) < 0.15
+
+
+def test_experiments_alone_make_a_command_sweep() -> None:
+    """Where neither one nor a file of the user's own is asked for, the command looks for no
+    `hydra.mode`."""
+    setting = [file for file in CONF.rglob("*.yaml") if "mode:" in file.read_text()]
+    assert {file.parent.name for file in setting} == {"experiment"}
 
 
 MODEL = '''
@@ -193,30 +212,3 @@ def test_another_application_is_left_alone(own: Path) -> None:
     with initialize_config_dir(str(own), version_base="1.3"):
         assert set(compose("train")) == {"model"}
         assert "width" not in compose("train").model
-
-
-@pytest.mark.parametrize(
-    ("override", "same"),
-    [
-        ("machine.workers=3", True),
-        ("machine.accelerator=cpu", True),
-        ("logger=wandb", True),
-        ("paths.runs=/elsewhere", True),
-        ("paths.cache=/elsewhere", True),
-        ("media.every=5", True),  # no clip is read for text
-        ("seed=2", False),
-        ("numerics.threads=2", False),
-        ("numerics=bf16", False),
-        ("optimizer.lr=3e-5", False),
-        ("data.max_tokens=256", False),
-        ("target=sentiment", False),
-    ],
-)
-def test_the_hash_holds_what_changes_a_result_and_nothing_else(override: str, same: bool) -> None:
-    digests = {"corpus": "0", "checkpoint": "0"}
-
-    def hashed(*extra: str, **changed: str) -> str:
-        return identify(composed("train", *extra), "text", "bert", digests | changed).hash
-
-    assert (hashed() == hashed(override)) is same
-    assert hashed(corpus="1") != hashed()

@@ -1,8 +1,6 @@
 """A corpus layout costs two files: a reader, wherever it can be imported from, and a config
 file."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +8,7 @@ import pytest
 from meld_lightning.corpus import load_corpus
 from meld_lightning.corpus.readers.layout import layouts
 from meld_lightning.errors import UserError
-from tests.running import argv, environment
+from tests.running import argv, run, run_well
 
 READER = '''
 """The layout "lines": a text file with one utterance per line, `split<TAB>label<TAB>text`."""
@@ -65,8 +63,6 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_a_layout_of_two_files_is_prepared(project: Path) -> None:
-    where = environment()
-    where["PYTHONPATH"] = os.pathsep.join([str(project), where["PYTHONPATH"]])
     command = argv(
         "prepare",
         f"--config-dir={project / 'conf'}",
@@ -75,19 +71,14 @@ def test_a_layout_of_two_files_is_prepared(project: Path) -> None:
         "checkpoints=minilm",
     )
 
-    def prepare() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command, cwd=project, env=where, capture_output=True, text=True, check=False
-        )
-
-    done = prepare()
+    done = run(command, project)
     assert done.returncode == 0, done.stderr
     assert "corpus lines: train 2, val 1, test 1 utterances" in done.stdout
     report = next((project / "cache" / "corpus").glob("lines-*/report.md"))
     assert "Lines of a play." in report.read_text()
     manifest = report.with_name("manifest.json")
     before = manifest.stat().st_ino
-    assert prepare().returncode == 0
+    run_well(command, project)
     assert manifest.stat().st_ino == before  # unchanged, so it is not written again
 
 

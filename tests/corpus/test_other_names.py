@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from meld_lightning.commands.cli import main
 from meld_lightning.corpus import load_corpus, prepare_corpus, prepared_corpus, prepared_folder
 from meld_lightning.errors import UserError
 from tests.corpus.manifests import manifest, speech
-from tests.running import Command
 
 COLUMNS = {"id": "File Name", "text": "utterance", "emotion": "Label", "speaker": "who"}
 LABELS = {"happy": "joy", "glad": "joy", "cross": "anger"}
@@ -98,24 +98,28 @@ def test_settings_without_names_keep_their_folder(tmp_path: Path) -> None:
 
 
 def test_names_are_given_on_the_command_line_and_shown_by_help(
-    meld_lightning: Command, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     path = manifest(tmp_path, renamed().rename(columns={"File Name": "file"}))
     corpus = ["corpus=manifest", f"corpus.root={path}", "corpus.split=speaker", "corpus.folds=3"]
     columns = [f"corpus.columns.{one}={other}" for one, other in (COLUMNS | {"id": "file"}).items()]
     labels = [f"corpus.labels.{one}={other}" for one, other in LABELS.items()]
     asked = [*corpus, *columns, *labels]
-    done = meld_lightning("prepare", *asked, "media.keep=[]", "checkpoints=minilm", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert main(["prepare", *asked, "media.keep=[]", "checkpoints=minilm"]) == 0
     report = next((tmp_path / "cache/corpus").glob("*/report.md")).read_text()
     assert "| joy | " in report
     assert "happy" not in report
-    shown = meld_lightning("train", *asked, "--help", cwd=tmp_path).stdout
+    capsys.readouterr()
+    assert main(["train", *asked, "--help"]) == 0
+    shown = capsys.readouterr().out
     assert "corpus.labels.glad=joy" in shown
     assert "corpus.columns.text=utterance" in shown
-    shown = meld_lightning("train", "--help", cwd=tmp_path).stdout
-    assert "corpus.labels={}" in shown
-    wrong = meld_lightning("prepare", *corpus, "corpus.labels.col\u00e8re=anger", cwd=tmp_path)
-    assert "write such labels into a file, FOLDER/corpus/mine.yaml" in wrong.stderr
-    wrong = meld_lightning("prepare", *corpus, "corpus.columns.txt=a", cwd=tmp_path)
-    assert "corpus.columns.txt' is not known (did you mean 'corpus.columns.text'?)" in wrong.stderr
+    assert main(["train", "--help"]) == 0
+    assert "corpus.labels={}" in capsys.readouterr().out
+    assert main(["prepare", *corpus, "corpus.labels.col\u00e8re=anger"]) == 1
+    wrong = capsys.readouterr().err
+    assert "write such labels into a file, FOLDER/corpus/mine.yaml" in wrong
+    assert main(["prepare", *corpus, "corpus.columns.txt=a"]) == 1
+    wrong = capsys.readouterr().err
+    assert "corpus.columns.txt' is not known (did you mean 'corpus.columns.text'?)" in wrong

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from meld_lightning.commands.cli import main
 from meld_lightning.corpus import load_corpus, missing_files
 from meld_lightning.corpus.readers import clip_files, meld_files
 from meld_lightning.errors import UserError
 from tests.corpus.manifests import manifest, speech
-from tests.running import Command
 
 Write = Callable[..., Path]
 NO_CHECKPOINTS = ("bert", "roberta", "wav2vec2", "speech_emotion", "clip")
@@ -120,19 +120,20 @@ def test_a_readable_copy_stands_in_for_a_dead_link(meld_like: Write) -> None:
         load_corpus(root)
 
 
-def test_prepare_says_first_that_files_are_missing(meld_lightning: Command, tmp_path: Path) -> None:
+def test_prepare_says_first_that_files_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     rows = [row | {"audio": f"wav/{row['id']}.wav"} for row in speech()]
     asked = ["corpus=manifest", f"corpus.root={manifest(tmp_path, rows)}", "corpus.split=row"]
     asked += [f"checkpoints.{name}=null" for name in NO_CHECKPOINTS]
-    done = meld_lightning("prepare", *asked, cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert "60 of its 60 media files cannot be read: 60 of wav/*.wav" in done.stderr
-    done = meld_lightning("prepare", *asked, "corpus.allow_missing=true", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "60 of its 60 media files cannot be read" in done.stdout.splitlines()[0]
-    done = meld_lightning("prepare", *asked, "media.keep=[]", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr  # a study of text alone
+    assert main(["prepare", *asked]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "60 of its 60 media files cannot be read: 60 of wav/*.wav" in printed.err
+    assert main(["prepare", *asked, "corpus.allow_missing=true"]) == 0
+    assert "60 of its 60 media files cannot be read" in capsys.readouterr().out.splitlines()[0]
+    assert main(["prepare", *asked, "media.keep=[]"]) == 0  # a study of text alone
 
 
 def test_more_than_a_tenth_missing_is_refused_unless_allowed(tmp_path: Path) -> None:

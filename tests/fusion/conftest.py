@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import DictConfig
 
 from meld_lightning.corpus import EMOTIONS
 from meld_lightning.fusion.joined import Joined, LogitsBatch, normalised
@@ -57,10 +59,18 @@ def with_gaps(data: Joined, share: float = 0.4) -> Joined:
 
 def configured(name: str, *overrides: str) -> Fusion:
     """The fusion that `fusion=NAME` makes."""
-    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
-        made = instantiate(compose("fuse", [f"fusion={name}", *overrides]).fusion)
+    made = instantiate(composed(name, *overrides))
     assert isinstance(made, Fusion)
     return made
+
+
+@cache
+def composed(name: str, *overrides: str) -> DictConfig:
+    """The node `fusion` of that choice."""
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+        found = compose("fuse", [f"fusion={name}", *overrides]).fusion
+    assert isinstance(found, DictConfig)
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -81,11 +81,11 @@ def selected(val: Joined, others: list[LogitsBatch], fold_N: np.ndarray) -> Sele
     return select(candidates, without(), fold_N, metric=METRIC, seed=1, without=without)
 
 
-@pytest.mark.parametrize("folds", [2, 3, 4])
+@pytest.mark.parametrize("folds", [2, 3])
 def test_the_labels_of_a_fold_decide_neither_its_choices_nor_its_scores(folds: int) -> None:
     """Neither which fusion is chosen without the fold, nor which run's logits that rests on."""
     changed = 0
-    for seed in range(6):
+    for seed in range(3):
         val, others = equal_runs(seed, number=60)
         fold_N = unit_folds(val, folds)
         before = selected(val, others, fold_N)

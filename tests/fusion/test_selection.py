@@ -47,10 +47,10 @@ def quick() -> Mapping[str, Fusion]:
 def test_the_choice_never_falls_below_the_best_run_on_val(metric: str) -> None:
     """Whatever decides, and though some utterances lack modalities and train's commonest label is
     not val's."""
-    for seed in range(4):
+    for seed in range(3):
         val = weak(60, seed, skill=seed / 2)
         candidates = Chosen("chosen", {}).candidates(val.modalities)
-        if seed == 0:
+        if seed == 0 and metric in ("loss", "macro_f1"):
             candidates |= quick()
         found = select(candidates, val, unit_folds(val, 5), metric=metric, seed=1)
         sign = -1 if metric == "loss" else 1

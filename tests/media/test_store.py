@@ -1,5 +1,4 @@
-"""The cache of decoded clips: whole or healed, shared by processes, and no clip's trouble is
-another's."""
+"""The cache of decoded clips: repaired where damaged, shared, and no clip affects another."""
 
 import itertools
 import json
@@ -8,7 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +51,40 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-@pytest.fixture
-def table(encoded: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """Five rows with a clip each and one without, in chunks of two."""
-    monkeypatch.setattr(store, "CHUNK", 2)
-    clips = [str(shutil.copy(path, tmp_path)) for path in encoded]
+@pytest.fixture(scope="module", autouse=True)
+def small_chunks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "CHUNK", 2)
+        yield
+
+
+def table_of(clips: Sequence[Path], folder: Path) -> pd.DataFrame:
+    """Five rows with copies of the clips and one without, which makes three chunks."""
+    places: list[str | None] = [str(shutil.copy(clip, folder)) for clip in clips]
     keys = [f"test/dia0_utt{n}" for n in range(CLIPS + 1)]
     return pd.DataFrame(
-        {"key": keys, "clip": [*clips, None], "audio": [None] * 6, "split": "test"}, dtype=object
+        {"key": keys, "clip": [*places, None], "audio": [None] * 6, "split": "test"}, dtype=object
     )
+
+
+@pytest.fixture
+def table(encoded: list[Path], tmp_path: Path) -> pd.DataFrame:
+    return table_of(encoded, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def stored(encoded: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of these clips, as it is written."""
+    folder = tmp_path_factory.mktemp("stored")
+    prepare_media(table_of(encoded, folder), "mine", SETTINGS, folder / "cache")
+    return folder / "cache"
+
+
+@pytest.fixture
+def media(stored: Path, table: pd.DataFrame, tmp_path: Path) -> Media:
+    """A copy of the cache, below `cache` in the test's folder."""
+    shutil.copytree(stored, tmp_path / "cache")
+    return prepared_media(table, "mine", SETTINGS, tmp_path / "cache")
 
 
 def contents(media: Media) -> list[tuple[bytes, bytes]]:
@@ -69,8 +93,7 @@ def contents(media: Media) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def test_what_is_stored_is_what_is_decoded(table: pd.DataFrame, tmp_path: Path) -> None:
-    media = prepare_media(table, "mine", SETTINGS, tmp_path)
+def test_what_is_stored_is_what_is_decoded(table: pd.DataFrame, media: Media) -> None:
     for row, clip in enumerate(table["clip"].dropna()):
         assert np.array_equal(media.frames(row), read_frames(clip, size=32))
         assert np.array_equal(media.waveform(row), read_waveform(clip))
@@ -84,8 +107,7 @@ def test_what_is_stored_is_what_is_decoded(table: pd.DataFrame, tmp_path: Path) 
     assert [row["key"] for row in report["rows"]] == ["test/dia0_utt5"] * 2
 
 
-def test_settings_and_moved_clips(table: pd.DataFrame, tmp_path: Path) -> None:
-    media = prepare_media(table, "mine", SETTINGS, tmp_path / "cache")
+def test_settings_and_moved_clips(table: pd.DataFrame, media: Media, tmp_path: Path) -> None:
     moved = table.copy()
     places = [
         str(shutil.copy(clip, tmp_path / f"moved{row}.mp4"))
@@ -105,43 +127,34 @@ def test_settings_and_moved_clips(table: pd.DataFrame, tmp_path: Path) -> None:
         prepared_media(table, "mine", {**SETTINGS, "size": 16}, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("damage", ["delete", "truncate", "garbage", "other"])
-def test_a_damaged_clip_affects_no_other(damage: str, table: pd.DataFrame, tmp_path: Path) -> None:
-    before = contents(prepare_media(table, "mine", SETTINGS, tmp_path))
-    clip = Path(table["clip"][1])
-    good = clip.read_bytes()
-    if damage == "delete":
-        clip.unlink()
-    else:
-        other = Path(table["clip"][4]).read_bytes()
-        clip.write_bytes(
-            {"truncate": good[: len(good) // 2], "garbage": b"no clip", "other": other}[damage]
-        )
+@pytest.mark.parametrize(
+    "damage", [{1: "delete", 2: "truncate"}, {1: "garbage", 4: "another clip"}]
+)
+def test_a_damaged_clip_affects_no_other(
+    damage: dict[int, str], table: pd.DataFrame, media: Media, tmp_path: Path
+) -> None:
+    before = contents(media)
+    other = Path(table["clip"][3]).read_bytes()
+    for row, how in damage.items():
+        clip = Path(table["clip"][row])
+        half = clip.read_bytes()[: clip.stat().st_size // 2]
+        clip.write_bytes({"truncate": half, "garbage": b"no clip"}.get(how, other))
+        if how == "delete":
+            clip.unlink()
     with pytest.raises(UserError, match="c1.mp4.*run: meld-lightning prepare"):
-        prepared_media(table, "mine", SETTINGS, tmp_path)
-    media = prepare_media(table, "mine", SETTINGS, tmp_path)
+        prepared_media(table, "mine", SETTINGS, tmp_path / "cache")
+    media = prepare_media(table, "mine", SETTINGS, tmp_path / "cache")
     after = contents(media)
-    assert [after[row] == before[row] for row in range(CLIPS + 1)] == [
-        True,
-        False,
-        True,
-        True,
-        True,
-        True,
-    ]
-    reasons = {
-        row["key"]: row["reason"]
-        for row in media_report(media, table)["rows"]
-        if row["modality"] == "frames"
-    }
-    assert ("test/dia0_utt1" in reasons) is (damage != "other")
+    assert [row for row in range(CLIPS + 1) if after[row] != before[row]] == list(damage)
+    for row, how in damage.items():
+        missing = f"test/dia0_utt{row}" in media.reasons["frames"]
+        assert missing is (how != "another clip")
 
 
 @pytest.mark.parametrize("damage", ["delete", "truncate", "flip", "manifest", "folder"])
 def test_a_damaged_cache_is_noticed_and_repaired(
-    damage: str, table: pd.DataFrame, tmp_path: Path
+    damage: str, table: pd.DataFrame, media: Media, tmp_path: Path
 ) -> None:
-    media = prepare_media(table, "mine", SETTINGS, tmp_path)
     before = contents(media)
     array = media.folder / "0" / "frames.npy"
     if damage == "delete":
@@ -157,8 +170,8 @@ def test_a_damaged_cache_is_noticed_and_repaired(
     else:
         shutil.rmtree(media.folder / "0")
     with pytest.raises(UserError, match="meld-lightning prepare"):
-        contents(prepared_media(table, "mine", SETTINGS, tmp_path))
-    assert contents(prepare_media(table, "mine", SETTINGS, tmp_path)) == before
+        contents(prepared_media(table, "mine", SETTINGS, tmp_path / "cache"))
+    assert contents(prepare_media(table, "mine", SETTINGS, tmp_path / "cache")) == before
 
 
 @pytest.fixture
@@ -196,25 +209,19 @@ def test_a_decoder_that_crashes_or_hangs_affects_no_other_clip(
     what: str,
     reason: str,
     table: pd.DataFrame,
+    media: Media,
     tmp_path: Path,
     odd_worker: Callable[[str], list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
-    expected = contents(prepare_media(table, "mine", SETTINGS, tmp_path / "whole"))
+    expected = contents(media)
     settings = {**SETTINGS, "timeout_s": 8}
     media = prepare_media(
         table, "mine", settings, tmp_path / "odd", processes=2, worker=odd_worker(what)
     )
     found = contents(media)
-    assert [found[row] == expected[row] for row in range(CLIPS + 1)] == [
-        True,
-        True,
-        True,
-        False,
-        True,
-        True,
-    ]
+    assert [row for row in range(CLIPS + 1) if found[row] != expected[row]] == [3]
     assert media.reasons["frames"]["test/dia0_utt3"].startswith(reason)
     assert media.reasons["audio"]["test/dia0_utt3"].startswith(reason)
     mended = prepare_media(
@@ -275,7 +282,9 @@ def test_shards_share_the_work(table: pd.DataFrame, tmp_path: Path) -> None:
     }
 
 
-def test_the_work_of_a_killed_process_is_continued(table: pd.DataFrame, tmp_path: Path) -> None:
+def test_the_work_of_a_killed_process_is_continued(
+    table: pd.DataFrame, stored: Path, tmp_path: Path
+) -> None:
     first = start(table, tmp_path, 0, chunks=1)
     assert first.stdout is not None
     assert first.stdout.readline() == "0\n"
@@ -285,6 +294,6 @@ def test_the_work_of_a_killed_process_is_continued(table: pd.DataFrame, tmp_path
     assert len(kept) == 2
     again = start(table, tmp_path, 0)
     out, _ = again.communicate(timeout=HANGS_S)
-    alone = prepare_media(table, "mine", SETTINGS, tmp_path / "alone")
-    assert out.split() == ["1", "2", alone.digest("all")]
+    undisturbed = prepared_media(table, "mine", SETTINGS, stored)
+    assert out.split() == ["1", "2", undisturbed.digest("all")]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept

@@ -131,11 +131,10 @@ def test_nothing_but_face_and_voice_reveals_the_emotion(
         )
 
 
-@pytest.mark.parametrize("harm", ["delete", "truncate", "garbage"])
-def test_a_damaged_clip_changes_no_other_utterances_result(
-    harm: str, with_clips: Path, table: pd.DataFrame, tmp_path: Path, meld_lightning: Command
+def test_damaged_clips_change_no_other_utterances_result(
+    with_clips: Path, table: pd.DataFrame, tmp_path: Path, meld_lightning: Command
 ) -> None:
-    """All the way from the files to CLIP's logits."""
+    """Clips deleted, cut and overwritten: all the way from the files to CLIP's logits."""
     folder = folder_over(with_clips, tmp_path / "work")
     few = table[table["clip"].notna()].groupby("split").head(12).reset_index(drop=True)
     few["clip"] = [
@@ -158,27 +157,24 @@ def test_a_damaged_clip_changes_no_other_utterances_result(
         )
 
     before = scored().set_index("key")
-    victim = few[few["split"] == "test"].iloc[5]
-    clip = Path(victim["clip"])
-    if harm == "delete":
-        clip.unlink()
-    else:
-        clip.write_bytes(
-            clip.read_bytes()[: clip.stat().st_size // 2] if harm == "truncate" else b"no clip"
-        )
+    victims = few[few["split"] == "test"].iloc[[5, 7, 8]]
+    deleted, cut, overwritten = map(Path, victims["clip"])
+    deleted.unlink()
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    overwritten.write_bytes(b"no clip")
     refused = meld_lightning("train", "model=clip", *asked, cwd=folder)
     assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (1, 1), refused.stderr
-    assert clip.name in refused.stderr
+    assert deleted.name in refused.stderr
     after = scored().set_index("key").loc[before.index]
     assert before["present"].all()
-    assert after.index[~after["present"]].tolist() == [victim["id"]]
-    others = before.index != victim["id"]
+    assert after.index[~after["present"]].tolist() == victims["id"].tolist()
+    others = ~before.index.isin(victims["id"])
     # frames are encoded 64 at a time, so another batch may round its last digit otherwise
     pd.testing.assert_frame_equal(after[others], before[others], rtol=1e-5)
     wrong = meld_lightning("train", "model=clip", "data=audio", *asked, cwd=folder)
     assert "model=clip reads VideoBatch, but data=audio makes AudioBatch" in wrong.stderr
     told = [path.read_text() for path in (folder / "cache" / "corpus").glob("manifest-*/report.md")]
-    assert any(victim["id"] in text for text in told)
+    assert any(all(key in text for key in victims["id"]) for text in told)
 
 
 def test_clips_in_test_alone_are_scored_and_nothing_is_fitted_on_them(

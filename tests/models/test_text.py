@@ -2,6 +2,7 @@
 ones, and a kept head's labels are matched by name."""
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,15 @@ from meld_lightning.models.text import TextClassifier
 from tests.pretrained.families import save_text
 from tests.small import LABELS, TRAINING
 
-LONGEST = 512
+LONGEST = 128
 
 
 @pytest.mark.parametrize("model", ["bert", "roberta"])
 def test_transformers_own_model_gives_the_same_logits(
     model: str, compose_train: Callable[..., Any]
 ) -> None:
-    """AutoModelForSequenceClassification on some test utterances, padded to 512, in fp32: equal to
-    1e-5."""
+    """AutoModelForSequenceClassification on some test utterances, padded to LONGEST, in fp32: equal
+    to 1e-5."""
     from meld_lightning.runs.inputs import read_inputs
     from meld_lightning.training.build import build
 
@@ -34,10 +35,10 @@ def test_transformers_own_model_gives_the_same_logits(
     encoder: Any = module.encoder
     ours: dict[int, np.ndarray] = {}
     with torch.inference_mode():
-        for batch in datamodule.scoring_dataloader("test"):
+        for batch in islice(datamodule.scoring_dataloader("test"), 0, None, 4):
             ours.update(zip(batch.rows_N.tolist(), module(batch).numpy(), strict=True))
-    rows = sorted(ours)[::60]
-    assert len(ours) == (table["split"] == "test").sum()
+    rows = sorted(ours)[::15]
+    assert len(rows) >= 8
 
     folder = Path(encoder.config._name_or_path)
     theirs = AutoModelForSequenceClassification.from_pretrained(

@@ -7,6 +7,7 @@ import csv
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,15 @@ def split_frame(
     return frame.iloc[guess.permutation(len(keys))].reset_index(drop=True)
 
 
+@cache
+def stored_split(
+    split: str, skill: float, seed: int, dialogues: int, labels: tuple[str, ...]
+) -> tuple[bytes, dict[str, float]]:
+    """`split_frame` as the content of a Parquet file, and its metrics with their n."""
+    frame = split_frame(split, skill, seed, dialogues, list(labels))
+    return frame.to_parquet(), {**reference(frame, labels), "n": len(frame)}
+
+
 def grid_of(path: Path, grid: int = 0) -> dict[str, list[str]]:
     """The rows of a Markdown file's grid number `grid`, by their first cell; the headers under
     ''."""
@@ -151,9 +161,9 @@ def make_run(tmp_path: Path) -> Callable[..., FakeRun]:
         (folder / "logits").mkdir(parents=True)
         metrics: dict[str, Any] = {"train": {"fit_loss": 0.5 + seed / 100, "n": 999}}
         for split in ("val", "test"):
-            frame = split_frame(split, skill, seed, dialogues, labels)
-            frame.to_parquet(folder / "logits" / f"{split}.parquet")
-            metrics[split] = {**reference(frame, labels), "loss": 1 + seed / 100, "n": len(frame)}
+            content, found = stored_split(split, skill, seed, dialogues, tuple(labels))
+            (folder / "logits" / f"{split}.parquet").write_bytes(content)
+            metrics[split] = {**found, "loss": 1 + seed / 100}
         result = result_of(
             hash=f"hash-{name}-{seed}",
             seed=seed,

@@ -84,16 +84,13 @@ def assert_equal_to(one: Path, other: Path, within: float) -> None:
     assert runs[0].result.best == pytest.approx(runs[1].result.best, abs=within)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fits", "first", "taken"),
     [
         (36, 0, [(0, 2)]),  # 71 utterances in pieces of 36 and 35
-        pytest.param(
-            18, 14, [(0, 1), (14, 4)], marks=pytest.mark.slow
-        ),  # in the middle of the second epoch
-        pytest.param(
-            71, 0, [(0, 1), (9, 2)], marks=pytest.mark.slow
-        ),  # only what scores the first epoch is too large
+        (18, 14, [(0, 1), (14, 4)]),  # in the middle of the second epoch
+        (71, 0, [(0, 1), (9, 2)]),  # only what scores the first epoch is too large
     ],
 )
 def test_a_run_that_did_not_fit_ends_as_one_that_did(

@@ -5,11 +5,21 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from tests.tracking.wandb_offline import WatchedRun, read_runs
 
 SMALL = ["train", "model=roberta", "optimizer.lr=1e-3", "data.batch_size=16", "epochs=2"]
 STEP = "trainer/global_step"
+
+
+def every_logger_at_once(folder: Path) -> list[str]:
+    """Arguments of a `train` in `folder` that logs with every logger; writes the config they
+    name."""
+    (folder / "configs" / "logger").mkdir(parents=True)
+    target = {"_target_": "tests.tracking.every_logger.every_logger"}
+    OmegaConf.save(OmegaConf.create(target), folder / "configs" / "logger" / "every.yaml")
+    return ["--config-dir", "configs", "logger=every"]
 
 
 def logged(folder: Path) -> WatchedRun:

@@ -18,7 +18,7 @@ from meld_lightning.metrics import METRICS
 from meld_lightning.runs.identity import Identity
 from tests.finished import only_run
 from tests.running import argv, folder_over, run, shared
-from tests.tracking.logged import logged
+from tests.tracking.logged import every_logger_at_once, logged
 
 LEARNS_NOTHING = ["train", "model=roberta", "optimizer.lr=0", "epochs=1"]
 OFFLINE = {"WANDB_MODE": "offline"}
@@ -29,10 +29,7 @@ def constant(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the run; printed.txt holds what the command printed."""
 
     def make(folder: Path) -> None:
-        (folder / "configs" / "logger").mkdir(parents=True)
-        target = {"_target_": "tests.tracking.every_logger.every_logger"}
-        OmegaConf.save(OmegaConf.create(target), folder / "configs" / "logger" / "every.yaml")
-        asked = [*LEARNS_NOTHING, "--config-dir", "configs", "logger=every"]
+        asked = [*LEARNS_NOTHING, *every_logger_at_once(folder)]
         done = run(argv(*asked), folder_over(prepared, folder), **OFFLINE)
         assert done.returncode == 0, done.stderr
         (folder / "printed.txt").write_text(done.stdout)
@@ -40,6 +37,7 @@ def constant(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shared(tmp_path_factory, "constant", make)
 
 
+@pytest.mark.slow
 def test_train_prints_val_the_constant_baseline_and_that_one_class_is_predicted(
     constant: Path,
 ) -> None:
@@ -63,6 +61,7 @@ def test_train_prints_val_the_constant_baseline_and_that_one_class_is_predicted(
     assert own.isdisjoint(printed.replace(",", " ").split())
 
 
+@pytest.mark.slow
 def test_no_logger_holds_a_figure_of_test(constant: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -84,8 +83,8 @@ def test_no_logger_holds_a_figure_of_test(constant: Path) -> None:
     assert {row[0] for row in json.loads((files / shown).read_text())["data"]} <= val
 
 
-def test_a_sweeps_results_hold_val_alone(constant: Path, tmp_path: Path) -> None:
-    folder = only_run(constant)
+def test_a_sweeps_results_hold_val_alone(finished: Path, tmp_path: Path) -> None:
+    folder = finished
     identity = Identity(folder=folder, hash=folder.name, config_hash="", digests={})
     job = Job("train", ["seed=1"], OmegaConf.create(), identity, folder.name)
     with Sweep([job], tmp_path):
@@ -96,6 +95,7 @@ def test_a_sweeps_results_hold_val_alone(constant: Path, tmp_path: Path) -> None
     assert float(row["val/accuracy"]) == load_run(folder).result.metrics["val"]["accuracy"]
 
 
+@pytest.mark.slow
 def test_a_sweep_says_which_run_predicts_one_class_only(
     constant: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.running import Command, folder_over
 
 
-@pytest.mark.parametrize("job_logging", ["default", "stdout", "none"])
+@pytest.mark.parametrize("job_logging", ["default", "stdout"])
 def test_a_command_prints_each_message_once(
     job_logging: str, prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:

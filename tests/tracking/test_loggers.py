@@ -11,7 +11,7 @@ import pytest
 from meld_lightning.commands.cli import main
 from tests.finished import only_run
 from tests.running import Command, argv, environment, folder_over
-from tests.tracking.logged import SMALL, assert_shows, logged
+from tests.tracking.logged import SMALL, assert_shows, every_logger_at_once, logged
 
 
 @pytest.mark.slow
@@ -60,32 +60,25 @@ def test_wandb_holds_the_run_offline_and_reading_it_logs_nothing(
 
 
 @pytest.mark.slow
-def test_csv_shows_the_same(prepared: Path, tmp_path: Path, meld_lightning: Command) -> None:
+def test_csv_and_tensorboard_show_the_same(
+    prepared: Path, tmp_path: Path, meld_lightning: Command
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     folder = folder_over(prepared, tmp_path / "run")
-    done = meld_lightning(*SMALL, "logger=csv", cwd=folder)
+    done = meld_lightning(*SMALL, *every_logger_at_once(folder), cwd=folder)
     assert done.returncode == 0, done.stderr
     rows = pd.read_csv(only_run(folder) / "csv" / "version_0" / "metrics.csv")
     by_step = {
         int(str(step)): one.bfill().iloc[0].dropna().to_dict() for step, one in rows.groupby("step")
     }
     assert_shows(by_step, only_run(folder))
-
-
-@pytest.mark.slow
-def test_tensorboard_shows_the_same(
-    prepared: Path, tmp_path: Path, meld_lightning: Command
-) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    folder = folder_over(prepared, tmp_path / "run")
-    done = meld_lightning(*SMALL, "logger=tensorboard", cwd=folder)
-    assert done.returncode == 0, done.stderr
     events = EventAccumulator(str(only_run(folder) / "tensorboard")).Reload()
-    rows: dict[int, dict[str, float]] = {}
+    shown: dict[int, dict[str, float]] = {}
     for name in events.Tags()["scalars"]:
         for event in events.Scalars(name):
-            rows.setdefault(event.step, {})[name] = event.value
-    assert_shows(rows, only_run(folder), exactly=1e-6)  # it keeps 32 bits
+            shown.setdefault(event.step, {})[name] = event.value
+    assert_shows(shown, only_run(folder), exactly=1e-6)  # it keeps 32 bits
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from sklearn import metrics as sklearn_metrics
 
 from meld_lightning import load_run
 from meld_lightning.runs.logits import logits_of
-from tests.finished import SMALL, assert_same_run, only_run
+from tests.finished import SMALL, only_run
 from tests.running import Command, folder_over, start_and_kill
 
 
@@ -126,20 +126,6 @@ def test_result_says_where_it_comes_from(finished: Path) -> None:
     assert result["wall_s"] > 0
     assert result["peak_memory_mb"] > 0
     assert result["last"]["epoch"] == 3
-
-
-def test_a_run_of_an_older_version_is_made_again(
-    finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
-) -> None:
-    folder = folder_over(prepared, tmp_path / "older")
-    shutil.copytree(finished.parents[1], folder / "runs")
-    logits = only_run(folder) / "logits" / "val.parquet"
-    frame = pd.read_parquet(logits)
-    frame.rename(columns=lambda name: name.removeprefix("logit.")).to_parquet(logits)
-    done = meld_lightning(*SMALL, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("logits/val.parquet: columns key, label, unit, present, neutral") == 1
-    assert_same_run(only_run(folder), finished)
 
 
 @pytest.mark.slow

@@ -84,7 +84,7 @@ MAKERS = [make_arrays, make_clips, make_corpus, make_checkpoint, make_logits]
 
 @pytest.mark.parametrize(
     ("make", "leave"),
-    [*((make, leave) for make in MAKERS for leave in (0, 40960)), (make_checkpoint, 1 << 20)],
+    [*((make, 40960) for make in MAKERS), (make_arrays, 0), (make_checkpoint, 1 << 20)],
 )
 def test_a_full_disk_is_reported_and_the_retry_succeeds(
     make: Callable[[Path, Path], str], leave: int, tmp_path: Path, disk: Callable[[Path, str], Disk]

@@ -19,6 +19,7 @@ from tests.system.faults.conftest import (
 )
 
 
+@pytest.mark.slow
 def test_prepare_checks_a_read_only_cache(
     prepared: Path, tmp_path: Path, disk: Callable[[Path, str], Disk]
 ) -> None:
