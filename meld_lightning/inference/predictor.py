@@ -12,6 +12,7 @@ Axes: M modalities, N items, C classes.
 """
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,12 @@ class Predictor:
             label_sets(val, val.probabilities_NC[:0], asked.conformal)
         threshold = None if asked.risk is None else self.threshold(asked.risk)
         scored = score_items(self.source, items, how)
-        _refuse_if_none_is_read(items, scored)
+        try:
+            _refuse_if_none_is_read(items, scored)
+        except UserError:
+            if how.kept is not None:  # there is nothing in it to go on from
+                shutil.rmtree(how.kept, ignore_errors=True)
+            raise
         batch = LogitsBatch(
             normalised(np.stack([one.logits_NC for one in scored.values()]).astype(np.float64)),
             np.stack([one.present_N for one in scored.values()]),

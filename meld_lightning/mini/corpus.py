@@ -105,13 +105,7 @@ def _letters(text: str) -> str:
 
 @functools.cache
 def _mini_letters() -> frozenset[str]:
-    contents = _contents()[0]
-    rows = [
-        row
-        for name in CSV_NAMES.values()
-        for row in csv.DictReader(io.StringIO(contents[name].decode(), newline=""))
-    ]
-    return frozenset(_letters(row["Utterance"]) for row in rows)
+    return frozenset(_letters(one.line.text) for rows in _utterances().values() for one in rows)
 
 
 def mini_optimum(root: Path) -> dict[str, dict[str, dict[str, float]]]:
@@ -144,7 +138,8 @@ def mini_optimum(root: Path) -> dict[str, dict[str, dict[str, float]]]:
     return best
 
 
-def _contents() -> tuple[dict[str, bytes], list[Plan], list[str]]:
+def _utterances() -> dict[str, list[Utterance]]:
+    """The utterances of each split, with MELD's flaws."""
     streams = {
         name: random.Random(f"{SEED}/{name}") for name in ("emotion", "frame", "flaws", *CUES)
     }
@@ -154,6 +149,11 @@ def _contents() -> tuple[dict[str, bytes], list[Plan], list[str]]:
         streams["frame"],
         streams["flaws"],
     )
+    return splits
+
+
+def _contents() -> tuple[dict[str, bytes], list[Plan], list[str]]:
+    splits = _utterances()
     shown = {
         split: [(utterance.line, utterance.cues) for utterance in rows]
         for split, rows in splits.items()

@@ -21,6 +21,7 @@ PAGES = [
     "docs/cluster.md",
     "docs/imported.md",
     "docs/log.md",
+    "docs/predict.md",
     "docs/runs.md",
     "docs/statistics.md",
 ]
