@@ -9,6 +9,7 @@ MELD_ROOT ?=
 LAUNCHER ?= local
 EXPERIMENT ?= bert_grid
 BENCH    ?= text_training
+FROM     ?=
 ARGS     ?=
 
 # MELD_ROOT may contain spaces and quotes: it is quoted here for Hydra, and by "$$CORPUS_ROOT" for the shell.
@@ -18,7 +19,7 @@ PY   := .venv/bin/python
 MELD := $(PY) -m meld_lightning
 VENV_PACKAGE := $(notdir $(PYTHON))-venv
 
-.PHONY: help setup test lint data reproduce-tables sweep dashboards bench clean
+.PHONY: help setup test lint data reproduce-tables sweep demo dashboards bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -43,6 +44,9 @@ PREPARE_ARGS = $(filter corpus% paths.% media.% checkpoints% target=%,$(ARGS))
 sweep: .venv/installed ## run the paper's grid: EXPERIMENT=bert_grid or roberta_grid; LAUNCHER=slurm on a cluster
 	$(MELD) prepare study=$(STUDY) $(ROOT) $(PREPARE_ARGS)
 	$(MELD) train experiment=$(EXPERIMENT) study=$(STUDY) hydra/launcher=$(LAUNCHER) $(ROOT) $(ARGS)
+
+demo: .venv/installed ## open a page on this machine that answers about a clip: FROM=FOLDER of a run, a fusion or an export
+	$(MELD) demo from="$(FROM)" $(ARGS)
 
 dashboards: .venv/installed ## make a W&B view and report of each sweep run with ARGS=logger=wandb; without a W&B key, as JSON
 	$(MELD) dashboards study=$(STUDY) $(ROOT) $(ARGS)

@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "render the tables from the runs that exist",
     "export": "write a run or fusion as one folder that loads anywhere, or push it to the hub",
     "predict": "tell the emotions of your own clips and texts",
+    "demo": "open a page on this machine that answers about a clip: drop one, or record one",
     "runs": "list, show, compare and clean the run folders that are there",
     "dashboards": "make a W&B view and report for each sweep that was logged with logger=wandb",
 }

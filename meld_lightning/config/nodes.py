@@ -257,6 +257,33 @@ class Predict(Node):
     paths: PredictPaths
 
 
+class Demo(Node):
+    """A page on this machine that answers about a clip."""
+
+    unused = ("hydra/launcher",)
+
+    from_: str | None = Field(
+        None, alias="from", description="the folder of a finished run, a fusion or an export"
+    )
+    port: int = Field(7860, ge=1, le=65535, description="of the page, on 127.0.0.1 alone")
+    risk: float | None = Field(
+        None, gt=0, lt=1, description="the share of wrong answers above which it abstains"
+    )
+    asr: str | None = Field(
+        None, description="the Whisper model that transcribes: a folder, or a name such as small.en"
+    )
+    asr_language: str | None = Field(
+        None, description="the language of the speech, such as en; null: recognised in each clip"
+    )
+    allow_mini: bool = Field(
+        False, description="let models made from the mini corpus answer about anything else"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="where the models compute"
+    )
+    paths: PredictPaths
+
+
 COMMANDS: dict[str, type[Node]] = {
     "prepare": Prepare,
     "train": Train,
@@ -266,5 +293,6 @@ COMMANDS: dict[str, type[Node]] = {
     "dashboards": Dashboards,
     "export": Export,
     "predict": Predict,
+    "demo": Demo,
     "runs": Runs,
 }

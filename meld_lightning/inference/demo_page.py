@@ -1,0 +1,233 @@
+"""The demo: a page on this machine that answers about a clip or a text (extra `demo`, Gradio).
+
+Serves on the loopback address alone, and tells the browser to load nothing from anywhere else.
+Uploaded clips lie in a temporary folder until the demo ends. Used by the command `demo`.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meld_lightning.errors import UserError
+from meld_lightning.inference.demo_answer import (
+    STYLE,
+    answer_html,
+    caption,
+    problem_html,
+    waveform_picture,
+)
+from meld_lightning.inference.items import read_items
+from meld_lightning.inference.output import LABEL
+from meld_lightning.inference.parts import Scoring
+from meld_lightning.inference.predictor import Asked, Predictor
+from meld_lightning.inference.transcript import Transcriber, with_transcripts
+from meld_lightning.media import read_waveform
+from meld_lightning.media.errors import MediaError
+from meld_lightning.media.frames import read_frames
+
+HOST = "127.0.0.1"
+FRAMES = 6  # shown of a clip
+RATE = 16000
+LARGEST = "2gb"  # of an uploaded clip
+# Gradio's own page asks for fonts and scripts of other hosts: the browser is told to refuse them.
+POLICY = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:;"
+    " style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clip to pick instead of one's own: its name in the list, its file and its text."""
+
+    name: str
+    clip: str
+    text: str
+
+
+class Demo:
+    """Answers for the page.
+
+    Args:
+        predictor: what answers.
+        asked: risk and conformal, as in Predictor.
+        transcriber: fills in the text where none is given; None: it stays missing.
+        examples: clips to pick.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        asked: Asked,
+        transcriber: Transcriber | None,
+        examples: Sequence[Example],
+    ) -> None:
+        self.predictor, self.asked, self.transcriber = predictor, asked, transcriber
+        self.examples = {one.name: one for one in examples}
+
+    def answer(self, clip: str | None, sound: str | None, text: str) -> tuple[Any, ...]:
+        """The answer as HTML, frames with captions, a picture of the sound, and the text; a problem
+        is one line in place of the answer.
+
+        clip, sound: files; the clip comes first. text: empty where there is none.
+        """
+        clip = self._original(clip)
+        source = clip or sound
+        try:
+            items = read_items([source] if source else [], [text] if text.strip() else [])
+            if self.transcriber is not None:
+                items = with_transcripts(items, self.transcriber)
+            answers = self.predictor.answer(items, self.asked, Scoring())
+        except UserError as error:
+            said = str(error)
+            for path in filter(None, (clip, sound)):  # where the browser's file was put
+                said = said.replace(path, Path(path).name)
+            return problem_html(said), [], None, text
+        shown = answer_html(answers, self.predictor.source.calibrated)
+        return shown, self._frames(clip), _sound(source), items["text"].iloc[0] or ""
+
+    def pick(self, name: str | None) -> tuple[str | None, str]:
+        """The clip and the text of an example."""
+        one = self.examples.get(name or "")
+        return (one.clip, one.text) if one else (None, "")
+
+    def _original(self, clip: str | None) -> str | None:
+        """The file of the example that `clip` is a copy of, as Gradio makes one; else `clip`."""
+        for one in self.examples.values():
+            if clip and filecmp.cmp(clip, one.clip, shallow=False):
+                return one.clip
+        return clip
+
+    def _frames(self, clip: str | None) -> list[tuple[np.ndarray, str]]:
+        """Some frames of the clip, each with what the video model takes it for alone."""
+        try:
+            frames = read_frames(clip, keep_cut=True) if clip else np.zeros((0, 1, 1, 3), np.uint8)
+        except MediaError:  # the answer says why
+            return []
+        chosen = frames[np.unique(np.linspace(0, len(frames) - 1, FRAMES).round().astype(int))]
+        if not len(frames) or "video" not in self.predictor.source.members:
+            return [(frame, "") for frame in chosen]
+        alone = Predictor(self.predictor.source, allow_mini=True)(
+            clips=[one[None] for one in chosen]
+        )
+        labels = list(self.predictor.labels)
+        p_FC = alone[[LABEL + label for label in labels]].to_numpy()
+        return [(frame, caption(labels, p_C)) for frame, p_C in zip(chosen, p_FC, strict=True)]
+
+
+def _sound(source: str | None) -> Any:
+    try:
+        return (
+            waveform_picture(read_waveform(source, RATE, keep_cut=True), RATE) if source else None
+        )
+    except MediaError:  # the answer says why
+        return None
+
+
+def build_page(demo: Demo) -> Any:
+    """The page as a Gradio application."""
+    gradio = load_gradio()
+    source = demo.predictor.source
+    mini = "Made from the mini corpus: drawn faces and synthetic voices." if source.mini else ""
+    has_video = "video" in source.members
+    with gradio.Blocks(title="meld-lightning", analytics_enabled=False) as page:
+        gradio.Markdown(
+            f"## Emotion of a clip\n{source.describe()}. {mini}\n\nEverything stays on this"
+            " machine."
+        )
+        with gradio.Row(equal_height=False):
+            with gradio.Column(min_width=280):
+                clip = gradio.Video(
+                    label="Clip: drop one here or record one",
+                    sources=["upload", "webcam"],
+                    webcam_options=gradio.WebcamOptions(mirror=False),
+                    height=340,
+                )
+                with gradio.Accordion("Sound alone", open=False):
+                    sound = gradio.Audio(
+                        label="Sound", sources=["upload", "microphone"], type="filepath"
+                    )
+                names = list(demo.examples)
+                example = gradio.Dropdown(
+                    names, value=None, label="or a clip of the mini corpus", visible=bool(names)
+                )
+                text = gradio.Textbox(
+                    label="Text", placeholder="What is said, if you know it", lines=2
+                )
+                button = gradio.Button("Predict", variant="primary")
+            with gradio.Column(min_width=280):
+                shown = gradio.HTML(label="Answer")
+                frames = gradio.Gallery(
+                    label="Frames, with the video model's answer to each" if has_video else "Frames",
+                    columns=3, height="auto", object_fit="contain", interactive=False,
+                    visible=False,
+                )  # fmt: skip
+                wave = gradio.Image(label="Sound", interactive=False, visible=False)
+                heard = gradio.Textbox(
+                    label="Text that was used", interactive=False, lines=2, visible=False
+                )
+
+        def answered(*given: Any) -> list[Any]:
+            answer, pictures, sound_picture, words = demo.answer(*given)
+            return [
+                answer,
+                gradio.update(value=pictures, visible=bool(pictures)),
+                gradio.update(value=sound_picture, visible=sound_picture is not None),
+                gradio.update(value=words, visible=bool(words)),
+            ]
+
+        example.change(demo.pick, example, [clip, text], api_visibility="private")
+        button.click(
+            answered, [clip, sound, text], [shown, frames, wave, heard],
+            api_visibility="private",
+        )  # fmt: skip
+    return page
+
+
+def serve(demo: Demo, port: int, on_start: Callable[[str], object] = print) -> None:
+    """Serves the page until it is interrupted. on_start: is given the address."""
+    with tempfile.TemporaryDirectory(prefix="meld-lightning-demo-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        gradio = load_gradio()
+        import uvicorn
+        from fastapi import FastAPI
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
+
+        @app.middleware("http")
+        async def refuse_other_hosts(request: Any, following: Any) -> Any:
+            response = await following(request)
+            response.headers["Content-Security-Policy"] = POLICY
+            return response
+
+        fonts = ["system-ui", "sans-serif"]
+        app = gradio.mount_gradio_app(
+            app, build_page(demo), path="/", server_name=HOST, max_file_size=LARGEST,
+            allowed_paths=sorted({str(Path(one.clip).parent) for one in demo.examples.values()}),
+            show_error=True, footer_links=[], css=STYLE,
+            theme=gradio.themes.Default(font=fonts, font_mono=["monospace"]),
+        )  # fmt: skip
+        on_start(f"http://{HOST}:{port}")
+        uvicorn.run(app, host=HOST, port=port, log_level="warning")
+
+
+def load_gradio() -> Any:
+    """The module gradio, its telemetry off; UserError if it is not installed."""
+    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_SHARE="False")
+    try:
+        import gradio
+    except ImportError:
+        raise UserError(
+            "demo: gradio is not installed; run: pip install 'meld-lightning[demo]'"
+        ) from None
+    return gradio
