@@ -166,7 +166,7 @@ def build_page(demo: Demo) -> Any:
             with gradio.Column(min_width=280):
                 shown = gradio.HTML(label="Answer")
                 frames = gradio.Gallery(
-                    label="Frames, with the video model's answer to each" if has_video else "Frames",
+                    label="Frames" + (", with the video model's answer to each" * has_video),
                     columns=3, height="auto", object_fit="contain", interactive=False,
                     visible=False,
                 )  # fmt: skip
