@@ -83,11 +83,22 @@ class Corpus(Node):
 class Media(Node):
     """How clips are decoded; done once, into the cache."""
 
-    keep: list[Literal["frames", "audio"]] = Field(
+    keep: list[Literal["frames", "audio", "faces"]] = Field(
         ["frames", "audio"], description="what is decoded; [] for a study of text alone"
     )
     every: int = Field(10, ge=1, description="keep the first frame and every Nth after it")
     size: int = Field(224, ge=8, description="pixels per side, resized and cropped as CLIP does")
+    faces: Literal["largest", "all"] = Field(
+        "largest", description="the faces that are kept of a clip that shows several"
+    )
+    face_size: int = Field(224, ge=8, description="pixels per side of a face")
+    face_margin: float = Field(
+        0.1, ge=0, le=2, description="added around a face, as a share of the longer side of its box"
+    )
+    face_detector: str | None = Field(
+        "${oc.select:checkpoints.face_detector,null}",
+        description="folder of TinyFaceDetector's weights, which finds the faces",
+    )
     rate: int = Field(16000, ge=1000, description="samples per second, mono")
     channels: Literal["center", "mean"] = Field(
         "center", description="5.1 sound: the center channel, which holds dialogue, or the mean"

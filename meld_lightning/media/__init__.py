@@ -1,11 +1,13 @@
-"""Media: decodes clips to frames and waveforms, once, and reads them memory-mapped.
+"""Media: decodes clips to frames, faces and waveforms, once, and reads them memory-mapped.
 
-Used by `prepare`, the datamodules and the report. Knows nothing of models.
+Used by `prepare`, the datamodules and the report. The only network it knows
+is the one that finds faces.
 """
 
 from meld_lightning.media.frames import read_frames
 from meld_lightning.media.outcome import media_report
-from meld_lightning.media.store import SETTINGS, Media, deciding, prepare_media, prepared_media
+from meld_lightning.media.settings import SETTINGS, deciding
+from meld_lightning.media.store import Media, prepare_media, prepared_media
 from meld_lightning.media.waveform import read_waveform
 
 __all__ = [

@@ -1,13 +1,14 @@
-"""A chunk: the decoded clips of consecutive rows, with one file of frames and one of sound.
+"""A chunk: the decoded clips of consecutive rows, with one file of frames, one of sound and, where
+media.keep names them, one of faces.
 
-Writes <folder>/<number>/{frames.npy, audio.npy, manifest.json} atomically. Used by store.py, which
-manages the chunks of a corpus.
+Writes <folder>/<number>/{frames.npy, audio.npy, faces.npy, manifest.json} atomically. Used by
+store.py, which manages the chunks of a corpus.
 """
 
 import json
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ from meld_lightning.media.pool import Pool
 from meld_lightning.storage.atomic import atomic_folder
 from meld_lightning.storage.fingerprint import Fingerprint
 
-KINDS = ("frames", "audio")
+KINDS = ("frames", "audio", "faces")
+SIZES = {
+    "frames": "size",
+    "faces": "face_size",
+}  # of pictures: the setting with their pixels a side
 BLOCK = 1 << 24
 # Raise it when some clips are decoded differently or reported with more: `prepare` then decodes all
 # of them again, and runs move only where the arrays did.
@@ -41,15 +46,16 @@ def write_chunk(
         parts = fresh / "parts"
         parts.mkdir()
         jobs = [_job(row, parts / str(place), settings) for place, row in enumerate(wanted)]
+        kinds = kinds_of(settings)
         known = [
-            {kind: describe(row[kind]) for kind in KINDS} for row in wanted
+            {kind: describe(row[kind]) for kind in kinds} for row in wanted
         ]  # before they are read
         answers = {
             Path(job["out"]).name: answer
             for job, answer in pool.map(job for job in jobs if job["sources"])
         }
         entries: list[Entry] = [{"key": row["key"], "decoding": DECODING_VERSION} for row in wanted]
-        for kind in KINDS:
+        for kind in kinds:
             found = [
                 _found(row, kind, answers.get(str(place), {})) for place, row in enumerate(wanted)
             ]
@@ -58,6 +64,17 @@ def write_chunk(
                 entry[kind] = {"source": source[kind], **one}
         shutil.rmtree(parts)
         (fresh / "manifest.json").write_text(json.dumps(entries))
+
+
+def kinds_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kinds that a chunk has: faces only where they are kept, so that the caches of before they
+    could be kept stay what they are."""
+    return tuple(kind for kind in KINDS if kind != "faces" or kind in settings["keep"])
+
+
+def kinds_in(entry: Entry) -> tuple[str, ...]:
+    """The kinds that a row of a chunk has."""
+    return tuple(kind for kind in KINDS if kind in entry)
 
 
 def read_chunk(folder: Path) -> list[Entry] | None:
@@ -72,7 +89,7 @@ def read_chunk(folder: Path) -> list[Entry] | None:
 def is_whole(folder: Path, entries: Sequence[Entry]) -> bool:
     """Whether the chunk's arrays are, byte for byte, those that were written, and finite, as they
     were not always written."""
-    for kind in KINDS:
+    for kind in kinds_in(entries[0]) if entries else ():
         try:
             array = np.load(folder / f"{kind}.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError):
@@ -131,9 +148,10 @@ def _gather(
 ) -> None:
     """Joins the workers' raw files into one array, and adds each row's position and CRC-32 to
     `found`."""
-    size = settings["size"]
-    shape: tuple[int, ...] = (size, size, 3) if kind == "frames" else ()
-    dtype = np.uint8 if kind == "frames" else np.float32
+    shape: tuple[int, ...] = ()
+    if kind in SIZES:
+        shape = (settings[SIZES[kind]],) * 2 + (3,)
+    dtype = np.uint8 if shape else np.float32
     with path.open("wb") as file:
         header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
         total = sum(one["count"] for one in found)

@@ -22,7 +22,11 @@ from meld_lightning.media.tracks import video_track
 
 
 def iter_frames_decord(
-    path: str | Path, every: int, size: int, keep_cut: bool = False, losses: Losses | None = None
+    path: str | Path,
+    every: int,
+    size: int | None,
+    keep_cut: bool = False,
+    losses: Losses | None = None,
 ) -> Iterator[np.ndarray]:
     """Frames 0, every, 2 * every ... like `iter_frames`; raises MediaError, and UserError if decord
     is not installed."""
@@ -55,7 +59,8 @@ def iter_frames_decord(
         )
     for place in range(0, shown, every):
         try:
-            yield fit(reader[place].asnumpy(), size)
+            picture = reader[place].asnumpy()
+            yield picture if size is None else fit(picture, size)
         except decord.DECORDError as error:
             raise MediaError(path, f"cannot be decoded ({str(error).splitlines()[0]})") from error
 

@@ -62,15 +62,16 @@ def read_frames(
 def iter_frames(
     path: str | Path,
     every: int,
-    size: int,
+    size: int | None,
     keep_cut: bool = False,
     losses: Losses | None = None,
     part: Part | None = None,
 ) -> Iterator[np.ndarray]:
     """The frames of `read_frames` one at a time, so that a long clip needs no more memory than a
-    short one; sets `losses`. part: the first frame of that part and every Nth after it."""
+    short one; sets `losses`. size: None leaves them as large as they are. part: the first frame of
+    that part and every Nth after it."""
     for frame in wanted_frames(path, every, keep_cut, losses, part):
-        yield fit(upright(frame), size)
+        yield upright(frame) if size is None else fit(upright(frame), size)
 
 
 def fit(image: np.ndarray, size: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meld_lightning.media.chunks import KINDS, is_silent
+from meld_lightning.media.chunks import KINDS, is_silent, kinds_of
 from meld_lightning.media.losses import Losses, is_doubtful
 from meld_lightning.media.store import Media
 
@@ -33,7 +33,7 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
     dropped, damaged, cut, doubtful}] for the tracks that lost a part (see losses.py).
     """
     kept = [kind for kind in KINDS if kind in media.settings["keep"]]
-    has = {"frames": media.frame_counts > 0, "audio": media.samples > 0}
+    has = {kind: media.counts(kind) > 0 for kind in kinds_of(media.settings)}
     splits = table["split"].to_numpy()
     counts = {
         kind: {str(s): int((has[kind] & (splits == s)).sum()) for s in dict.fromkeys(splits)}
@@ -42,7 +42,8 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
     rows = [
         {"key": key, "modality": kind, "reason": reason}
         for kind in kept
-        if has[kind].any()  # a corpus without any clips is just text
+        # a corpus without any clips is just text
+        if has[kind].any() or (kind == "faces" and media.frames_searched)
         for key, reason in media.reasons[kind].items()
     ]
     repaired = [
@@ -62,8 +63,11 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
         media.samples.sum() / media.settings["rate"] / 3600,
     )
     summary = (
-        f"{frames} frames, {hours:.2f} hours of sound; frames or sound missing in {len(rows)} cases"
+        f"{frames} frames, {hours:.2f} hours of sound; frames or sound missing in"
+        f" {sum(row['modality'] != 'faces' for row in rows)} cases"
     )
+    if "faces" in kept:
+        summary += f"; {_faces_summary(media)}"
     if repaired:
         plural = "s" if len(repaired) > 1 else ""
         summary += f"; samples that are not finite became silence in {len(repaired)} clip{plural}"
@@ -82,6 +86,15 @@ def media_report(media: Media, table: pd.DataFrame) -> dict[str, Any]:
         "silent": silent,
         "lost": lost,
     }
+
+
+def _faces_summary(media: Media) -> str:
+    counts = media.counts("faces")
+    without = sum(entry["faces"].get("empty", 0) for entry in media.entries)
+    return (
+        f"{counts.sum()} faces in {np.count_nonzero(counts)} clips; no face in {without} of"
+        f" {media.frames_searched} frames"
+    )
 
 
 def _named(keys: Sequence[str]) -> str:

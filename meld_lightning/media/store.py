@@ -21,15 +21,18 @@ from tqdm import tqdm
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.media.chunks import (
     DECODING_VERSION,
-    KINDS,
     Entry,
     crc_of,
     is_unchanged,
     is_whole,
+    kinds_in,
+    kinds_of,
     read_chunk,
     write_chunk,
 )
+from meld_lightning.media.faces import detector_digest
 from meld_lightning.media.pool import WORKER, Pool
+from meld_lightning.media.settings import SETTINGS, deciding, deciding_all
 from meld_lightning.storage.atomic import write_json
 from meld_lightning.storage.fingerprint import digest_of
 from meld_lightning.storage.once import made_once
@@ -39,22 +42,10 @@ if TYPE_CHECKING:
 
 WRITER_VERSION = 1  # raise it when ordinary clips give different arrays; every run moves with it
 CHUNK = 64  # rows: a corpus becomes a few hundred files, and a changed clip costs 63 others
-# the settings that change the arrays of each kind
-SETTINGS = {"frames": ("every", "size", "decoder"), "audio": ("rate", "channels")}
-DECIDING = ("keep", *SETTINGS["frames"], *SETTINGS["audio"])
-# Settings that came later, and enter digests only where they differ from the default given here, so
-# that the caches and runs of before keep their names.
-LATER: dict[str, Any] = {"keep_cut": False}
-
-
-def deciding(settings: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    """Those of the settings (conf/media) that change the arrays: `keys`, and what is in LATER."""
-    later = {key for key, default in LATER.items() if settings.get(key, default) != default}
-    return {key: settings[key] for key in (*keys, *sorted(later))}
 
 
 class Media:
-    """Frames and waveforms by row of the corpus table.
+    """Frames, faces and waveforms by row of the corpus table.
 
     Missing media is an empty array; `reasons` says why.
     """
@@ -70,6 +61,11 @@ class Media:
         """uint8 (F, size, size, 3), RGB, memory-mapped; F = 0 if there are none."""
         return self._read(row, "frames")
 
+    def faces(self, row: int) -> np.ndarray:
+        """Face crops, uint8 (F, face_size, face_size, 3), RGB, memory-mapped; F = 0 if no face was
+        found."""
+        return self._read(row, "faces")
+
     def waveform(self, row: int) -> np.ndarray:
         """float32 (T,) at `rate` samples per second, memory-mapped; T = 0 if there is none."""
         return self._read(row, "audio")
@@ -77,12 +73,26 @@ class Media:
     @cached_property
     def frame_counts(self) -> np.ndarray:
         """Number of frames of each row, int64 (N,)."""
-        return np.array([entry["frames"]["count"] for entry in self.entries], dtype=np.int64)
+        return self.counts("frames")
+
+    def counts(self, kind: str) -> np.ndarray:
+        """Number of frames, faces or samples of each row, int64 (N,)."""
+        return np.array([entry[kind]["count"] for entry in self.entries], dtype=np.int64)
+
+    @cached_property
+    def face_counts(self) -> np.ndarray:
+        """Number of face crops of each row, int64 (N,)."""
+        return self.counts("faces")
 
     @cached_property
     def samples(self) -> np.ndarray:
         """Number of samples of each row, int64 (N,)."""
-        return np.array([entry["audio"]["count"] for entry in self.entries], dtype=np.int64)
+        return self.counts("audio")
+
+    @property
+    def frames_searched(self) -> int:
+        """In how many frames faces were looked for."""
+        return sum(entry.get("faces", {}).get("searched", 0) for entry in self.entries)
 
     @property
     def reasons(self) -> dict[str, dict[str, str]]:
@@ -93,22 +103,24 @@ class Media:
                 for entry in self.entries
                 if entry[kind]["reason"]
             }
-            for kind in KINDS
+            for kind in kinds_of(self.settings)
         }
 
     def digest(self, kind: str, rows: Sequence[int] | None = None) -> str:
         """sha256 (hex) of the decoded media of `rows` (None: all rows), independent of the
         wording of the reasons for missing media.
 
-        kind: "frames", "audio" or "all".
+        kind: "frames", "audio", "faces" or "all".
         """
-        kinds = KINDS if kind == "all" else (kind,)
+        kinds = kinds_of(self.settings) if kind == "all" else (kind,)
         chosen = self.entries if rows is None else [self.entries[row] for row in rows]
         content = [
             [entry["key"], *((entry[one]["count"], entry[one]["crc"]) for one in kinds)]
             for entry in chosen
         ]
         settings = deciding(self.settings, [key for one in kinds for key in SETTINGS[one]])
+        if "faces" in kinds:
+            settings["face_detector"] = detector_digest(self.settings)
         return digest_of([WRITER_VERSION, settings, content], 64)
 
     def _read(self, row: int, kind: str) -> np.ndarray:
@@ -149,7 +161,7 @@ def prepare_media(
     folder, rows = _folder(table, name, settings, cache), _rows(table)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "settings.json").is_file():  # for people
-        write_json(folder / "settings.json", deciding(settings, DECIDING))
+        write_json(folder / "settings.json", deciding_all(settings))
     chunks = -(-len(rows) // CHUNK)
     start = int(_spread(shard) * chunks)
     left = [(start + step) % chunks for step in range(chunks)]
@@ -188,10 +200,10 @@ def prepared_media(
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """For each row its key, the files that its frames and sound are read from and, for a part of
-    them, its start and end."""
+    """For each row its key, the files that its frames, faces and sound are read from and, for a
+    part of them, its start and end."""
     rows: list[dict[str, Any]] = [
-        {"key": key, "frames": clip, "audio": audio or clip}
+        {"key": key, "frames": clip, "faces": clip, "audio": audio or clip}
         for key, clip, audio in zip(table["key"], table["clip"], table["audio"], strict=True)
     ]
     if "start" in table:
@@ -202,7 +214,7 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _folder(table: pd.DataFrame, name: str, settings: Mapping[str, Any], cache: Path) -> Path:
-    decides = [WRITER_VERSION, deciding(settings, DECIDING), table["key"].tolist()]
+    decides = [WRITER_VERSION, deciding_all(settings), table["key"].tolist()]
     if "start" in table and table["start"].notna().any():
         decides += [table["start"].tolist(), table["end"].tolist()]
     return cache / "media" / f"{name}-{digest_of(decides, 8)}"
@@ -243,14 +255,14 @@ def _worth_a_retry(entries: Sequence[Entry], timeout_s: float) -> bool:
     return any(
         timeout_s > entry[kind].get("retry_over_s", timeout_s)
         for entry in entries
-        for kind in KINDS
+        for kind in kinds_in(entry)
     )
 
 
 def _changed(wanted: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> str | None:
     """The first file that is not the one that was decoded; None if there is none."""
     for row, entry in zip(wanted, entries, strict=True):
-        for kind in KINDS:
+        for kind in kinds_in(entry):
             if not is_unchanged(row[kind], entry[kind]["source"]):
                 return str(row[kind] or entry["key"])
     return None

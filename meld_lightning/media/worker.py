@@ -17,14 +17,15 @@ import numpy as np
 from meld_lightning.errors import UserError
 from meld_lightning.media.decord_frames import iter_frames_decord
 from meld_lightning.media.errors import MediaError
-from meld_lightning.media.frames import iter_frames
+from meld_lightning.media.faces import Faces
+from meld_lightning.media.frames import fit, iter_frames
 from meld_lightning.media.losses import Losses
 from meld_lightning.media.parts import Part
 from meld_lightning.media.waveform import SampleCounts, iter_waveform
 from meld_lightning.storage.atomic import writing
 
 NOUNS = {"frames": "frames", "audio": "samples"}
-Decoder = Callable[[str, int, int, bool, Losses], Iterable[np.ndarray]]
+Decoder = Callable[[str, int, int | None, bool, Losses], Iterable[np.ndarray]]
 DECODERS: dict[str, Decoder] = {
     "pyav": iter_frames,
     "decord": iter_frames_decord,
@@ -32,8 +33,9 @@ DECODERS: dict[str, Decoder] = {
 
 
 def decode(job: dict[str, Any]) -> dict[str, Any]:
-    """Writes <out>.frames and <out>.audio; returns {kind: {count, reason}}, with a reason where
-    there is nothing, with the fields of Losses where something was lost, and for sound with samples
+    """Writes <out>.frames, <out>.faces and <out>.audio; returns {kind: {count, reason}}, with a
+    reason where there is nothing, with the fields of Losses where something was lost, for faces
+    with {searched, empty}: how many frames were searched and had none, and for sound with samples
     that are not finite {not_finite, decoded}: how many of how many were replaced by silence.
 
     job: {"out": path, "sources": {kind: file}, "settings": conf/media} and, for a part of the clip,
@@ -43,7 +45,11 @@ def decode(job: dict[str, Any]) -> dict[str, Any]:
     part = Part(*job["part"]) if "part" in job else None
     cut = settings.get("keep_cut", False)
     answer: dict[str, Any] = {}
-    for kind, source in job["sources"].items():
+    sources = dict(job["sources"])
+    if "faces" in sources:
+        answer |= _decode_faces(sources.pop("faces"), "frames" in sources, settings, out, part)
+        sources.pop("frames", None)
+    for kind, source in sources.items():
         samples, losses = SampleCounts(), Losses()
         if kind == "frames":
             decoder = _decoder(settings["decoder"], part)
@@ -69,6 +75,29 @@ def decode(job: dict[str, Any]) -> dict[str, Any]:
 
 def _decoder(name: str, part: Part | None) -> Decoder:
     return DECODERS[name] if part is None else partial(iter_frames, part=part)
+
+
+def _decode_faces(
+    source: str, keep_frames: bool, settings: dict[str, Any], out: Path, part: Part | None
+) -> dict[str, Any]:
+    """Faces and, if they are kept, frames: the clip is decoded once for both."""
+    losses, size = Losses(), settings["size"]
+    decoder, cut = _decoder(settings["decoder"], part), settings.get("keep_cut", False)
+    with Faces(out.with_name(f"{out.name}.faces"), settings) as faces:
+        pictures = faces.of_each(decoder(source, settings["every"], None, cut, losses))
+        try:
+            if not keep_frames:
+                for _ in pictures:
+                    pass
+                return {"faces": {**faces.finish(), **losses.as_json()}}
+            fitted = (fit(picture, size) for picture in pictures)
+            count = _write(fitted, out.with_name(f"{out.name}.frames"), "frames")
+        except MediaError as error:
+            lost = {"count": 0, "reason": error.reason}
+            return {"faces": lost, **({"frames": dict(lost)} if keep_frames else {})}
+        reason = None if count else f"no {NOUNS['frames']} in it"
+        frames = {"count": count, "reason": reason, **losses.as_json()}
+        return {"frames": frames, "faces": faces.finish()}
 
 
 def _write(pieces: Iterable[np.ndarray], path: Path, kind: str) -> int:

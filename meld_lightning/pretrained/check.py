@@ -7,6 +7,7 @@ from pathlib import Path
 
 from meld_lightning.pretrained.files import model_files
 
+FACES = ("face", "face_detector")
 LARGE = 4 << 30  # bytes of weights that are not loaded: the machine may not have the memory
 
 
@@ -17,7 +18,7 @@ def check_loads(folder: Path, role: str) -> None:
         key's models are the user's own, and nothing is known of them.
     Raises UserError for what training would refuse.
     """
-    if role not in ("bert", "roberta", "wav2vec2", "speech_emotion", "clip"):
+    if role not in ("bert", "roberta", "wav2vec2", "speech_emotion", "clip", *FACES):
         return
     import transformers
 
@@ -46,3 +47,11 @@ def check_loads(folder: Path, role: str) -> None:
         from meld_lightning.pretrained.clip import Clip
 
         Clip(folder, None)
+    elif role == "face" and whole:
+        from meld_lightning.pretrained.faces import FaceEncoder
+
+        FaceEncoder(folder)
+    elif role == "face_detector":
+        from meld_lightning.media.face_detector import load_detector
+
+        load_detector(folder)

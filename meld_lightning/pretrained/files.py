@@ -7,11 +7,15 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from meld_lightning.errors import UserError
+from meld_lightning.media.face_weights import DETECTOR, EXPRESSION, weight_files
 
 SAFETENSORS = ("*.safetensors", "*.safetensors.index.json")
 # transformers reads these with weights_only=True
 PICKLED = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
+XCEPTION = "model.safetensors"  # of mini_XCEPTION, without a config.json
 # What from_pretrained reads besides the weights. A README makes no difference, so that the digest
 # leaves it out.
 SETTINGS = (
@@ -29,9 +33,12 @@ def model_files(folder: Path) -> list[Path]:
     and preprocessing.
 
     As in transformers, pickled weights are ignored if there are safetensors. Raises UserError
-    without a config.json or without weights.
+    without a config.json or without weights; the face networks that are written here need no
+    config.json.
     """
     if not (folder / "config.json").is_file():
+        if faces := face_files(folder):
+            return faces
         raise UserError(
             f"checkpoint folder {folder}: no config.json in it; expected what save_pretrained"
             " writes"
@@ -44,6 +51,23 @@ def model_files(folder: Path) -> list[Path]:
         f"checkpoint folder {folder}: no weights in it; expected model.safetensors (or"
         " pytorch_model.bin)"
     )
+
+
+def face_files(folder: Path) -> list[Path]:
+    """The weights of face networks in a folder without a config.json, sorted by name."""
+    found = weight_files(folder, DETECTOR) + weight_files(folder, EXPRESSION)
+    return sorted(found + ([folder / XCEPTION] if has_xception(folder) else []))
+
+
+def has_xception(folder: Path) -> bool:
+    """Whether a folder holds the weights of mini_XCEPTION by its names of layers in Keras."""
+    if not (folder / XCEPTION).is_file() or (folder / "config.json").is_file():
+        return False
+    try:
+        with safe_open(folder / XCEPTION, "np") as file:
+            return "separable_conv2d_8/depthwise_kernel" in file.keys()  # noqa: SIM118
+    except SafetensorError:
+        return False
 
 
 def matching(files: Iterable[Path], patterns: Sequence[str]) -> list[Path]:

@@ -1,11 +1,35 @@
 """Matches the labels of a checkpoint's classification head to the corpus's by name.
 
-Used by models/text.py and models/audio.py.
+Used by models/text.py, models/audio.py and models/face.py.
 """
 
 from collections.abc import Mapping, Sequence
 
 from meld_lightning.errors import UserError, near_miss
+
+# usual names of the corpora's emotions in checkpoints for faces
+SAME = {
+    "angry": "anger",
+    "disgusted": "disgust",
+    "fearful": "fear",
+    "happy": "joy",
+    "happiness": "joy",
+    "sad": "sadness",
+    "surprised": "surprise",
+}
+
+
+def map_by_name(known: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
+    """The corpus's label for each label of a checkpoint that has the same name, or another usual
+    name of the same emotion; UserError if there is none."""
+    found = {theirs: SAME.get(theirs.lower(), theirs.lower()) for theirs in known}
+    found = {theirs: ours for theirs, ours in found.items() if ours in labels}
+    if not found:
+        raise UserError(
+            f"model.label_map: none of the checkpoint's labels ({', '.join(known)}) is one of the"
+            f" corpus's ({', '.join(labels)}); give model.label_map.THEIRS=OURS"
+        )
+    return found
 
 
 def columns(

@@ -112,7 +112,7 @@ def train_config() -> dict[str, Any]:
         ("optimizer.epsilon=1", "'optimizer.epsilon' is not known"),
         ("optimizer.eps=tiny", "optimizer.eps='tiny': expected a number"),
         ("scheduler.name=cosin", "(did you mean 'cosine'?)"),
-        ("media.keep=[frame]", "expected a list of frames or audio"),
+        ("media.keep=[frame]", "expected a list of frames, audio or faces"),
         ("model.pooling=men", "expected classifier or mean (did you mean 'mean'?)"),
         ("data.batch_size=0", "expected at least 1"),
         ("epochs=0", "epochs=0: expected at least 1"),

@@ -66,7 +66,7 @@ SPLIT_FACTS = {
     "words_max": "words per utterance, maximum",
     "hours": "hours, by start and end times",
 }
-MODALITIES = {"frames": "frames", "audio": "sound"}
+MODALITIES = {"frames": "frames", "audio": "sound", "faces": "faces"}
 
 
 def render_report(report: dict[str, Any], media: Mapping[str, Any] | None = None) -> str:
@@ -201,7 +201,8 @@ def render_media(media: Mapping[str, Any]) -> list[str]:
     ]
     parts = ["## Decoded clips", _table(("utterances", *SPLITS), rows)]
     if media["rows"]:
-        parts.append("Utterances without frames or sound, by reason:")
+        wanted = "frames, faces or sound" if "faces" in media["counts"] else "frames or sound"
+        parts.append(f"Utterances without {wanted}, by reason:")
         parts.append(
             _by_reason(
                 (f"no {MODALITIES[row['modality']]}: {row['reason']}", row["key"])

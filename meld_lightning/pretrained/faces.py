@@ -1,0 +1,101 @@
+"""Encoders of faces: features and emotions of face crops, by a light network written here or by any
+image classification checkpoint of transformers.
+
+Reads a checkpoint folder. Used by data/video.py, which caches what FaceEncoder gives, by
+models/face.py and check.py.
+
+Axes: F faces, S pixels a side, D features, K the checkpoint's own labels.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import AutoModelForImageClassification
+
+from meld_lightning.errors import UserError
+from meld_lightning.pretrained.face_networks import load_face_network, network_of
+from meld_lightning.pretrained.loading import load_config, load_image_processor, load_model
+
+
+class FaceEncoder(nn.Module):
+    """Faces, uint8 RGB (F, S, S, 3) -> features and logits side by side (F, D + K).
+
+    checkpoint: the folder of FaceExpressionNet, of mini_XCEPTION, or of a model that
+        AutoModelForImageClassification loads. Features are what its classifier reads.
+    size: pixels a side; faces are resized to what the network reads.
+    """
+
+    def __init__(self, checkpoint: str | Path | None, size: int = 224) -> None:
+        super().__init__()
+        assert checkpoint is not None
+        light = network_of(checkpoint) is not None
+        self.network: nn.Module = (
+            _LightNetwork(checkpoint) if light else _ImageClassifier(checkpoint)
+        )
+
+    def forward(self, faces_FSS3: np.ndarray) -> torch.Tensor:
+        return torch.cat(self.network(faces_FSS3), dim=1)
+
+
+class _LightNetwork(nn.Module):
+    def __init__(self, checkpoint: str | Path) -> None:
+        super().__init__()
+        self.network = load_face_network(checkpoint)
+        self.register_buffer("place", torch.zeros(()), persistent=False)
+        self.place: torch.Tensor
+
+    def forward(self, faces_FSS3: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        faces_F3SS = torch.tensor(faces_FSS3, device=self.place.device).permute(0, 3, 1, 2).float()
+        wanted = (self.network.pixels, self.network.pixels)
+        if faces_F3SS.shape[2:] != wanted:
+            faces_F3SS = functional.interpolate(faces_F3SS, wanted, mode="bilinear", antialias=True)
+        return self.network(faces_F3SS)
+
+
+class _ImageClassifier(nn.Module):
+    def __init__(self, checkpoint: str | Path) -> None:
+        super().__init__()
+        self.processor = load_image_processor(checkpoint)
+        config = load_config(checkpoint)
+        self.model: Any = load_model(AutoModelForImageClassification, checkpoint, config)
+        self.model.requires_grad_(False)
+        if not isinstance(getattr(self.model, "classifier", None), nn.Module):
+            raise UserError(
+                f"checkpoint folder {checkpoint}: {type(self.model).__name__} has no layer"
+                " `classifier`, whose input would be the features of a face; use another checkpoint"
+            )
+
+    def forward(self, faces_FSS3: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        read: list[torch.Tensor] = []
+        hook = self.model.classifier.register_forward_pre_hook(
+            lambda _, given: read.append(given[0])
+        )
+        try:
+            inputs = self.processor(images=list(faces_FSS3), return_tensors="pt")
+            logits_FK = self.model(**inputs.to(self.model.device)).logits
+        finally:
+            hook.remove()
+        return read[0].flatten(1), logits_FK
+
+
+def face_labels(checkpoint: str | Path) -> tuple[str, ...]:
+    """The checkpoint's own labels in the order of its logits, which are the last K values of what
+    FaceEncoder gives."""
+    network = network_of(checkpoint)
+    if network is not None:
+        return network.labels
+    names = load_config(checkpoint).id2label
+    return tuple(str(names[place]) for place in range(len(names)))
+
+
+def face_width(checkpoint: str | Path) -> int:
+    """How many values FaceEncoder gives for a face (D + K)."""
+    network = network_of(checkpoint)
+    if network is not None:
+        return network.features + len(network.labels)
+    with torch.inference_mode():
+        return FaceEncoder(checkpoint).eval()(np.zeros((1, 224, 224, 3), np.uint8)).shape[1]
