@@ -8,7 +8,7 @@ Axes: N utterances of a batch (of the table, in the constructor), G utterances o
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -53,7 +53,8 @@ class CorpusDataModule(pl.LightningDataModule):
     Class attributes, which a subclass sets and which can be read without making one:
         modality: the word for what it reads: "text", "audio", "video", or a new one. It is the
             first part of a run's folder, and fusions go by it.
-        decoded: the kind of decoded media it needs: "frames", "audio", or None for none.
+        decoded: the kind of decoded media it needs: "frames", "faces", "audio", or None for none;
+            or the kind for each value of its key `crop`.
 
     Args:
         sources: the corpus table, media and checkpoint.
@@ -70,7 +71,7 @@ class CorpusDataModule(pl.LightningDataModule):
     """
 
     modality: ClassVar[str]
-    decoded: ClassVar[str | None]
+    decoded: ClassVar[str | Mapping[str, str] | None]
 
     def __init__(
         self,

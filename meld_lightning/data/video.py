@@ -1,4 +1,4 @@
-"""Video: a frozen encoder's embedding of every decoded frame, computed once and cached.
+"""Video: a frozen encoder's embedding of every decoded frame or face, computed once and cached.
 
 Reads the media cache and, if the encoder has one, the model's checkpoint; writes cache/video/ (see
 storage/arrays.py). The encoder is named by `data.encoder`; CLIP is one of many. Used by training.
@@ -7,9 +7,10 @@ Axes: N utterances of a batch, F frames, S pixels a side, 3 colours (RGB), D dim
 utterances of the global batch.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from meld_lightning.errors import is_out_of_memory
 from meld_lightning.storage.arrays import Arrays, cached_arrays
 
 WRITER_VERSION = 2  # to be raised if this file computes other embeddings from the same frames
+Crop = Literal["frame", "face"]
 AT_ONCE = 64  # frames per forward pass, across clips
 
 
@@ -52,44 +54,48 @@ class VideoBatch(NamedTuple):
 
 
 class VideoDataModule(CorpusDataModule):
-    """Batches of frame embeddings.
+    """Batches of frame embeddings. Faces are video, too: they are another view of the same clips,
+    and a fusion goes by the modality.
 
     Args:
+        crop: what is read: the frames, or the faces in them (media.keep has to name faces).
         encoder: the frame encoder, a node with `_target_` and `_partial_: true`; see FrameEncoder.
         loading: see CorpusDataModule.
     """
 
     modality: ClassVar[str] = "video"
-    decoded: ClassVar[str | None] = "frames"
+    decoded: ClassVar[Mapping[str, str]] = {"frame": "frames", "face": "faces"}
 
     def __init__(
         self,
         encoder: partial,
+        crop: Crop = "frame",
         *,
         sources: Sources,
         **loading: Any,
     ) -> None:
         media = sources.media
         assert media is not None
-        require_some(media.frame_counts > 0, self.modality)
+        counts_N = media.frame_counts if crop == "frame" else media.face_counts
+        require_some(counts_N > 0, self.modality if crop == "frame" else "a face")
         settings = {
             **sources.encoder_settings(),
-            "media": media.digest("frames"),
+            "media": media.digest(self.decoded[crop]),
             "encoder": encoder_identity(encoder),
             "frames_at_once": AT_ONCE,
             "writer": WRITER_VERSION,
         }
         self.embeds = cached_arrays(
-            sources.cache / "video", settings, lambda: embed_frames(sources, encoder)
+            sources.cache / "video", settings, lambda: embed_frames(sources, encoder, crop)
         )["embeds"]
-        self.starts = np.concatenate([[0], np.cumsum(media.frame_counts)])
+        self.starts = np.concatenate([[0], np.cumsum(counts_N)])
         broken = self._rows_not_finite()
-        present_N = media.frame_counts > 0
+        present_N = counts_N > 0
         present_N[broken] = False
         warn_of_missing(sources.table["key"].iloc[broken].tolist(), "frame embeddings")
         super().__init__(
             sources=sources,
-            lengths_N=media.frame_counts,
+            lengths_N=counts_N,
             present_N=present_N,
             **loading,
         )
@@ -108,18 +114,21 @@ class VideoDataModule(CorpusDataModule):
         return VideoBatch(torch.from_numpy(embeds), torch.from_numpy(lengths), **shared._asdict())
 
 
-def embed_frames(sources: Sources, encoder: FrameEncoder) -> Arrays:
-    """Embeddings of all frames of the corpus, in the order of its rows (sum of F, D): float32, or
-    float16 under bf16."""
+def embed_frames(sources: Sources, encoder: FrameEncoder, crop: Crop = "frame") -> Arrays:
+    """Embeddings of all frames or faces of the corpus, in the order of its rows (sum of F, D):
+    float32, or float16 under bf16."""
     media = sources.media
     assert media is not None
-    size = media.settings["size"]
+    size = media.settings["size" if crop == "frame" else "face_size"]
+    pictures, counts_N = media.frames, media.frame_counts
+    if crop == "face":
+        pictures, counts_N = media.faces, media.face_counts
     module = sources.encoder("frames", lambda: encoder(checkpoint=sources.checkpoint, size=size))
     embeds: list[np.ndarray] = []
     waiting: list[np.ndarray] = []
     with sources.inference():
-        for row in tqdm(range(len(media.frame_counts)), unit="clip", disable=None, mininterval=1):
-            waiting += list(media.frames(row))
+        for row in tqdm(range(len(counts_N)), unit="clip", disable=None, mininterval=1):
+            waiting += list(pictures(row))
             while len(waiting) >= AT_ONCE:
                 embeds.append(_embedded(module, np.stack(waiting[:AT_ONCE])))
                 waiting = waiting[AT_ONCE:]

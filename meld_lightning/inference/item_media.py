@@ -14,11 +14,12 @@ import pandas as pd
 
 from meld_lightning.errors import UserError
 from meld_lightning.media import Media, prepare_media
-from meld_lightning.media.chunks import KINDS
+from meld_lightning.media.chunks import KINDS, kinds_of
+from meld_lightning.media.faces import faces_of
 from meld_lightning.media.frames import fit
 from meld_lightning.storage.fingerprint import bytes_digest
 
-NOUNS = {"frames": "video", "audio": "sound"}
+NOUNS = {"frames": "video", "faces": "video", "audio": "sound"}
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,18 @@ class ItemMedia(Media):
             one = given.get(key, GivenMedia())
             if one.frames is not None:
                 self._given["frames"][row] = np.stack([fit(frame, size) for frame in one.frames])
+            if one.frames is not None and "faces" in decoded.settings["keep"]:
+                self._given["faces"][row] = faces_of(one.frames, decoded.settings)
             if one.waveform is not None:
                 self._given["audio"][row] = np.asarray(one.waveform, dtype=np.float32)
 
     def frames(self, row: int) -> np.ndarray:
         found = self._given["frames"].get(row)
         return self._decoded.frames(row) if found is None else found
+
+    def faces(self, row: int) -> np.ndarray:
+        found = self._given["faces"].get(row)
+        return self._decoded.faces(row) if found is None else found
 
     def waveform(self, row: int) -> np.ndarray:
         found = self._given["audio"].get(row)
@@ -81,6 +88,10 @@ class ItemMedia(Media):
     @cached_property
     def frame_counts(self) -> np.ndarray:
         return self._counts(self._decoded.frame_counts, "frames")
+
+    @cached_property
+    def face_counts(self) -> np.ndarray:
+        return self._counts(self._decoded.face_counts, "faces")
 
     @cached_property
     def samples(self) -> np.ndarray:
@@ -95,11 +106,11 @@ class ItemMedia(Media):
                 for place, row in enumerate(self._items.to_dict("records"))
                 if row["id"] in known[kind] and place not in self._given[kind]
             }
-            for kind in KINDS
+            for kind in known
         }
 
     def digest(self, kind: str, rows: Sequence[int] | None = None) -> str:
-        kinds = KINDS if kind == "all" else (kind,)
+        kinds = kinds_of(self.settings) if kind == "all" else (kind,)
         arrays = [array for one in kinds for array in self._given[one].values()]
         decoded = self._decoded.digest(kind, rows).encode()
         return bytes_digest([decoded, *(np.ascontiguousarray(one).tobytes() for one in arrays)])
@@ -111,7 +122,7 @@ class ItemMedia(Media):
         return counts_N
 
     def _reason(self, known: str, row: Mapping[str, Any], kind: str) -> str:
-        source = row["clip"] if kind == "frames" else row["audio"] or row["clip"]
+        source = (row["audio"] or row["clip"]) if kind == "audio" else row["clip"]
         if source is None:
             return f"no {NOUNS[kind]} was given"
         return "no such file" if known == "no file" else known

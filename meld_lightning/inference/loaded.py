@@ -33,12 +33,13 @@ from meld_lightning.inference.weights import (
 )
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.pretrained.checkpoints import Checkpoint, prepared_checkpoint
+from meld_lightning.pretrained.faces import load_face_processor
 from meld_lightning.pretrained.loading import (
     load_feature_extractor,
     load_image_processor,
     load_tokenizer,
 )
-from meld_lightning.runs.identity import class_value, is_import
+from meld_lightning.runs.identity import decoded_kind, is_import
 from meld_lightning.runs.result import AGAIN
 from meld_lightning.runs.run import Run, load_run
 from meld_lightning.storage.atomic import atomic_folder
@@ -50,6 +51,7 @@ PROCESSORS = {  # by the kind of decoded media that the datamodule reads
     None: load_tokenizer,
     "audio": load_feature_extractor,
     "frames": load_image_processor,
+    "faces": load_face_processor,
 }
 
 
@@ -65,7 +67,8 @@ class LoadedModel:
         checkpoint: the pretrained checkpoint, with the tokenizer or processor; None without one.
         labels: names of the classes, in the order of the logits.
         modality: text, audio, video or another word.
-        decoded: the kind of decoded media that the datamodule reads: frames, audio, or None.
+        decoded: the kind of decoded media that the datamodule reads: frames, faces, audio, or
+            None.
         train_counts_C: utterances of train per class.
         prior_C: log-probabilities that the run gave an utterance that lacks the modality.
         config: that of the run.
@@ -197,7 +200,7 @@ def _loaded(run: Run, checkpoint: Checkpoint | None, train_counts_C: np.ndarray)
         checkpoint=checkpoint,
         labels=labels,
         modality=run.result.modality,
-        decoded=class_value(run.config.data, "decoded"),
+        decoded=decoded_kind(run.config.data),
         train_counts_C=train_counts_C,
         prior_C=torch.log_softmax(module.prior_C, 0).numpy(),
         config=run.config,

@@ -63,7 +63,9 @@ class Member:
     @property
     def media_settings(self) -> dict[str, Any]:
         """conf/media as the run was trained with, decoding what this model reads alone."""
-        given = OmegaConf.to_container(self.model.config.get("media", OmegaConf.create()))
+        given = OmegaConf.to_container(
+            self.model.config.get("media", OmegaConf.create()), resolve=True
+        )
         assert isinstance(given, dict)
         kept = [] if self.model.decoded is None else [self.model.decoded]
         return {**defaults_of(MediaKeys), **{str(k): v for k, v in given.items()}, "keep": kept}

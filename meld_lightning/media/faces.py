@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,6 +84,20 @@ class Faces:
             "searched": self.frames,
             "empty": self.empty,
         }
+
+
+def faces_of(frames_FHW3: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
+    """The faces in frames that are decoded already: uint8 RGB (count, size, size, 3).
+
+    settings: conf/media.
+    """
+    size = int(settings["face_size"])
+    with TemporaryDirectory() as folder, Faces(Path(folder, "faces"), settings) as faces:
+        for _ in faces.of_each(frames_FHW3):
+            pass
+        found = faces.finish()["count"]
+        pixels = np.fromfile(faces.path, np.uint8) if found else np.zeros(0, np.uint8)
+    return pixels.reshape(-1, size, size, 3)
 
 
 class Tracks:

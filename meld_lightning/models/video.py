@@ -93,13 +93,18 @@ class ClipProbe(Classifier):
         **training: Any,
     ) -> None:
         super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
+        width = self.width_of(checkpoint)
         torch.manual_seed(self.seed)
-        width = embedding_size(checkpoint)
         self.mixup = mixup
         self.attention = nn.Linear(width, 1) if pooling == "attentive" else None
         self.standardise = Standardise(width)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, len(labels))
+
+    @staticmethod
+    def width_of(checkpoint: str | Path) -> int:
+        """Numbers that the datamodule's encoder makes of a frame."""
+        return embedding_size(checkpoint)
 
     def forward(self, batch: VideoBatch) -> torch.Tensor:
         """Logits (N, C)."""

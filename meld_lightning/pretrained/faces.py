@@ -82,6 +82,11 @@ class _ImageClassifier(nn.Module):
         return read[0].flatten(1), logits_FK
 
 
+def load_face_processor(checkpoint: str | Path) -> Any:
+    """The image processor of a checkpoint for faces; None for a network that is written here."""
+    return None if network_of(checkpoint) is not None else load_image_processor(checkpoint)
+
+
 def face_labels(checkpoint: str | Path) -> tuple[str, ...]:
     """The checkpoint's own labels in the order of its logits, which are the last K values of what
     FaceEncoder gives."""

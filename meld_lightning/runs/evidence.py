@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.media import SETTINGS, deciding
-from meld_lightning.runs.identity import NOT_IDENTIFYING, class_value
+from meld_lightning.runs.identity import NOT_IDENTIFYING, decoded_kind
 from meld_lightning.runs.run import Run
 
 # its findings, and the fitted fusion itself
@@ -59,7 +59,7 @@ def settings(config: DictConfig) -> dict[str, Any]:
     kept["corpus"] = corpus
     if "model" in kept:
         kept["model"] = {key: value for key, value in kept["model"].items() if key != "checkpoint"}
-        if decoded := class_value(config.data, "decoded"):
+        if decoded := decoded_kind(config.data):
             kept["media"] = deciding(plain["media"], SETTINGS[decoded])
     return kept
 

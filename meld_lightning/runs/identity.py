@@ -93,7 +93,7 @@ def canonical_config(cfg: DictConfig) -> dict[str, Any]:
             kept = {key: value for key, value in kept.items() if key not in OF_FITTING}
             # by name, as a test manifest: tells imports apart where the file itself is not there
             kept["predictions"] = Path(plain.get("predictions") or "").name
-        elif decoded := class_value(cfg.data, "decoded"):
+        elif decoded := decoded_kind(cfg.data):
             from meld_lightning.media import SETTINGS, deciding
 
             kept["media"] = deciding(plain["media"], SETTINGS[decoded])
@@ -130,6 +130,15 @@ def class_value(node: DictConfig, name: str) -> Any:
 def is_import(model: Mapping[str, Any]) -> bool:
     """Whether a config's node `model` stands for predictions of others: nothing is trained."""
     return str(model.get("_target_")).endswith(IMPORTED)
+
+
+def decoded_kind(node: DictConfig) -> str | None:
+    """The kind of decoded media that the datamodule of a config's node `data` reads: frames, faces
+    or audio; None if it reads none."""
+    kind = class_value(node, "decoded")
+    if isinstance(kind, Mapping):  # its first entry is the default: `crop` came later
+        kind = kind[str(node.get("crop") or next(iter(kind)))]
+    return None if kind is None else str(kind)
 
 
 def _public_name(target: str) -> dict[str, str]:

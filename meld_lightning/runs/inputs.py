@@ -16,7 +16,7 @@ from meld_lightning.corpus import SPLITS, Corpus, prepared_corpus
 from meld_lightning.corpus.texts import has_text
 from meld_lightning.errors import UserError
 from meld_lightning.mini import checkpoints as mini
-from meld_lightning.runs.identity import class_value
+from meld_lightning.runs.identity import class_value, decoded_kind
 from meld_lightning.storage.fingerprint import digest_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Inputs(NamedTuple):
     """The prepared corpus; None for media and a checkpoint that the run does not read.
 
     modality: what the datamodule says it is: text, audio, video or another word.
-    decoded: the kind of media that is read: frames or audio.
+    decoded: the kind of media that is read: frames, faces or audio.
     """
 
     corpus: Corpus
@@ -74,7 +74,7 @@ def read_inputs(cfg: DictConfig) -> Inputs:
             f"model={cfg.model.name}: no checkpoint is named for it; give prepare and train"
             f" {CHECKPOINTS_AT_HAND}"
         )
-    decoded = class_value(cfg.data, "decoded")
+    decoded = decoded_kind(cfg.data)
     if decoded is not None:
         from meld_lightning.media import prepared_media
 
@@ -107,13 +107,13 @@ def _words_for_prepare() -> list[str]:
 
 
 def _lack_of_files(corpus: Corpus, decoded: str) -> str | None:
-    """A line if no row has a file that `decoded`, frames or audio, could be read from; else
+    """A line if no row has a file that `decoded`, frames, faces or audio, could be read from; else
     None."""
-    columns = ["clip"] if decoded == "frames" else ["clip", "audio"]
+    columns = ["clip", "audio"] if decoded == "audio" else ["clip"]
     if corpus.table[columns].notna().any(axis=None):
         return None
     return (
-        f"corpus {corpus.name} has no {'video' if decoded == 'frames' else 'sound'}: no row has a"
+        f"corpus {corpus.name} has no {'sound' if decoded == 'audio' else 'video'}: no row has a"
         f" file in {' or '.join(columns)}; train a text model, or add the files and prepare the"
         " corpus again"
     )

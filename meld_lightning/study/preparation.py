@@ -16,7 +16,7 @@ from meld_lightning.config.nodes import Prepare
 from meld_lightning.config.tree import plain
 from meld_lightning.pretrained.checkpoints import Checkpoint, prepare_checkpoint
 from meld_lightning.pretrained.find import BUNDLED
-from meld_lightning.runs.identity import class_value
+from meld_lightning.runs.identity import decoded_kind
 
 if TYPE_CHECKING:
     from meld_lightning.corpus import Corpus
@@ -42,7 +42,7 @@ def prepare_for_runs(cfg: DictConfig, configs: Sequence[DictConfig]) -> None:
     for config in configs:
         by_corpus.setdefault(OmegaConf.to_yaml(config.corpus, resolve=True), []).append(config)
     for of_corpus in by_corpus.values():
-        decode = any(class_value(config.data, "decoded") for config in of_corpus)
+        decode = any(decoded_kind(config.data) for config in of_corpus)
         prepare(of_corpus[0] if of_corpus else cfg, wanted, decode)
         wanted = set()
 
