@@ -47,7 +47,7 @@ def test_every_file_of_conf_is_composed_by_a_test_below() -> None:
     groups = Counter(name.rpartition("/")[0] for name in FILES)
     assert set(groups) == {"", "fusion", *OF_TRAIN, *OF_REPRODUCE}
     assert set(choices("")) == {*COMMANDS, "common"}
-    assert len(FILES) == 69
+    assert len(FILES) == 72
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -72,7 +72,8 @@ def together() -> list[list[str]]:
 @pytest.mark.parametrize("chosen", together(), ids=" ".join)
 def test_every_choice_composes_and_passes_the_check(chosen: list[str]) -> None:
     # a checkpoint is named: only the mini corpus has default ones
-    cfg = composed("train", *chosen, ROOT, "checkpoints.bert=bundled:all-MiniLM-L6-v2")
+    named = ["checkpoints.bert=bundled:all-MiniLM-L6-v2", "checkpoints.face=a_folder"]
+    cfg = composed("train", *chosen, ROOT, *named)
     check(cfg, COMMANDS["train"])
     assert callable(
         instantiate(cfg.optimizer)
