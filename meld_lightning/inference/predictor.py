@@ -80,12 +80,16 @@ class Predictor:
         """A predictor from the folder of a finished run, of a fusion, or of an export.
 
         device: where the models compute; auto takes a GPU where there is one.
-        int8: quantise linear layers to 8 bits on load, on the CPU.
+        int8: quantise the models' linear layers to 8 bits on load, which computes on the CPU alone;
+            see quantised.py.
         cache: where `prepare` recorded the checkpoints; None: where each run was made.
 
         Raises UserError, one line, if the folder holds none or anything in it is damaged.
         """
-        return cls(load_source(folder, _device(device), cache), allow_mini)
+        if int8 and device not in ("auto", "cpu"):
+            raise UserError(f"device={device}: int8 models compute on the CPU; choose auto or cpu")
+        where = _device("cpu" if int8 else device)
+        return cls(load_source(folder, where, cache, int8=int8), allow_mini)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -61,18 +61,21 @@ def load_source(
     folder: str | Path,
     device: torch.device | None = None,
     cache: str | Path | None = None,
+    *,
+    int8: bool = False,
 ) -> Source:
     """The models and the fusion in `folder`: a finished run, a fusion run or an exported folder.
 
     device: where the models compute; None: the CPU.
     cache: where `prepare` recorded the checkpoints; None: the cache that each run was made with.
+    int8: the models' linear layers in int8, for the CPU.
 
     Raises UserError, one line, if anything of it is missing or damaged.
     """
     folder, device = Path(folder).expanduser(), device or torch.device("cpu")
     found = _exported(folder) if is_export(folder) else _trained(folder)
     members = {
-        name: Member(_on(load_model(path, cache), device), device)
+        name: Member(_on(load_model(path, cache, int8=int8), device), device)
         for name, path in found.folders.items()
     }
     return Source(

@@ -27,6 +27,7 @@ from meld_lightning.inference import export as exporting
 from meld_lightning.inference import push as pushing
 from meld_lightning.inference.bundle import Bundle, read_bundle
 from meld_lightning.inference.loaded import LoadedModel, load_model
+from meld_lightning.inference.predictor import Predictor
 from meld_lightning.inference.quantised import weight_bytes
 from meld_lightning.inference.val_scores import ValScores, val_scores_of
 from tests.running import CHECKOUT
@@ -274,3 +275,8 @@ def test_int8_is_smaller_and_close(export: Bundle) -> None:
     assert weight_bytes(int8.module) < 0.6 * weight_bytes(full.module)
     difference = (logits(full) - logits(int8)).abs().max()
     assert 0 < difference < 0.2
+    predictor = Predictor.from_pretrained(export.folder, int8=True)
+    answering = predictor.source.members["text"].model.module
+    assert weight_bytes(answering) == weight_bytes(int8.module)
+    with pytest.raises(UserError, match="int8 models compute on the CPU"):
+        Predictor.from_pretrained(export.folder, device="cuda", int8=True)
