@@ -126,7 +126,7 @@ def load_model(
     """The model of a finished run, of an exported run, or of one of an export's members.
 
     cache: where `prepare` recorded a run's checkpoint; None: the cache that it was made with.
-    int8: its linear layers in int8, which is smaller and, on a CPU, faster; see quantised.py.
+    int8: its linear layers in int8, which takes less memory; see quantised.py.
     Raises UserError for a fusion, for a run whose weights are not there, if its checkpoint is not
     prepared or has changed since, and for an export with a missing or altered file.
     """
