@@ -21,12 +21,14 @@ def main(arguments: Sequence[str]) -> None:
 
 def run(cfg: DictConfig) -> None:
     """Fits one fusion, or finds it finished, and prints its val scores and what was chosen."""
-    from meld_lightning.fusion.fuse import fuse
+    from hydra.core.hydra_config import HydraConfig
+
+    from meld_lightning.fusion.fuse import fuse, with_corpus_of_runs
     from meld_lightning.runs.val_score import show_val_score
     from meld_lightning.training.process import quieten
 
     quieten()
-    run = fuse(cfg)
+    run = fuse(with_corpus_of_runs(cfg, HydraConfig.get().overrides.task))
     show_val_score(run, "nested cross-validation")
     print("\n".join(summary(run.folder)))
 

@@ -201,6 +201,11 @@ def _otherwise(folder: Path, settings: Mapping[str, Any]) -> str:
             known = dict(json.loads(path.read_text(encoding="utf-8"))["settings"])
         except (OSError, ValueError, TypeError, KeyError):  # damaged, or of an old version
             continue
+        if known == {**settings, "root": known.get("root")} and not Path(known["root"]).exists():
+            return (
+                f" (it was at {known['root']}, which is gone; if it was moved, preparing it again"
+                " is quick, since clips that are decoded already are kept)"
+            )
         if known.get("root") == settings["root"]:
             keys = [key for key in {**known, **settings} if known.get(key) != settings.get(key)]
             return (

@@ -5,10 +5,12 @@ Reads run folders; writes runs/fusion-<name>/<hash>/ through fit.py. Used by the
 """
 
 import logging
+import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.config.check import check
 from meld_lightning.config.keys import defaults_of
@@ -127,6 +129,19 @@ def fuse(cfg: DictConfig) -> Run:
 def _wanted(cfg: DictConfig) -> list[str]:
     """The modalities that are fused, whether or not they have a run."""
     return [str(name) for name in (cfg.runs if cfg.modalities is None else cfg.modalities)]
+
+
+def with_corpus_of_runs(cfg: DictConfig, given: Sequence[str]) -> DictConfig:
+    """`cfg` with the corpus and the target of the first run, where `given`, the words of the
+    command line, names none."""
+    run = next(iter(named_runs(cfg).values()))
+    asked = {re.split("[.=]", word.lstrip("+"))[0] for word in given}
+    found = cfg.copy()
+    if not asked & {"corpus", "study"} and OmegaConf.select(run.config, "corpus.root") is not None:
+        found.corpus = run.config.corpus
+    if not asked & {"target", "study"}:
+        found.target = run.config.get("target", cfg.target)
+    return found
 
 
 def named_runs(cfg: DictConfig) -> dict[str, Run]:

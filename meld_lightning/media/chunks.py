@@ -8,7 +8,7 @@ store.py, which manages the chunks of a corpus.
 import json
 import shutil
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,18 @@ Entry = dict[str, Any]
 
 
 def write_chunk(
-    target: Path, wanted: Sequence[dict[str, Any]], settings: dict[str, Any], pool: Pool
+    target: Path,
+    wanted: Sequence[dict[str, Any]],
+    settings: dict[str, Any],
+    pool: Pool,
+    on_clip: Callable[[], object] = lambda: None,
 ) -> None:
     """Decodes the clips of `wanted` into the chunk `target`.
 
     wanted: one {key, frames: path or None, audio: path or None} per row, with {part: [start, end]}
         in seconds where only a part of the clip is wanted.
     settings: conf/media.
+    on_clip: called after each clip.
     """
     with atomic_folder(target) as fresh:
         parts = fresh / "parts"
@@ -50,10 +55,10 @@ def write_chunk(
         known = [
             {kind: describe(row[kind]) for kind in kinds} for row in wanted
         ]  # before they are read
-        answers = {
-            Path(job["out"]).name: answer
-            for job, answer in pool.map(job for job in jobs if job["sources"])
-        }
+        answers = {}
+        for job, answer in pool.map(job for job in jobs if job["sources"]):
+            answers[Path(job["out"]).name] = answer
+            on_clip()
         entries: list[Entry] = [{"key": row["key"], "decoding": DECODING_VERSION} for row in wanted]
         for kind in kinds:
             found = [

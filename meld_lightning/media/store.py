@@ -2,15 +2,15 @@
 memory-mapped.
 
 Writes and reads <cache>/media/<name>-<8 hex>/<chunk>/ (see chunks.py); the hex digits are a digest
-of the utterance keys and the settings. Any number of processes on any number of machines may
-prepare the same corpus at once: each decodes the chunks that are neither finished nor locked by
-another.
+of the utterance keys and the settings, and folders.py tells corpora apart that share it. Any number
+of processes on any number of machines may prepare the same corpus at once: each decodes the chunks
+that are neither finished nor locked by another.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,9 @@ from meld_lightning.media.chunks import (
     write_chunk,
 )
 from meld_lightning.media.faces import detector_digest
+from meld_lightning.media.folders import claim_folder, find_folder
 from meld_lightning.media.pool import WORKER, Pool
 from meld_lightning.media.settings import SETTINGS, deciding, deciding_all
-from meld_lightning.storage.atomic import write_json
 from meld_lightning.storage.fingerprint import digest_of
 from meld_lightning.storage.once import made_once
 
@@ -158,21 +158,24 @@ def prepare_media(
     processes: number of decoding processes; 0 is one per core.
     worker: the command line of a decoding process.
     """
-    folder, rows = _folder(table, name, settings, cache), _rows(table)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "settings.json").is_file():  # for people
-        write_json(folder / "settings.json", deciding_all(settings))
+    rows = _rows(table)
+    folder = claim_folder(_folder(table, name, settings, cache), rows, deciding_all(settings))
     chunks = -(-len(rows) // CHUNK)
     start = int(_spread(shard) * chunks)
     left = [(start + step) % chunks for step in range(chunks)]
-    with Pool(processes or os.cpu_count() or 1, settings["timeout_s"], worker) as pool:
-        held = [
-            chunk
-            for chunk in tqdm(left, desc="decoding", unit="chunk", disable=None, mininterval=1)
-            if not _try_chunk(folder, chunk, rows, settings, pool, wait=False)
-        ]
-        for chunk in held:
-            _try_chunk(folder, chunk, rows, settings, pool, wait=True)
+    with (
+        Pool(processes or os.cpu_count() or 1, settings["timeout_s"], worker) as pool,
+        _bar(rows, settings) as bar,
+    ):
+        for wait in (False, True):
+            held = []
+            for chunk in left:
+                before, wanted = bar.n, rows[chunk * CHUNK : (chunk + 1) * CHUNK]
+                if _try_chunk(folder / str(chunk), wanted, settings, pool, bar.update, wait):
+                    bar.update(before + _clips(wanted, settings) - bar.n)  # those decoded before
+                else:
+                    held.append(chunk)
+            left = held
     return prepared_media(table, name, settings, cache)
 
 
@@ -181,8 +184,8 @@ def prepared_media(
 ) -> Media:
     """The clips as prepare_media left them; UserError if they are missing or their files have
     changed."""
-    folder, rows = _folder(table, name, settings, cache), _rows(table)
-    found = []
+    rows = _rows(table)
+    folder, found = find_folder(_folder(table, name, settings, cache), rows), []
     for start in range(0, len(rows), CHUNK):
         wanted, entries = rows[start : start + CHUNK], read_chunk(folder / str(start // CHUNK))
         if entries is None:
@@ -220,20 +223,32 @@ def _folder(table: pd.DataFrame, name: str, settings: Mapping[str, Any], cache: 
     return cache / "media" / f"{name}-{digest_of(decides, 8)}"
 
 
+def _clips(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> int:
+    """The number of rows that have a file to decode."""
+    return sum(any(row[kind] is not None for kind in settings["keep"]) for row in rows)
+
+
+def _bar(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> tqdm[Any]:
+    """The progress bar, on a terminal; it counts clips."""
+    clips = _clips(rows, settings)
+    return tqdm(
+        total=clips, desc="decoding", unit=" clips", disable=None if clips else True, mininterval=1
+    )
+
+
 def _try_chunk(
-    folder: Path,
-    chunk: int,
-    rows: Sequence[dict[str, Any]],
+    target: Path,
+    wanted: Sequence[dict[str, Any]],
     settings: Mapping[str, Any],
     pool: Pool,
+    on_clip: Callable[[], object],
     wait: bool,
 ) -> bool:
     """Decodes one chunk if necessary; False if another process has locked it and wait is False."""
-    wanted, target = rows[chunk * CHUNK : (chunk + 1) * CHUNK], folder / str(chunk)
     return made_once(
         Path(f"{target}.lock"),
         lambda: _is_done(target, wanted, settings),
-        lambda: write_chunk(target, wanted, dict(settings), pool),
+        lambda: write_chunk(target, wanted, dict(settings), pool, on_clip),
         wait=wait,
     )
 

@@ -16,7 +16,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -169,10 +169,7 @@ def _silence_not_finite(frame: av.AudioFrame, counts: SampleCounts) -> None:
     dtype = {"flt": np.float32, "dbl": np.float64}.get(frame.format.packed.name)
     if dtype is None:
         return
-    # a plane may be longer than its samples, with anything behind them
-    count = frame.samples if frame.format.is_planar else frame.samples * frame.layout.nb_channels
-    for plane in frame.planes:
-        samples = np.frombuffer(memoryview(plane), dtype, count)
+    for samples in _planes(frame, dtype):
         valid = np.abs(samples) <= MAX_SAMPLE  # False for NaN
         counts.decoded += len(samples)
         if not valid.all():
@@ -181,5 +178,18 @@ def _silence_not_finite(frame: av.AudioFrame, counts: SampleCounts) -> None:
 
 
 def _mono(frame: av.AudioFrame, pick: int | None) -> np.ndarray:
-    planes_CT = frame.to_ndarray()
-    return np.asarray(planes_CT.mean(0) if pick is None else planes_CT[pick], dtype=np.float32)
+    """One channel (T,) of a planar frame of floats, or the mean of all."""
+    planes = _planes(frame, np.float32)
+    return np.stack(planes).mean(0) if pick is None else planes[pick].copy()
+
+
+def _planes(frame: av.AudioFrame, dtype: type[np.floating[Any]]) -> list[np.ndarray]:
+    """The samples of each plane, not copied: one channel, or all of them if they are interleaved.
+
+    PyAV counts one plane too many where there are 8 channels, and reading that one crashes. A plane
+    may also be longer than its samples, with anything behind them.
+    """
+    channels, planar = frame.layout.nb_channels, frame.format.is_planar
+    planes = frame.planes[: channels if planar else 1]
+    count = frame.samples * (1 if planar else channels)
+    return [np.frombuffer(memoryview(plane), dtype, count) for plane in planes]

@@ -4,6 +4,7 @@ Reads folders as save_pretrained writes them; used by checkpoints.py and find.py
 """
 
 import fnmatch
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,9 @@ SAFETENSORS = ("*.safetensors", "*.safetensors.index.json")
 # transformers reads these with weights_only=True
 PICKLED = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
 XCEPTION = "model.safetensors"  # of mini_XCEPTION, without a config.json
+# Checkpoints of these tasks have no classification head; what they have of it (ModernBERT's dense
+# layer) is pretrained.
+PRETRAINING = ("Model", "ForMaskedLM", "ForPreTraining", "LMHeadModel", "ForCausalLM")
 # What from_pretrained reads besides the weights. A README makes no difference, so that the digest
 # leaves it out.
 SETTINGS = (
@@ -68,6 +72,14 @@ def has_xception(folder: Path) -> bool:
             return "separable_conv2d_8/depthwise_kernel" in file.keys()  # noqa: SIM118
     except SafetensorError:
         return False
+
+
+def task_of_head(folder: Path) -> str | None:
+    """The class whose head the checkpoint has, such as BertForSequenceClassification; None if
+    config.json names none."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    task = str((config.get("architectures") or ["Model"])[0])
+    return None if task.endswith(PRETRAINING) else task
 
 
 def matching(files: Iterable[Path], patterns: Sequence[str]) -> list[Path]:

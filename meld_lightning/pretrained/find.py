@@ -83,6 +83,7 @@ def local_folder(name: str) -> Path | None:
 
 def _hub(name: str) -> Path:
     """The snapshot of `name` in the hub's own cache, downloaded if it is not there yet."""
+    _announce_download(name)
     folder = _snapshot(name, SETTINGS + SAFETENSORS)
     if not matching(folder.iterdir(), SAFETENSORS):
         log.warning(
@@ -91,6 +92,41 @@ def _hub(name: str) -> Path:
         )
         folder = _snapshot(name, SETTINGS + PICKLED)
     return folder
+
+
+def _announce_download(name: str) -> None:
+    """Logs which files of `name` are about to be downloaded, and how large they are; nothing if the
+    hub cannot be asked, since the download then says why."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError, HTTPError
+
+    try:
+        listed = HfApi().model_info(name, files_metadata=True).siblings or []
+    except (HFValidationError, HTTPError, OSError):
+        return
+    sizes = {Path(one.rfilename): one.size or 0 for one in listed if "/" not in one.rfilename}
+    weights = SAFETENSORS if matching(sizes, SAFETENSORS) else PICKLED
+    left = [
+        file
+        for file in matching(sizes, SETTINGS + weights)
+        if not isinstance(try_to_load_from_cache(name, str(file)), str)
+    ]
+    if left:
+        log.info(
+            "checkpoint %s: downloading %s; %s in all",
+            name,
+            ", ".join(f"{file} ({_in_words(sizes[file])})" for file in left),
+            _in_words(sum(sizes[file] for file in left)),
+        )
+
+
+def _in_words(size: float) -> str:
+    """A number of bytes as people read it."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
 
 
 def _snapshot(name: str, patterns: Sequence[str]) -> Path:

@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from meld_lightning.errors import UserError
+from meld_lightning.pretrained.files import PRETRAINING
 from meld_lightning.pretrained.loading import (
     explained,
     load_config,
@@ -50,9 +51,6 @@ MASKED = frozenset({
     "umt5", "xlm-roberta", "xmod",
 })
 # fmt: on
-# Checkpoints of these tasks have no classification head; what they have of it (ModernBERT's dense
-# layer) is pretrained.
-PRETRAINING = ("Model", "ForMaskedLM", "ForPreTraining", "LMHeadModel", "ForCausalLM")
 NO_LIMIT = 1 << 20  # tokens; for position embeddings that are relative
 
 

@@ -37,6 +37,7 @@ class Inputs(NamedTuple):
 
     modality: what the datamodule says it is: text, audio, video or another word.
     decoded: the kind of media that is read: frames, faces or audio.
+    replaced_head: the checkpoint's task, if the model puts a new head in the place of its own.
     """
 
     corpus: Corpus
@@ -44,11 +45,13 @@ class Inputs(NamedTuple):
     checkpoint: "Checkpoint | None"
     modality: str
     decoded: str | None
+    replaced_head: str | None = None
 
     @property
     def digests(self) -> dict[str, str]:
         """sha256 (hex) of corpus, checkpoint and the media of the kind that is read; for a run of
-        text also a digest of the utterances without any, if there are such."""
+        text also digests of the utterances without any, and of a head that is replaced, if there
+        are such."""
         found = {"corpus": self.corpus.digest}
         if self.checkpoint is not None:
             found["checkpoint"] = self.checkpoint.digest
@@ -59,6 +62,9 @@ class Inputs(NamedTuple):
             # until they counted as missing, the same corpus and settings gave another result
             if missing := [key for key, text in texts if not has_text(text)]:
                 found["missing_text"] = digest_of(missing)
+            # until the head was replaced, a checkpoint's own of the same size was kept in silence
+            if self.replaced_head is not None:
+                found["replaced_head"] = digest_of(self.replaced_head)
         return found
 
 
@@ -92,7 +98,17 @@ def read_inputs(cfg: DictConfig) -> Inputs:
             raise
     if "checkpoint" in cfg.model:
         checkpoint = prepared_checkpoint(str(cfg.model.checkpoint), cache)
-    return Inputs(corpus, media, checkpoint, str(class_value(cfg.data, "modality")), decoded)
+    modality = str(class_value(cfg.data, "modality"))
+    return Inputs(corpus, media, checkpoint, modality, decoded, _replaced_head(cfg, checkpoint))
+
+
+def _replaced_head(cfg: DictConfig, checkpoint: "Checkpoint | None") -> str | None:
+    from meld_lightning.pretrained.files import task_of_head
+
+    has_head_of_its_own = cfg.model.get("pooling", "classifier") == "classifier"
+    if checkpoint is None or not has_head_of_its_own or cfg.model.get("keep_head", False):
+        return None
+    return task_of_head(checkpoint.folder)
 
 
 def _words_for_prepare() -> list[str]:

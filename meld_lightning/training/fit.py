@@ -38,6 +38,7 @@ from meld_lightning.training.memory import (
     read_schedule,
 )
 from meld_lightning.training.process import advise_on_precision, keep_freed_memory, quieten
+from meld_lightning.training.progress import EpochBar
 from meld_lightning.training.scored import ScoredSplit, mark_not_finite
 from meld_lightning.training.signals import StopRequest, stop_request
 
@@ -126,6 +127,8 @@ class Fit:
     def _score(self, built: Built, trainer: pl.Trainer, split: str) -> ScoredSplit:
         """Every utterance of `split`, in the order of the table."""
         scored: Any = []
+        if isinstance(bar := trainer.progress_bar_callback, EpochBar):
+            bar.split = split
         if len(built.datamodule.rows(split)):
             scored = trainer.predict(built.module, built.datamodule.scoring_dataloader(split))
         found = ScoredSplit(*built.module.completed(scored, split, built.datamodule))

@@ -1,4 +1,5 @@
-"""The bar that a training shows on a terminal: epoch, loss and time left.
+"""The bars that a training shows on a terminal: epoch, loss and time left, and the split being
+scored.
 
 Used by build.py's Trainer. Elsewhere `EpochHistory` logs a line per epoch.
 """
@@ -15,11 +16,20 @@ class EpochBar(TQDMProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self._loss: Any = None  # read where the bar is drawn: reading it makes a GPU wait
+        self.split = "val"  # the one that Trainer.predict is about to score
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *modules: Any) -> None:
         super().on_train_epoch_start(trainer, *modules)
         epoch = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
         self.train_progress_bar.set_description(epoch)
+
+    def on_validation_batch_start(self, trainer: pl.Trainer, *batch: Any, **more: Any) -> None:
+        super().on_validation_batch_start(trainer, *batch, **more)
+        self.val_progress_bar.set_description("scoring val")
+
+    def on_predict_batch_start(self, trainer: pl.Trainer, *batch: Any, **more: Any) -> None:
+        super().on_predict_batch_start(trainer, *batch, **more)
+        self.predict_progress_bar.set_description(f"scoring {self.split}")
 
     def on_train_batch_end(
         self,

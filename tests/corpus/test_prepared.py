@@ -22,8 +22,9 @@ from meld_lightning.corpus import (
     render_report,
 )
 from meld_lightning.corpus import prepared as prepare_module
-from meld_lightning.errors import UserError
+from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.mini import corpus as mini_module
+from tests.corpus.manifests import manifest, speech
 
 Write = Callable[..., Path]
 MINI = {"name": "mini", "layout": "meld_lightning.mini.reader"}
@@ -235,3 +236,14 @@ def test_names_alone_need_no_heavy_library() -> None:
         [sys.executable, "-c", heavy + code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_corpus_that_was_moved_says_so(tmp_path: Path) -> None:
+    path = manifest(tmp_path, speech())
+    asked = {"name": "mine", "layout": "manifest", "root": str(path), "split": "dialogue"}
+    prepare_corpus(asked, tmp_path / "cache")
+    moved = path.rename(tmp_path / "moved.csv")
+    with pytest.raises(NotPrepared, match=rf"it was at {path}, which is gone; .* is quick"):
+        prepared_corpus({**asked, "root": str(moved)}, tmp_path / "cache")
+    again = prepare_corpus({**asked, "root": str(moved)}, tmp_path / "cache")
+    assert len(again.table) == 60

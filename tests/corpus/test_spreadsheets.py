@@ -57,6 +57,7 @@ def separated(by: str) -> str:
         ("\r\n,,\r\n" + PLAIN, None),
         (PLAIN.replace("\r\n", "\r"), None),
         (PLAIN.replace("0.5\r\n", "0.5,,\r\n"), None),
+        (PLAIN.replace('b,"', 'b, "'), "blanks before quotes are left out"),
     ],
 )
 def test_the_same_corpus_however_it_was_saved(
@@ -79,6 +80,8 @@ def test_the_same_corpus_however_it_was_saved(
         ("id,text,emotion\na,да,joy\n".encode("koi8-r"), "row 2: byte 0xc4 is not UTF-8"),
         ("id,text,emotion\na,caf\u00e9,joy\n".encode("mac-roman"), "byte 0x8e is not UTF-8"),
         ("id,text,emotion\na,\u017c\u00f3\u0142ty,joy\n".encode("cp1250"), "is not UTF-8"),
+        ("id,text,emotion\na,\u015fimdi,joy\n".encode("cp1254"), "byte 0xfe is not UTF-8"),
+        ("id,text,emotion\na,5 \u20ac,joy\n".encode("iso-8859-15"), "byte 0xa4 is not UTF-8"),
         ("id,text,emotion\na,caf\u00e9,joy\n".encode("cp850"), "byte 0x82 is not UTF-8"),
         ("id,text,emotion\na,été ".encode() + b"\xe9t\xe9,joy\n", "row 2: byte 0xe9"),
         (PLAIN.encode("utf-16")[:-1], "not valid UTF-16"),

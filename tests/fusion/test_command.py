@@ -11,9 +11,10 @@ import pytest
 from sklearn.metrics import f1_score
 
 from meld_lightning.commands.cli import main
-from meld_lightning.corpus import EMOTIONS
+from meld_lightning.corpus import EMOTIONS, prepare_corpus
 from meld_lightning.runs.logits import logit_columns, logits_of
-from tests.fusion.conftest import MakeRun
+from tests.corpus.manifests import manifest, speech
+from tests.fusion.conftest import MakeRun, write_run
 
 QUICK = ["fusion.among.stacked.steps=5", "fusion.among.searched.steps=4"]
 
@@ -144,6 +145,25 @@ def test_modalities_may_have_any_name_and_the_average_leaves_out_those_without_a
         "fusion.weights of text and gaze sum to 2; they are divided by it: text 0.25, gaze 0.75"
         in capsys.readouterr().out
     )
+
+
+def test_the_corpus_is_that_of_the_runs(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = manifest(tmp_path, speech())
+    settings = {"name": "mine", "layout": "manifest", "root": str(path), "split": "dialogue"}
+    settings |= {"folds": 5, "fold": 2}
+    corpus = prepare_corpus(settings, Path("cache"))
+    table = corpus.table.assign(label=corpus.table["emotion"], present=True)
+    table[list(corpus.emotions)] = np.eye(3)[table["emotion"].map(corpus.emotions.index)]
+    frames = {split: table[table["split"] == split] for split in ("val", "test")}
+    run = write_run(work / "runs/text-fake/a", "text", frames, corpus.digest, corpus.emotions)
+    (run / "config.yaml").write_text(json.dumps({"target": "emotion", "corpus": settings}))
+    assert main(["fuse", "fusion=average", f"runs.text={run}"]) == 0
+    (written,) = work.glob("runs/fusion-average/*/result.json")
+    assert json.loads(written.read_text())["fold"] == 2
+    assert main(["fuse", "fusion=average", f"runs.text={run}", "corpus=mini"]) == 1
+    assert "made with another corpus than mini" in capsys.readouterr().err
 
 
 def test_wrong_runs_get_one_line(

@@ -4,6 +4,7 @@ one line."""
 import logging
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,6 +96,33 @@ def test_hub_offline_is_one_line_that_says_what_to_do(
     with pytest.raises(UserError, match="bert-base-uncased.*HF_HUB_OFFLINE.*folder") as caught:
         prepare_checkpoint("bert-base-uncased", tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_download_is_announced_with_its_files_and_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = {"config.json": 570, "model.safetensors": 440_449_768, "pytorch_model.bin": 440_473_133}
+    sizes |= {"tokenizer.json": 466_062, "README.md": 10_500, "onnx/model.onnx": 10**9}
+    cached = {"config.json"}
+    listed = SimpleNamespace(
+        siblings=[SimpleNamespace(rfilename=name, size=size) for name, size in sizes.items()]
+    )
+    hub = snapshot(tmp_path / "hub", ["config.json", "model.safetensors"])
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: listed)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(hub))
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache",
+        lambda _, name: str(hub / name) if name in cached else None,
+    )
+    with caplog.at_level(logging.INFO):
+        find.find_checkpoint("some/model")
+    assert caplog.messages == [
+        "checkpoint some/model: downloading model.safetensors (440 MB), tokenizer.json (466 kB);"
+        " 441 MB in all"
+    ]
+    cached |= set(sizes)
+    find.find_checkpoint("some/model")
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize("pickled_only", [False, True])

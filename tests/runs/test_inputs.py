@@ -1,9 +1,16 @@
 """What a training refuses to read, and the `prepare` command that it then suggests."""
 
+import json
 from pathlib import Path
 
+import pytest
+from hydra import compose, initialize_config_dir
+
+from meld_lightning.corpus import load_corpus
+from meld_lightning.pretrained.checkpoints import Checkpoint
+from meld_lightning.runs import inputs
 from tests.corpus.manifests import manifest, speech
-from tests.running import argv, run, run_well
+from tests.running import CHECKOUT, argv, run, run_well
 
 WORDS = ("corpus=manifest", "corpus.root=mine.csv", "checkpoints=minilm")
 
@@ -29,3 +36,35 @@ def test_each_refusal_names_the_cause_and_the_same_checkpoints(tmp_path: Path) -
     manifest(tmp_path, speech(59))
     said = refused("corpus.split=row")
     assert said.endswith(f"mine.csv: missing or changed since it was prepared; {remedy}row {rest}")
+
+
+@pytest.mark.parametrize(
+    ("task", "words", "moved"),
+    [
+        ("BertForSequenceClassification", (), True),
+        ("BertForSequenceClassification", ("model.keep_head=true",), False),
+        ("BertForSequenceClassification", ("model.pooling=mean",), False),
+        ("BertForMaskedLM", (), False),
+        ("BertModel", (), False),
+        (None, (), False),
+    ],
+)
+def test_a_head_that_is_replaced_moves_the_run(
+    task: str | None,
+    words: tuple[str, ...],
+    moved: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same settings kept the checkpoint's head once."""
+    corpus = load_corpus(manifest(tmp_path, speech()), "manifest", split="dialogue")
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": task and [task]}))
+    checkpoint = Checkpoint("mine", tmp_path, "0")
+    monkeypatch.setattr(inputs, "prepared_corpus", lambda *_: corpus)
+    monkeypatch.setattr(
+        "meld_lightning.pretrained.checkpoints.prepared_checkpoint", lambda *_: checkpoint
+    )
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+        cfg = compose("train", ["checkpoints.bert=mine", *words])
+    found = inputs.read_inputs(cfg).digests
+    assert set(found) == {"corpus", "checkpoint", *(["replaced_head"] if moved else [])}

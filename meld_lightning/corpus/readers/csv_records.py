@@ -13,6 +13,7 @@ from pathlib import Path
 from meld_lightning.corpus.look_alikes import clean_name, clean_text
 from meld_lightning.corpus.readers.csv_text import (
     SEPARATORS,
+    blanks_precede_quotes,
     decode,
     find_separator,
     is_blank,
@@ -70,7 +71,9 @@ def read_records(path: Path, required: Collection[str] | Mapping[str, str]) -> S
         raise _empty(path, required)
     separator = stated or find_separator(text, required)
     literal = quotes_are_text(text, separator)
-    numbered = _numbered_rows(path, rows_of(text, separator, not literal), 2 if stated else 1)
+    blanks = blanks_precede_quotes(text, separator)
+    rows = rows_of(text, separator, not literal, blanks)
+    numbered = _numbered_rows(path, rows, 2 if stated else 1)
     header = [clean_name(name) for name in numbered[0][1]]
     names, unnamed = _named(header, [row for _, row in numbered[1:]])
     check_columns(path, [name for name in names if name], required)
@@ -91,7 +94,7 @@ def read_records(path: Path, required: Collection[str] | Mapping[str, str]) -> S
             f"{path}: no rows after the header, expected one row per utterance; save or download"
             " it again, or give another file"
         )
-    assumed = _assumptions(path, encoding, separator, literal, unnamed)
+    assumed = _assumptions(path, encoding, separator, literal, blanks, unnamed)
     return Sheet(records, tuple(names[place] for place in used), separator, assumed)
 
 
@@ -127,7 +130,7 @@ def _named(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[s
 
 
 def _assumptions(
-    path: Path, encoding: str | None, separator: str, literal: bool, unnamed: int
+    path: Path, encoding: str | None, separator: str, literal: bool, blanks: bool, unnamed: int
 ) -> tuple[str, ...]:
     found = []
     if encoding is not None:
@@ -136,6 +139,8 @@ def _assumptions(
         found.append(f"columns are separated by {SEPARATORS.get(separator, repr(separator))}")
     if literal:
         found.append("quotes are part of the texts")
+    if blanks:
+        found.append("blanks before quotes are left out")
     if unnamed:
         found.append(f"{unnamed} empty columns without a name are left out")
     return (f"{path.name}: {'; '.join(found)}",) if found else ()

@@ -25,11 +25,13 @@ _EXCEL_SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # a first line th
 _PARTLY_UTF8 = re.compile(r"[^\x00-\x7f\udc80-\udcff]")  # with undecodable bytes as surrogates
 # Text of another 8-bit encoding looks like this in Windows-1252: three accented letters in a row,
 # or a word of nothing else (Cyrillic, Greek), a capital or an opening quote after a small letter
-# (Mac Roman, DOS), or a symbol within a word (Central European).
+# (Mac Roman, DOS), a symbol within a word (Central European), an Icelandic letter (more often
+# Turkish) or the sign for any currency (Latin-9's euro).
 _NOT_WESTERN = re.compile(
     r"[^\W\d_a-zA-Z]{3}|\b[^\W\d_a-zA-Z]{2,}\b"
     r"|(?<=[a-z\xdf-\xff])[\u201a\u0192\u201e\u2020\u2021\u02c6\u02dc\u0160\u0152\u017d\u0178]"
     r"|(?<=[a-z\xdf-\xff])[\u2030\u2039\u203a\u2022\xa1-\xac\xae-\xb6\xb8-\xbf\xd7\xf7](?=[a-z])"
+    r"|[\xd0\xdd\xde\xf0\xfd\xfe\xa4]"
 )
 
 
@@ -72,10 +74,13 @@ def find_separator(text: str, required: Collection[str]) -> str:
     return max(headers, key=lambda one: len(headers[one]))  # the first of equals: commas
 
 
-def rows_of(text: str, separator: str, quotes: bool = True) -> Iterator[list[str]]:
+def rows_of(
+    text: str, separator: str, quotes: bool = True, blanks: bool = False
+) -> Iterator[list[str]]:
     """The rows of a CSV file. Raises csv.Error where it is not valid.
 
     quotes: whether quotes hold cells together; else they are characters like any other.
+    blanks: whether blanks may precede a cell and its quotes.
 
     Lines are not split by str.splitlines(): it also splits at U+0085, which occurs inside
     utterances of older MELD copies. Cells may be longer than csv's limit of 131,072 characters.
@@ -87,6 +92,7 @@ def rows_of(text: str, separator: str, quotes: bool = True) -> Iterator[list[str
             delimiter=separator,
             strict=True,
             quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+            skipinitialspace=blanks,
         )
     finally:
         csv.field_size_limit(limit)
@@ -101,9 +107,24 @@ def quotes_are_text(text: str, separator: str) -> bool:
         for _ in rows_of(text, separator):
             pass
     except csv.Error:
-        rows = [row for row in rows_of(text, separator, quotes=False) if not is_blank(row)]
-        return len({len(row) for row in rows}) == 1
+        return _is_even(rows_of(text, separator, quotes=False))
     return False
+
+
+def blanks_precede_quotes(text: str, separator: str) -> bool:
+    """Whether quotes hold cells together only where the blanks before them are skipped: every row
+    then has the same length, and otherwise not."""
+    if f'{separator} "' not in text or _is_even(rows_of(text, separator)):
+        return False
+    return _is_even(rows_of(text, separator, blanks=True))
+
+
+def _is_even(rows: Iterator[list[str]]) -> bool:
+    """Whether all rows that are not blank are valid and have the same length."""
+    try:
+        return len({len(row) for row in rows if not is_blank(row)}) == 1
+    except csv.Error:
+        return False
 
 
 def is_blank(row: Sequence[str]) -> bool:
