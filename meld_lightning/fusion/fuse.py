@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from meld_lightning.config.check import check
 from meld_lightning.config.keys import defaults_of
@@ -138,7 +138,8 @@ def with_corpus_of_runs(cfg: DictConfig, given: Sequence[str]) -> DictConfig:
     asked = {re.split("[.=]", word.lstrip("+"))[0] for word in given}
     found = cfg.copy()
     if not asked & {"corpus", "study"} and OmegaConf.select(run.config, "corpus.root") is not None:
-        found.corpus = run.config.corpus
+        with open_dict(found):  # a run of an earlier version may lack a key of today
+            found.corpus = OmegaConf.merge(cfg.corpus, run.config.corpus)
     if not asked & {"target", "study"}:
         found.target = run.config.get("target", cfg.target)
     return found

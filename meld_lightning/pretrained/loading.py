@@ -48,7 +48,14 @@ def explained(folder: str | Path, problem: str, remedy: str = COMPLETE) -> Itera
 def load_config(folder: str | Path, **options: Any) -> Any:
     """The checkpoint's config. Checkpoints that bring code of their own are not run."""
     with explained(folder, "config.json cannot be loaded"):
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
+    if quantised := getattr(config, "quantization_config", None):
+        method = dict(quantised).get("quant_method", "unknown")
+        raise UserError(
+            f"checkpoint folder {folder}: its weights are quantised ({method}), and"
+            " quantised weights cannot be trained; give the checkpoint that they were made from"
+        )
+    return config
 
 
 def load_model(

@@ -23,13 +23,37 @@ class EpochBar(TQDMProgressBar):
         epoch = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
         self.train_progress_bar.set_description(epoch)
 
-    def on_validation_batch_start(self, trainer: pl.Trainer, *batch: Any, **more: Any) -> None:
-        super().on_validation_batch_start(trainer, *batch, **more)
-        self.val_progress_bar.set_description("scoring val")
+    @property
+    def validation_description(self) -> str:
+        return "scoring val"
 
-    def on_predict_batch_start(self, trainer: pl.Trainer, *batch: Any, **more: Any) -> None:
-        super().on_predict_batch_start(trainer, *batch, **more)
-        self.predict_progress_bar.set_description(f"scoring {self.split}")
+    @property
+    def predict_description(self) -> str:
+        return f"scoring {self.split}"
+
+    # Lightning's own two hooks add the number of the dataloader, of which there is one only
+
+    def on_validation_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if batch_idx == 0:
+            self.val_progress_bar.reset(int(self.total_val_batches_current_dataloader))
+
+    def on_predict_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if batch_idx == 0:
+            self.predict_progress_bar.reset(int(self.total_predict_batches_current_dataloader))
 
     def on_train_batch_end(
         self,

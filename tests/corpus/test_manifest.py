@@ -109,6 +109,23 @@ def test_every_usual_name_of_val(tmp_path: Path, name: str) -> None:
     assert table["split"].tolist() == ["train", "val", "test"]
 
 
+def test_parquet_with_an_index_or_bytes_is_the_same_corpus(tmp_path: Path) -> None:
+    table = pd.DataFrame(speech())
+    plain = load_corpus(manifest(tmp_path, table), layout="manifest", split="dialogue")
+    path = tmp_path / "mine.parquet"
+    for other in (
+        table.set_index("id"),
+        table.assign(text=table["text"].str.encode("utf-8")),
+        table.assign(emotion=table["emotion"].astype("category")),
+    ):
+        other.to_parquet(path)
+        assert load_corpus(path, layout="manifest", split="dialogue").digest == plain.digest
+    for wrong in (["a", "b"], b"\xff"):
+        table.assign(text=[wrong] * len(table)).to_parquet(path)
+        with pytest.raises(UserError, match="mine.parquet, row 2: text is no text or number"):
+            load_corpus(path, layout="manifest", split="dialogue")
+
+
 def test_csv_and_parquet_are_the_same_corpus(tmp_path: Path) -> None:
     rows = pd.DataFrame(speech()).assign(
         utterance=lambda table: table.index % 4, start=1.5, end=2.0

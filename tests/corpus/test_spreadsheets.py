@@ -73,6 +73,12 @@ def test_the_same_corpus_however_it_was_saved(
     assert all(f"- {line}" in render_report(other.report) for line in lines)
 
 
+def test_a_column_that_is_not_read_may_occur_twice(tmp_path: Path) -> None:
+    twice = "\r\n".join(f"{line},note,note" for line in PLAIN.splitlines())
+    assert load(tmp_path, twice).digest == load(tmp_path, PLAIN).digest
+    assert "column 'text' occurs twice" in refused(tmp_path, PLAIN.replace("start", "text"))
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -1,6 +1,7 @@
 """Checkpoints that training could not use are refused before they are recorded, each in one line
 that names what is missing."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,12 @@ def pointer(folder: Path) -> object:
     return (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
 
 
+def quantised(folder: Path) -> object:
+    path = folder / "config.json"
+    said = json.loads(path.read_text()) | {"quantization_config": {"quant_method": "fp8"}}
+    return path.write_text(json.dumps(said))
+
+
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 SAVED = {
     "bert": save_bert_text,
@@ -57,6 +64,7 @@ def test_complete_checkpoints_pass(role: str, tmp_path: Path) -> None:
     ("role", "damage", "message"),
     [
         ("bert", gone("tokenizer.json", "tokenizer_config.json"), "expected tokenizer.json"),
+        ("bert", quantised, r"its weights are quantised \(fp8\)"),
         ("bert", cut_short("model.safetensors"), "the model cannot be loaded"),
         ("bert", pointer, "the model cannot be loaded"),
         ("bert", save_speech, "weights lack|tokenizer"),

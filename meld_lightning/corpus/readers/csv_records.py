@@ -59,9 +59,13 @@ class Sheet:
     assumed: tuple[str, ...] = ()
 
 
-def read_records(path: Path, required: Collection[str] | Mapping[str, str]) -> Sheet:
+def read_records(
+    path: Path, required: Collection[str] | Mapping[str, str], used: Collection[str] | None = None
+) -> Sheet:
     """The rows of the CSV file `path`; UserError if it is not a complete CSV file with the
     `required` columns (with a mapping: column -> what else to do where it is missing).
+
+    used: the columns that are read if they are there; None: all. Only others may occur twice.
 
     Empty rows and empty columns, which spreadsheets add, are left out.
     """
@@ -76,7 +80,7 @@ def read_records(path: Path, required: Collection[str] | Mapping[str, str]) -> S
     numbered = _numbered_rows(path, rows, 2 if stated else 1)
     header = [clean_name(name) for name in numbered[0][1]]
     names, unnamed = _named(header, [row for _, row in numbered[1:]])
-    check_columns(path, [name for name in names if name], required)
+    check_columns(path, [name for name in names if name], required, used)
     used = [place for place, name in enumerate(names) if name]
     least = max(used) + 1
     records = []
@@ -173,10 +177,15 @@ def cleaned(records: Sequence[Record], names: Sequence[str], text: str) -> Itera
 
 
 def check_columns(
-    path: Path, header: Sequence[str], required: Collection[str] | Mapping[str, str]
+    path: Path,
+    header: Sequence[str],
+    required: Collection[str] | Mapping[str, str],
+    used: Collection[str] | None = None,
 ) -> None:
-    """Raises UserError if a column of `required` is missing or a column name occurs twice."""
+    """Raises UserError if a column of `required` is missing or one of `used` (None: any) occurs
+    twice."""
     doubled = sorted({name for name in header if header.count(name) > 1})
+    doubled = [name for name in doubled if used is None or name in used or name in required]
     if doubled:
         raise UserError(f"{path}: column {doubled[0]!r} occurs twice; keep one")
     for name in required:

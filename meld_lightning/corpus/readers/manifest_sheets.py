@@ -5,7 +5,7 @@ inference/item_tables.py.
 """
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def read_rows(path: Path, needed: Collection[str] | Mapping[str, str]) -> Sheet:
     `needed` (with a mapping: column -> what else to do where it is missing)."""
     if path.suffix.lower() in (".parquet", ".pq"):
         return _read_parquet(path, needed)
-    return read_records(path, needed)
+    return read_records(path, needed, COLUMNS)
 
 
 def _file(path: Path, key: str) -> Path:
@@ -90,12 +90,14 @@ def _read_parquet(path: Path, needed: Collection[str] | Mapping[str, str]) -> Sh
         raise UserError(
             f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); write it again"
         ) from error
+    if set(table.index.names) - {None, *table.columns}:  # pandas keeps an index by name
+        table = table.reset_index()
     table.columns = [clean_name(str(name)) for name in table.columns]
     check_columns(path, list(table.columns), needed)
     if table.empty:
         raise UserError(f"{path}: no rows")
     wanted = [name for name in table.columns if name in COLUMNS or name in needed]
-    texts = {name: [_as_text(value) for value in table[name]] for name in wanted}
+    texts = {name: _as_texts(path, name, table[name]) for name in wanted}
     others = {name: "" for name in table.columns if name not in texts}
     records = [
         repaired_record(
@@ -106,8 +108,27 @@ def _read_parquet(path: Path, needed: Collection[str] | Mapping[str, str]) -> Sh
     return Sheet(records, tuple(table.columns))
 
 
+def _as_texts(path: Path, column: str, values: Iterable[object]) -> list[str]:
+    texts = []
+    for row, value in enumerate(values, start=2):
+        try:
+            texts.append(_as_text(value))
+        except (TypeError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{path}, row {row}: {column} is no text or number ({error}); write one value in"
+                " each row"
+            ) from error
+    return texts
+
+
 def _as_text(value: object) -> str:
-    if value is None or pd.isna(value):
+    if value is None or value is pd.NA or value is pd.NaT:
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if not pd.api.types.is_scalar(value):
+        raise TypeError(f"a {type(value).__name__}")
+    if pd.isna(value):
         return ""
     if (
         isinstance(value, float) and value.is_integer()
