@@ -41,7 +41,7 @@ class EpochBar(TQDMProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if batch_idx == 0:
+        if self.has_dataloader_changed(dataloader_idx):
             self.val_progress_bar.reset(int(self.total_val_batches_current_dataloader))
 
     def on_predict_batch_start(
@@ -52,7 +52,7 @@ class EpochBar(TQDMProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if batch_idx == 0:
+        if self.has_dataloader_changed(dataloader_idx):
             self.predict_progress_bar.reset(int(self.total_predict_batches_current_dataloader))
 
     def on_train_batch_end(

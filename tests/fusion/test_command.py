@@ -148,8 +148,9 @@ def test_modalities_may_have_any_name_and_the_average_leaves_out_those_without_a
 
 
 def test_the_corpus_is_that_of_the_runs(
-    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     path = manifest(tmp_path, speech())
     settings = {"name": "mine", "layout": "manifest", "root": str(path), "split": "dialogue"}
     settings |= {"folds": 5, "fold": 2}
@@ -157,13 +158,13 @@ def test_the_corpus_is_that_of_the_runs(
     table = corpus.table.assign(label=corpus.table["emotion"], present=True)
     table[list(corpus.emotions)] = np.eye(3)[table["emotion"].map(corpus.emotions.index)]
     frames = {split: table[table["split"] == split] for split in ("val", "test")}
-    run = write_run(work / "runs/text-fake/a", "text", frames, corpus.digest, corpus.emotions)
+    run = write_run(tmp_path / "runs/text-fake/a", "text", frames, corpus.digest, corpus.emotions)
     (run / "config.yaml").write_text(json.dumps({"target": "emotion", "corpus": settings}))
     assert main(["fuse", "fusion=average", f"runs.text={run}"]) == 0
-    (written,) = work.glob("runs/fusion-average/*/result.json")
+    (written,) = tmp_path.glob("runs/fusion-average/*/result.json")
     assert json.loads(written.read_text())["fold"] == 2
     assert main(["fuse", "fusion=average", f"runs.text={run}", "corpus=mini"]) == 1
-    assert "made with another corpus than mini" in capsys.readouterr().err
+    assert "corpus 'mini' at" in capsys.readouterr().err
 
 
 def test_wrong_runs_get_one_line(

@@ -81,8 +81,8 @@ def read_records(
     header = [clean_name(name) for name in numbered[0][1]]
     names, unnamed = _named(header, [row for _, row in numbered[1:]])
     check_columns(path, [name for name in names if name], required, used)
-    used = [place for place, name in enumerate(names) if name]
-    least = max(used) + 1
+    filled = [place for place, name in enumerate(names) if name]
+    least = max(filled) + 1
     records = []
     for number, row in numbered[1:]:
         if len(row) < least or not is_blank(row[len(header) :]):
@@ -91,7 +91,7 @@ def read_records(
                 " truncated file, or a separator outside quotes; download it again or correct the"
                 " row"
             )
-        fields = {names[place]: row[place] for place in used}
+        fields = {names[place]: row[place] for place in filled}
         records.append(repaired_record(path, number, fields))
     if not records:
         raise UserError(
@@ -99,7 +99,7 @@ def read_records(
             " it again, or give another file"
         )
     assumed = _assumptions(path, encoding, separator, literal, blanks, unnamed)
-    return Sheet(records, tuple(names[place] for place in used), separator, assumed)
+    return Sheet(records, tuple(names[place] for place in filled), separator, assumed)
 
 
 def _numbered_rows(
