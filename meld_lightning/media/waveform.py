@@ -166,7 +166,8 @@ def _resampler(
 
 def _silence_not_finite(frame: av.AudioFrame, counts: SampleCounts) -> None:
     """Replaces what is not finite in a frame of floats by 0, in place."""
-    dtype = {"flt": np.float32, "dbl": np.float64}.get(frame.format.packed.name)
+    dtypes: dict[str, type[np.floating[Any]]] = {"flt": np.float32, "dbl": np.float64}
+    dtype = dtypes.get(frame.format.packed.name)
     if dtype is None:
         return
     for samples in _planes(frame, dtype):
