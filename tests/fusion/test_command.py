@@ -152,7 +152,12 @@ def test_the_corpus_is_that_of_the_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = manifest(tmp_path, speech())
-    settings = {"name": "mine", "layout": "manifest", "root": str(path), "split": "dialogue"}
+    settings: dict[str, Any] = {
+        "name": "mine",
+        "layout": "manifest",
+        "root": str(path),
+        "split": "dialogue",
+    }
     settings |= {"folds": 5, "fold": 2}
     corpus = prepare_corpus(settings, Path("cache"))
     table = corpus.table.assign(label=corpus.table["emotion"], present=True)

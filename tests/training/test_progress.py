@@ -29,10 +29,17 @@ class Tiny(pl.LightningModule):
 
 
 def test_the_bars_name_epochs_and_splits(capsys: pytest.CaptureFixture[str]) -> None:
-    bar, data = EpochBar(), DataLoader(torch.ones(4, 1))  # type: ignore[arg-type]
-    options = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+    bar = EpochBar()
+    rows: Any = torch.ones(4, 1)
+    data: DataLoader[Any] = DataLoader(rows)
     trainer = pl.Trainer(
-        accelerator="cpu", max_epochs=2, callbacks=[bar], num_sanity_val_steps=0, **options
+        accelerator="cpu",
+        max_epochs=2,
+        callbacks=[bar],
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
     )
     module = Tiny()
     trainer.fit(module, data, data)
