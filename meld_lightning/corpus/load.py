@@ -4,6 +4,7 @@ Reads the user's files; writes nothing (a layout's reader may: the mini corpus's
 prepared.py and, as part of the public interface, by anyone.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,7 @@ def load_corpus(
 
     Raises UserError, one line, if something is missing or cannot be read.
     """
-    root = Path(root).expanduser().resolve()
+    root = absolute(root)
     other = None if test is None else root.parent / Path(test).expanduser()
     request = ReadRequest(root, split, folds, fold, other, dict(columns or {}), dict(labels or {}))
     found = find_reader(layout).read(request)
@@ -55,3 +56,9 @@ def load_corpus(
     name = name or found.name
     report = build_report(name, layout, found)
     return Corpus(name, found.table, found.emotions, found.sentiments, report, found.sources)
+
+
+def absolute(path: str | Path) -> Path:
+    """`path` from the root folder on, without links; Path.resolve and Path.expanduser raise where
+    links form a loop and where there is no such home."""
+    return Path(os.path.realpath(os.path.expanduser(path)))  # noqa: PTH111

@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from meld_lightning.corpus.load import load_corpus
+from meld_lightning.corpus.load import absolute, load_corpus
 from meld_lightning.corpus.readers.layout import find_reader
 from meld_lightning.corpus.report.markdown import render_report
 from meld_lightning.corpus.table import Corpus, typed
@@ -132,7 +132,7 @@ def _settings(cfg_corpus: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "layout": str(cfg_corpus.get("layout") or "meld"),
-        "root": str(Path(str(root)).expanduser().resolve()),
+        "root": str(absolute(str(root))),
         "split": None if split is None else str(split),
         "folds": int(cfg_corpus.get("folds", 5)),
         "fold": int(cfg_corpus.get("fold", 0)),

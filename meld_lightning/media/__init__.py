@@ -5,7 +5,7 @@ is the one that finds faces.
 """
 
 from meld_lightning.media.frames import read_frames
-from meld_lightning.media.outcome import media_report
+from meld_lightning.media.outcome import media_report, nothing_decoded
 from meld_lightning.media.settings import SETTINGS, deciding
 from meld_lightning.media.store import Media, prepare_media, prepared_media
 from meld_lightning.media.waveform import read_waveform
@@ -15,6 +15,7 @@ __all__ = [
     "Media",
     "deciding",
     "media_report",
+    "nothing_decoded",
     "prepare_media",
     "prepared_media",
     "read_frames",

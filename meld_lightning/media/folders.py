@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from meld_lightning.media.chunks import KINDS, read_chunk
+from meld_lightning.media.chunks import KINDS, kinds_in, read_chunk
 from meld_lightning.storage.atomic import write_json
 from meld_lightning.storage.fingerprint import digest_of
 from meld_lightning.storage.once import ReadOnlyFolder, locked
@@ -83,7 +83,7 @@ def _fits(folder: Path, rows: Rows) -> bool:
     same = other = 0
     for chunk in folder.glob("[0-9]*"):
         for entry in read_chunk(chunk) or ():
-            for kind in KINDS:
+            for kind in kinds_in(entry):
                 known, path = entry[kind]["source"], wanted.get(entry["key"], {}).get(kind)
                 if known is not None and path is not None:
                     is_same = _is_same(Path(path), known)

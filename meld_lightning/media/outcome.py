@@ -6,6 +6,7 @@ Reads a Media; writes nothing. Used by `prepare`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,22 @@ def _faces_summary(media: Media) -> str:
         f"{counts.sum()} faces in {np.count_nonzero(counts)} clips; no face in {without} of"
         f" {media.frames_searched} frames"
     )
+
+
+def nothing_decoded(media: Media, table: pd.DataFrame) -> str | None:
+    """A line if rows name files and not one could be decoded; else None."""
+    if any(media.counts(kind).any() for kind in media.settings["keep"]):
+        return None
+    files = int(table[["clip", "audio"]].notna().any(axis=1).sum())
+    reasons = Counter(
+        reason
+        for kind in media.settings["keep"]
+        for reason in media.reasons[kind].values()
+        if reason != "no file"
+    )
+    if not files or not reasons:
+        return None
+    return f"not one of the clips of {files} rows can be decoded: {reasons.most_common(1)[0][0]}"
 
 
 def _named(keys: Sequence[str]) -> str:

@@ -99,7 +99,8 @@ def read_inputs(cfg: DictConfig) -> Inputs:
     if "checkpoint" in cfg.model:
         checkpoint = prepared_checkpoint(str(cfg.model.checkpoint), cache)
     modality = str(class_value(cfg.data, "modality"))
-    return Inputs(corpus, media, checkpoint, modality, decoded, _replaced_head(cfg, checkpoint))
+    replaced = _replaced_head(cfg, checkpoint) if modality == "text" else None
+    return Inputs(corpus, media, checkpoint, modality, decoded, replaced)
 
 
 def _replaced_head(cfg: DictConfig, checkpoint: "Checkpoint | None") -> str | None:

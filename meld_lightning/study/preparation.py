@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from meld_lightning.config.check import check
 from meld_lightning.config.nodes import Prepare
 from meld_lightning.config.tree import plain
+from meld_lightning.errors import UserError
 from meld_lightning.pretrained.checkpoints import Checkpoint, prepare_checkpoint
 from meld_lightning.pretrained.find import BUNDLED
 from meld_lightning.runs.identity import decoded_kind
@@ -119,9 +120,10 @@ def _announce(checkpoint: Checkpoint) -> None:
 
 def _decode(cfg: DictConfig, corpus: "Corpus", cache: Path) -> str:
     """Decodes the corpus's clips into the cache, adds the missing ones to the corpus report, and
-    returns a summary in one line."""
+    returns a summary in one line. UserError if not one can be decoded, unless
+    corpus.allow_missing."""
     from meld_lightning.corpus import report_media
-    from meld_lightning.media import media_report, prepare_media
+    from meld_lightning.media import media_report, nothing_decoded, prepare_media
 
     shard = int(cfg.get("shard", 0))
     media = prepare_media(
@@ -129,6 +131,11 @@ def _decode(cfg: DictConfig, corpus: "Corpus", cache: Path) -> str:
     )
     report = media_report(media, corpus.table)
     report_media(cfg.corpus, cache, report)
+    if (failure := nothing_decoded(media, corpus.table)) and not cfg.corpus.allow_missing:
+        raise UserError(
+            f"corpus {corpus.name}: {failure}; give other files or media.keep, or set"
+            " corpus.allow_missing=true to go on without them"
+        )
     return str(report["summary"])
 
 

@@ -156,3 +156,11 @@ def test_more_than_a_tenth_missing_is_refused_unless_allowed(tmp_path: Path) -> 
     assert "2 of its 20 media files" in str(missing_files(corpus, allow_missing=False))
     text_only = load_corpus(manifest(tmp_path, speech()), "manifest", split="row")
     assert missing_files(text_only, allow_missing=False) is None
+
+
+def test_a_root_that_is_a_loop_of_links_or_in_no_home_gets_one_line(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.csv"
+    loop.symlink_to(loop)
+    for root in (loop, "~nobody-has-this-name/a.csv"):
+        with pytest.raises(UserError, match="a loop of links|no such file"):
+            load_corpus(root, layout="manifest")

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from tqdm import tqdm
 
-from meld_lightning.media import Media, prepare_media, prepared_media, store
+from meld_lightning.media import Media, nothing_decoded, prepare_media, prepared_media, store
 from tests.media.test_store import SETTINGS
 
 ASKED = {**SETTINGS, "keep": ["audio"], "processes": 1}
@@ -119,3 +119,19 @@ def test_a_folder_that_another_corpus_is_about_to_fill_is_left_to_it(tmp_path: P
     shutil.rmtree(first.folder / "0")  # not decoded yet
     second: Any = prepare(clips(tmp_path / "b", 2), cache)
     assert second.folder != first.folder
+
+
+def test_clips_of_which_not_one_can_be_decoded_are_no_success(tmp_path: Path) -> None:
+    broken = """
+import json, sys
+for line in sys.stdin:
+    print(json.dumps({"audio": {"count": 0, "reason": "no audio track"}}), flush=True)
+"""
+    table = clips(tmp_path / "a", 1)
+    worker = [sys.executable, "-c", broken]
+    media = prepare_media(table, "mine", ASKED, tmp_path / "bad", worker=worker)
+    said = nothing_decoded(media, table)
+    assert said == "not one of the clips of 3 rows can be decoded: no audio track"
+    assert nothing_decoded(prepare(table, tmp_path / "good"), table) is None
+    table["audio"] = None
+    assert nothing_decoded(prepare(table, tmp_path / "none"), table) is None
