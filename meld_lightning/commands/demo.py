@@ -35,13 +35,16 @@ def _demo(cfg: DictConfig, words: Words) -> None:
         )
     if words.named:
         raise UserError(f"{words.named[0]}: the page is given its clips in the browser")
-    from meld_lightning.inference.demo_page import HOST, Demo, load_gradio, serve
+    from meld_lightning.inference.demo_library import HOST, load_gradio
+
+    load_gradio()  # where it is missing, that is said before anything heavy is imported
+    _refuse_taken(HOST, cfg.port)
+
+    from meld_lightning.inference.demo_page import Demo, serve
     from meld_lightning.inference.predictor import Asked, Predictor
     from meld_lightning.inference.transcript import Transcriber
     from meld_lightning.training.process import quieten
 
-    load_gradio()  # where it is missing, that is said before the models are read
-    _refuse_taken(HOST, cfg.port)
     quieten()
     cache = cfg.paths.cache
     predictor = Predictor.from_pretrained(

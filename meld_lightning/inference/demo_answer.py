@@ -26,12 +26,10 @@ STYLE = """
 .answer .best {font-weight: 600}
 .answer .value {text-align: right; font-variant-numeric: tabular-nums}
 .answer p {margin: .6em 0 0}
-.answer .parts {display: flex; height: 26px; border-radius: 4px; overflow: hidden; margin: .3em 0}
-.answer .parts div {color: white; font-size: 13px; padding: 3px 6px; overflow: hidden;
-  white-space: nowrap; min-width: 0}
+.answer .parts {display: flex; height: 14px; border-radius: 4px; overflow: hidden; margin: .3em 0}
 .answer .problem {border-left: 4px solid #CC6677; padding: .4em .8em}
 """
-PARTS = ("#4477AA", "#117733", "#AA4499", "#999933", "#882255")  # white text is legible on each
+COLOURS = ("#4477AA", "#228833", "#AA4499", "#888822", "#BB5566")  # of modalities
 
 
 def answer_html(answers: pd.DataFrame, val: ValScores) -> str:
@@ -113,13 +111,13 @@ def _shares(row: Any, modalities: list[str]) -> str:
     used = [name for name in modalities if name in row["used"]]
     if not used:
         return "<p>no modality: this is the prior alone</p>"
-    parts = "".join(
-        f'<div style="flex:{max(row[SHARE + name], 0.001):.4f};background:{PARTS[place % 5]}">'
-        f"{html.escape(name)} {_percent(row[SHARE + name])}</div>"
-        for place, name in enumerate(used)
-    )
-    said = ", ".join(f"{html.escape(name)} {_percent(row[SHARE + name])}" for name in used)
-    return f'<div class="parts" aria-hidden="true">{parts}</div><span>{said}</span>'
+    parts, said = "", []
+    for place, name in enumerate(used):
+        share, colour = row[SHARE + name], COLOURS[place % len(COLOURS)]
+        parts += f'<div style="flex:{max(abs(share), 0.001):.4f};background:{colour}"></div>'
+        against = " (against it)" if share < 0 else ""
+        said.append(f'<b style="color:{colour}">{html.escape(name)}</b> {_percent(share)}{against}')
+    return f'<div class="parts" aria-hidden="true">{parts}</div><span>{", ".join(said)}</span>'
 
 
 def _percent(value: float) -> str:

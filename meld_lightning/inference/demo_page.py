@@ -24,6 +24,7 @@ from meld_lightning.inference.demo_answer import (
     problem_html,
     waveform_picture,
 )
+from meld_lightning.inference.demo_library import HOST, load_gradio
 from meld_lightning.inference.items import read_items
 from meld_lightning.inference.output import LABEL
 from meld_lightning.inference.parts import Scoring
@@ -33,7 +34,6 @@ from meld_lightning.media import read_waveform
 from meld_lightning.media.errors import MediaError
 from meld_lightning.media.frames import read_frames
 
-HOST = "127.0.0.1"
 FRAMES = 6  # shown of a clip
 RATE = 16000
 LARGEST = "2gb"  # of an uploaded clip
@@ -149,7 +149,6 @@ def build_page(demo: Demo) -> Any:
                     label="Clip: drop one here or record one",
                     sources=["upload", "webcam"],
                     webcam_options=gradio.WebcamOptions(mirror=False),
-                    height=340,
                 )
                 with gradio.Accordion("Sound alone", open=False):
                     sound = gradio.Audio(
@@ -168,9 +167,11 @@ def build_page(demo: Demo) -> Any:
                 frames = gradio.Gallery(
                     label="Frames" + (", with the video model's answer to each" * has_video),
                     columns=3, height="auto", object_fit="contain", interactive=False,
-                    visible=False,
+                    visible=False, buttons=["fullscreen"],
                 )  # fmt: skip
-                wave = gradio.Image(label="Sound", interactive=False, visible=False)
+                wave = gradio.Image(
+                    label="Sound", interactive=False, visible=False, buttons=["fullscreen"]
+                )
                 heard = gradio.Textbox(
                     label="Text that was used", interactive=False, lines=2, visible=False
                 )
@@ -219,15 +220,3 @@ def serve(demo: Demo, port: int, on_start: Callable[[str], object] = print) -> N
         )  # fmt: skip
         on_start(f"http://{HOST}:{port}")
         uvicorn.run(app, host=HOST, port=port, log_level="warning")
-
-
-def load_gradio() -> Any:
-    """The module gradio, its telemetry off; UserError if it is not installed."""
-    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_SHARE="False")
-    try:
-        import gradio
-    except ImportError:
-        raise UserError(
-            "demo: gradio is not installed; run: pip install 'meld-lightning[demo]'"
-        ) from None
-    return gradio

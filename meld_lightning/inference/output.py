@@ -8,7 +8,8 @@ Answers are a DataFrame with one row per item, in the order of the items:
 - emotion: the most probable label; confidence: its probability; entropy: of all probabilities, bits
 - abstained: whether the answer is too uncertain to be given (bool)
 - p.<label>: the probability of each label, in the order of the labels
-- share.<modality>: each modality's share in the decision, NaN where it is missing
+- share.<modality>: each modality's share in the decision, negative where it speaks against it, NaN
+  where it is missing
 - used: tuple of the modalities that the answer rests on
 - missing: dict modality -> why it is missing
 - start, end: seconds within the clip; NaN for the clip as a whole
