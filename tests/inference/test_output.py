@@ -132,10 +132,11 @@ def test_without_a_terminal_there_are_no_colours_and_plain_encodings_get_plain_b
     for stream in (utf8, latin):
         show_answers(answers(), stream)
         stream.seek(0)
-    plain = latin.read()
+    plain, pretty = latin.read(), utf8.read()
+    assert "\033[" not in plain + pretty
     assert "###" in plain
     assert "??????.mp4" in plain
-    assert "█" in utf8.read()
+    assert "█" in pretty
 
 
 def test_a_terminal_gets_bold_text_unless_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +156,10 @@ def test_a_terminal_gets_bold_text_unless_it_refuses(monkeypatch: pytest.MonkeyP
     assert "\033[" in bold.getvalue()
     assert "\033[" not in plain.getvalue()
     assert max(columns(line) for line in plain.getvalue().splitlines()) <= 44
+
+
+def test_wide_characters_take_two_columns_and_combining_marks_none() -> None:
+    assert [columns(text) for text in ("abc", "日本", "e\u0301")] == [3, 4, 1]
 
 
 def test_names_cannot_steer_the_terminal() -> None:

@@ -114,6 +114,7 @@ def test_the_timeline_shows_each_window_in_its_colours(tmp_path: Path) -> None:
     assert has("#BBBBBB", left) > 0.3  # neutral
     assert has("#332288", right) > 0.2  # anger
     assert has("#332288", left) < 0.1
+    assert has("#DDCC77", pixels[height // 4 :, : width // 3]) > 0.005  # joy, above neutral
     assert has("#8899AA", pixels[: height // 3]) > 0.1  # the waveform
     assert [one.name for one in tmp_path.iterdir() if one != clip] == ["a.png"]
 
