@@ -46,7 +46,7 @@ def choices(group: str) -> list[str]:
 def test_every_file_of_conf_is_composed_by_a_test_below() -> None:
     groups = Counter(name.rpartition("/")[0] for name in FILES)
     assert set(groups) == {"", "fusion", *OF_TRAIN, *OF_REPRODUCE}
-    assert set(choices("")) == {*COMMANDS, "common"}
+    assert set(choices("")) == {*COMMANDS, "common", "plain"}
     assert len(FILES) == 73
 
 
