@@ -19,9 +19,12 @@ PAGES = [
     "CHANGELOG.md",
     "docs/clips.md",
     "docs/cluster.md",
+    "docs/export.md",
+    "docs/faces.md",
     "docs/imported.md",
     "docs/log.md",
     "docs/predict.md",
+    "docs/results.md",
     "docs/runs.md",
     "docs/statistics.md",
 ]
