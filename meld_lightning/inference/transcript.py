@@ -99,6 +99,7 @@ def _words(row: dict[str, Any], source: str, transcriber: Transcriber) -> str | 
 
 def _load(name: str, device: str) -> WhisperModel:
     try:
+        import ctranslate2
         import faster_whisper
     except ImportError:
         raise UserError(
@@ -120,6 +121,9 @@ def _load(name: str, device: str) -> WhisperModel:
             f"asr={name}: no such model{near_miss(name, known)}; give a folder, or one of"
             f" {', '.join(known)}"
         )
+    logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # it logs each clip's length
+    if device == "auto":
+        device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
     compute = "int8" if device == "cpu" else "default"
     try:
         return faster_whisper.WhisperModel(
