@@ -10,6 +10,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.fusion.state import load_fusion
 from meld_lightning.mini import checkpoints as mini
 from meld_lightning.runs.logits import logits_digest
+from meld_lightning.runs.names import started_in
 from meld_lightning.runs.run import Run, load_run
 from meld_lightning.storage.fingerprint import digest_of
 
@@ -43,11 +44,8 @@ def member_runs(run: Run) -> dict[str, Run]:
 
 
 def where_it_ran(run: Run) -> Path:
-    """The folder that the run's relative paths start from: the one that holds its paths.runs."""
-    kept, parent = Path(run.config.paths.runs).parts, run.folder.resolve().parents[1]
-    if parent.parts[-len(kept) :] == kept:
-        return Path(*parent.parts[: -len(kept)])
-    return Path()
+    """The folder that relative paths in the run's config start from."""
+    return started_in(run.folder, str(run.config.paths.runs))
 
 
 def is_mini(run: Run) -> bool:

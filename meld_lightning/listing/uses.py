@@ -10,6 +10,7 @@ from pathlib import Path
 
 from meld_lightning.errors import UserError
 from meld_lightning.listing.entries import Entry
+from meld_lightning.runs.names import started_in
 from meld_lightning.runs.settings import MISSING
 
 
@@ -41,10 +42,11 @@ def fused_runs(entries: Iterable[Entry]) -> dict[Path, list[Entry]]:
     for entry in entries:
         try:
             read, others = entry.settings.block("runs"), entry.settings.block("alternatives")
+            base = started_in(entry.folder, str(entry.settings.get("paths.runs")))
         except UserError:
             continue
         folders = [] if read is MISSING else [one for one in read.values() if one]
         folders += [] if others is MISSING else [one for each in others.values() for one in each]
         for folder in dict.fromkeys(folders):
-            found.setdefault(Path(folder).resolve(), []).append(entry)
+            found.setdefault((base / folder).resolve(), []).append(entry)
     return found

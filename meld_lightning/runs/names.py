@@ -81,6 +81,18 @@ def find_folder(given: str, runs: Path) -> Path:
     return found[0]
 
 
+def started_in(folder: Path, runs: str) -> Path:
+    """The folder in which the command that made the run in `folder` was started; relative paths in
+    the run's config start from there.
+
+    runs: paths.runs of that config. The current folder where the run does not lie below it.
+    """
+    recorded, parent = Path(runs).parts, folder.resolve().parents[1]
+    if parent.parts[-len(recorded) :] == recorded:
+        return Path(*parent.parts[: -len(recorded)])
+    return Path()
+
+
 def _names(folders: list[Path]) -> dict[Path, str]:
     """Folder -> name, of every run whose config can be read."""
     found = {}

@@ -71,6 +71,22 @@ def test_what_evidence_or_a_fusion_rests_on_stays(runs: Path, said: Said) -> Non
     ] == ["bbbb", "cccc"]
 
 
+def test_a_fused_run_stays_wherever_the_command_is_started(
+    runs: Path, said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_run(runs, "aaaa11112222", 0.9)
+    fused = made_run(runs, "cccc11112222", 0.2, seed=3)
+    fusion = runs / "fusion-average" / "eeee11112222"
+    fusion.mkdir(parents=True)
+    read = {"text": str(fused.relative_to(tmp_path))}
+    config = {"fusion": {"name": "average"}, "seed": 1, "runs": read, "paths": {"runs": "runs"}}
+    OmegaConf.save(OmegaConf.create(config), fusion / "config.yaml")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    said("clean", f"paths.runs={runs}", "what=[weights]", "yes=true")
+    assert (fused / "checkpoints" / "best.ckpt").is_file()
+
+
 def test_a_run_that_is_held_is_left_alone(runs: Path, data: Callable[..., Any]) -> None:
     held = unfinished_run(runs, "bbbb11112222")
     (held / "logits").mkdir()
