@@ -40,7 +40,8 @@ def answer_html(answers: pd.DataFrame, val: ValScores) -> str:
     confidence = _percent(row["confidence"])
     title = f"{html.escape(row['emotion'])}, {confidence}"
     if row["abstained"]:
-        title = f"Too uncertain to answer (most probable: {title})"
+        reason = "Too uncertain to answer" if row["used"] else "Nothing could be read"
+        title = f"{reason} (most probable: {title})"
     bars = "".join(_bar(label, row[LABEL + label], label == row["emotion"]) for label in ranked)
     missing = "".join(
         f"<p>Missing: {html.escape(name)} ({html.escape(reason)})</p>"

@@ -115,12 +115,18 @@ class Demo:
         chosen = frames[np.unique(np.linspace(0, len(frames) - 1, FRAMES).round().astype(int))]
         if not len(frames) or "video" not in self.predictor.source.members:
             return [(frame, "") for frame in chosen]
-        alone = Predictor(self.predictor.source, allow_mini=True)(
-            clips=[one[None] for one in chosen]
-        )
+        try:
+            alone = Predictor(self.predictor.source, allow_mini=True)(
+                clips=[one[None] for one in chosen]
+            )
+        except UserError:  # none of them can be read, such as by a model of faces without a face
+            return [(frame, "") for frame in chosen]
         labels = list(self.predictor.labels)
         p_FC = alone[[LABEL + label for label in labels]].to_numpy()
-        return [(frame, caption(labels, p_C)) for frame, p_C in zip(chosen, p_FC, strict=True)]
+        return [
+            (frame, missing.get("video") or caption(labels, p_C))
+            for frame, p_C, missing in zip(chosen, p_FC, alone["missing"], strict=True)
+        ]
 
 
 def _sound(source: str | None) -> Any:

@@ -15,7 +15,7 @@ import pandas as pd
 from meld_lightning.errors import UserError
 from meld_lightning.media import Media, prepare_media
 from meld_lightning.media.chunks import KINDS, kinds_of
-from meld_lightning.media.faces import faces_of
+from meld_lightning.media.faces import NO_FACE, faces_of
 from meld_lightning.media.frames import fit
 from meld_lightning.storage.fingerprint import bytes_digest
 
@@ -100,7 +100,7 @@ class ItemMedia(Media):
     @property
     def reasons(self) -> dict[str, dict[str, str]]:
         known = self._decoded.reasons
-        return {
+        found = {
             kind: {
                 row["id"]: self._reason(known[kind][row["id"]], row, kind)
                 for place, row in enumerate(self._items.to_dict("records"))
@@ -108,6 +108,10 @@ class ItemMedia(Media):
             }
             for kind in known
         }
+        if "faces" in found:
+            empty = [row for row, faces in self._given["faces"].items() if not len(faces)]
+            found["faces"] |= {self._items["id"][row]: NO_FACE for row in empty}
+        return found
 
     def digest(self, kind: str, rows: Sequence[int] | None = None) -> str:
         kinds = kinds_of(self.settings) if kind == "all" else (kind,)

@@ -120,7 +120,8 @@ def _one(row: dict[str, Any], labels: list[str], modalities: list[str], style: S
     lines.append("")
     entropy = f"entropy {row['entropy']:.2f} of at most {np.log2(max(len(labels), 1)):.2f} bits"
     best = f"{visible(row['emotion'])}, confidence {_percent(row['confidence'], 1)}"
-    said = f"abstained: too uncertain; most probable is {best}" if row["abstained"] else best
+    reason = "too uncertain" if row["used"] else "nothing could be read"
+    said = f"abstained: {reason}; most probable is {best}" if row["abstained"] else best
     lines += _wrapped(f"{said}, {entropy}", style, "  ")
     if "set" in row:
         lines += _wrapped(f"set: {', '.join(map(visible, row['set'])) or 'none'}", style, "  ")
@@ -179,8 +180,9 @@ def _summary(rows: list[dict[str, Any]], modalities: list[str], style: Style) ->
         f"{len(rows)} items: " + ", ".join(f"{visible(e)} {n}" for e, n in given.most_common()),
         style,
     )
-    if abstained := sum(bool(row["abstained"]) for row in rows):
-        lines += _wrapped(f"? abstained, too uncertain: {abstained}", style)
+    for reason, read in (("too uncertain", True), ("nothing could be read", False)):
+        if abstained := sum(row["abstained"] and bool(row["used"]) is read for row in rows):
+            lines += _wrapped(f"? abstained, {reason}: {abstained}", style)
     reasons = Counter((m, reason) for row in rows for m, reason in row["missing"].items())
     for (modality, reason), count in reasons.most_common():
         mark = "- " if modalities else ""

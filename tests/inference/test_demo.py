@@ -10,6 +10,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,9 @@ import pytest
 
 from meld_lightning.commands import demo as command
 from meld_lightning.errors import UserError
+from meld_lightning.inference import demo_page
 from meld_lightning.inference.demo_answer import answer_html, calibration, problem_html
+from meld_lightning.inference.predictor import Asked
 from meld_lightning.inference.val_scores import ValScores
 from tests.inference.answered import LABELS, answer
 from tests.media.conftest import encode_clip
@@ -50,6 +54,9 @@ def test_an_answer_names_emotion_shares_and_how_often_such_answers_are_right() -
     row["abstained"] = True
     unsure = answer_html(pd.DataFrame([row]), val_scores(0.6, 15, 5))
     assert "Too uncertain to answer (most probable: joy, 62%)" in unsure
+    row["used"] = ()
+    unread = answer_html(pd.DataFrame([row]), val_scores(0.6, 15, 5))
+    assert "Nothing could be read (most probable: joy, 62%)" in unread
 
 
 def test_few_answers_of_such_a_confidence_are_not_compared_with() -> None:
@@ -58,6 +65,23 @@ def test_few_answers_of_such_a_confidence_are_not_compared_with() -> None:
 
 def test_a_problem_is_one_escaped_line() -> None:
     assert "&lt;script&gt;" in problem_html("<script>")
+
+
+def test_an_answer_stands_though_the_video_model_reads_none_of_the_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(clips: list[np.ndarray]) -> pd.DataFrame:
+        raise UserError("none of the items can be read: no face found")
+
+    encode_clip(tmp_path / "mine.mp4", frames=20)
+    source = SimpleNamespace(members={"video": None}, calibrated=val_scores(0.6, 15, 5))
+    given = pd.DataFrame([answer("mine.mp4", 0.125, 0.625, 0.25)])
+    predictor: Any = SimpleNamespace(source=source, labels=LABELS, answer=lambda *_: given)
+    monkeypatch.setattr(demo_page, "Predictor", lambda *_, **__: refuse)
+    demo = demo_page.Demo(predictor, Asked(), None, [])
+    shown, frames, _, _ = demo.answer(str(tmp_path / "mine.mp4"), None, "Oh, no!")
+    assert "joy, 62%" in shown
+    assert {caption for _, caption in frames} == {""}
 
 
 def test_a_demo_that_cannot_start_is_one_line(

@@ -113,7 +113,12 @@ def test_an_answer_that_no_modality_gave_and_an_abstention_say_so() -> None:
     alone = {"used": (), "missing": {"text": "no text"}, "abstained": True}
     text = answer_text(pd.DataFrame([answer("a", 0.5, 0.25, 0.25, **alone)]), Style())
     assert "decided by: no modality, the prior alone" in text
-    assert "abstained: too uncertain; most probable is neutral, confidence 50.0%" in text
+    assert "abstained: nothing could be read; most probable is neutral, confidence 50.0%" in text
+    unsure = answer("b", 0.5, 0.25, 0.25, abstained=True)
+    text = answer_text(pd.DataFrame([unsure]), Style())
+    assert "abstained: too uncertain; most probable is neutral" in text
+    text = answer_text(pd.DataFrame([unsure, answer("a", 0.5, 0.25, 0.25, **alone)]), Style())
+    assert "? abstained, too uncertain: 1\n? abstained, nothing could be read: 1" in text
 
 
 @pytest.mark.parametrize("width", [30, 40, 60, 80, 100])
