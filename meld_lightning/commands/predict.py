@@ -39,6 +39,10 @@ def _predict(cfg: DictConfig, words: Words) -> None:
     if out is not None:
         check_target(Path(out))
     timeline, clips = words.last("timeline") or cfg.timeline, [*cfg.clips, *words.named]
+    if timeline is not None:
+        from meld_lightning.inference.timeline import check_picture, draw_timeline
+
+        check_picture(Path(timeline))
     items = read_items(clips, words.literal.get("text") or _several(cfg.text))
     if (windows := windows_setting(cfg.windows)) is not None:
         items = in_windows(items, windows)
@@ -67,8 +71,6 @@ def _predict(cfg: DictConfig, words: Words) -> None:
         write_answers(Path(out), answers, predictor.about())
         shutil.rmtree(kept, ignore_errors=True)
     if timeline is not None:
-        from meld_lightning.inference.timeline import draw_timeline
-
         draw_timeline(answers, clips[0], Path(timeline))
 
 

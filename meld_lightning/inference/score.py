@@ -105,8 +105,8 @@ class Member:
             if not is_out_of_memory(error):
                 raise
             raise UserError(
-                f"{self.model.folder}: {len(batch.rows_N)} items do not fit into memory together;"
-                " lower batch="
+                f"{self.model.folder}: {len(batch.rows_N)} items do not fit into the"
+                f" memory of {self.device} together; use another device, such as device=cpu"
             ) from error
 
     def _datamodule(

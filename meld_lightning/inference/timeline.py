@@ -41,9 +41,11 @@ def draw_timeline(answers: pd.DataFrame, clip: str | Path, path: Path, title: st
     """
     rows = answers[answers["start"].notna()].sort_values("start")
     if not len(rows):
-        raise UserError(f"{path}: no windows to draw; predict with windows=silence or windows=5")
-    if path.suffix.lower() != ".png":
-        raise UserError(f"{path}: expected a name that ends in .png")
+        raise UserError(
+            f"{path}: no windows to draw: {Path(clip).name} was answered as a whole; give"
+            " windows=silence or windows=5, with a clip that makes at least two windows"
+        )
+    check_picture(path)
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -73,6 +75,14 @@ def draw_timeline(answers: pd.DataFrame, clip: str | Path, path: Path, title: st
         with atomic_write(path) as fresh:
             figure.savefig(fresh, dpi=150, format="png")
         plt.close(figure)
+
+
+def check_picture(path: Path) -> None:
+    """Raises UserError unless a timeline can be written to `path`; to be called before the work."""
+    if path.suffix.lower() != ".png":
+        raise UserError(f"{path}: expected a name that ends in .png")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: no such folder as {path.parent}; make it first")
 
 
 def _draw_waveform(axis: Any, low: np.ndarray, high: np.ndarray, step: float) -> None:

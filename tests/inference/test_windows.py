@@ -124,6 +124,7 @@ def test_a_timeline_needs_windows_and_a_name(tmp_path: Path) -> None:
     for row, name, said in (
         (whole, "a.png", "no windows to draw"),
         (part, "a.pdf", "ends in .png"),
+        (part, "none/a.png", "no such folder"),
     ):
         with pytest.raises(UserError, match=said):
             draw_timeline(pd.DataFrame([row]), tmp_path / "none.mp4", tmp_path / name)
