@@ -100,7 +100,7 @@ def synchronisations(found: Counter[str]) -> Iterator[None]:
     """Counts in `found` the calls within the block that wait for the device, by their place: the
     innermost line outside of torch."""
 
-    def note(message: Any, *_: Any) -> None:
+    def note(message: Warning | str, *_: Any, **__: Any) -> None:
         if SYNCHRONISES in str(message):
             found[_place(traceback.extract_stack()[:-1])] += 1
 
@@ -117,7 +117,7 @@ def synchronisations(found: Counter[str]) -> Iterator[None]:
                 torch.cuda.set_sync_debug_mode(before)
 
 
-def _place(stack: traceback.StackSummary) -> str:
+def _place(stack: Sequence[traceback.FrameSummary]) -> str:
     """As `models/audio.py:155 forward`; of a library's line also ours that called it."""
     library = f"{Path(torch.__file__).parent}/"
     outside = [

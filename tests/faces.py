@@ -7,6 +7,7 @@ Used by the tests of media, pretrained and data.
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,7 +77,7 @@ def write_shards(weights: Weights, folder: Path, name: str) -> Weights:
         if stored.ndim == 4:
             stored = stored.transpose((2, 3, 0, 1) if "depthwise" in key else (2, 3, 1, 0))
         stored = np.ascontiguousarray(stored.T if stored.ndim == 2 else stored)
-        entry = {"name": key, "shape": list(stored.shape), "dtype": "float32"}
+        entry: dict[str, Any] = {"name": key, "shape": list(stored.shape), "dtype": "float32"}
         if stored.ndim == 1:
             content, kept[key] = content + stored.tobytes(), weight
         else:
