@@ -74,5 +74,5 @@ clean: ## remove what tools leave behind; runs/, cache/, experiments/ and .venv/
 	if [ -e .venv/installing ]; then echo "The last install was cut short: removing .venv"; rm -rf .venv; fi; \
 	echo "Installing the tested versions into .venv (about 6 GB; a minute or more) ..."; \
 	mkdir -p .venv && touch .venv/installing && $(PYTHON) -m venv .venv && \
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mini,conformal,slurm,wandb,tensorboard,bench,dev]' && \
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mini,conformal,demo,slurm,wandb,tensorboard,bench,dev]' && \
 	rm .venv/installing && touch $@

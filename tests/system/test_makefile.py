@@ -75,6 +75,7 @@ def test_help_is_the_default_and_lists_every_target() -> None:
         "data",
         "reproduce-tables",
         "sweep",
+        "demo",
         "dashboards",
         "bench",
         "clean",
