@@ -30,14 +30,12 @@ def _demo(cfg: DictConfig, words: Words) -> None:
     check(cfg, Keys)
     source = words.last("from") or cfg["from"]
     if source is None:
-        raise UserError(
-            "name what answers: from=FOLDER, of a finished run, of a fusion or of an export"
-        )
+        raise UserError("give from=FOLDER: the folder of a finished run, a fusion or an export")
     if words.named:
-        raise UserError(f"{words.named[0]}: the page is given its clips in the browser")
+        raise UserError(f"{words.named[0]}: leave it out; clips are chosen on the page")
     from meld_lightning.inference.demo_library import HOST, load_gradio
 
-    load_gradio()  # where it is missing, that is said before anything heavy is imported
+    load_gradio()  # fails here if it is missing, before anything heavy is imported
     _refuse_taken(HOST, cfg.port)
 
     from meld_lightning.inference.demo_page import Demo, serve

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run(cfg: DictConfig) -> None:
-    """Exports what `from` names, and pushes the export where `push` is given."""
+    """Exports the run or fusion in `from`; with `push`, uploads the export."""
     from meld_lightning.config.check import check
     from meld_lightning.config.nodes import Export
     from meld_lightning.inference.bundle import is_export, read_bundle
@@ -31,7 +31,7 @@ def run(cfg: DictConfig) -> None:
     check(cfg, Export)
     source = cfg["from"]
     if source is None:
-        raise UserError("name what to export: from=FOLDER, of a finished run or fusion")
+        raise UserError("give from=FOLDER: the folder of a finished run or a fusion")
     if is_export(Path(source)):
         if cfg.to is not None or cfg.push is None:
             raise UserError(f"from={source}: an export already; copy the folder, or add push=NAME")
@@ -50,7 +50,7 @@ def _export(cfg: DictConfig, source: Path) -> "Bundle":
     from meld_lightning.training.process import quieten
 
     if cfg.to is None:
-        raise UserError("name the folder to write: to=FOLDER")
+        raise UserError("give to=FOLDER: the folder to write")
     quieten()
     run = load_run(source)
     given = any(one.startswith("paths.cache=") for one in HydraConfig.get().overrides.task)

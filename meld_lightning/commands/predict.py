@@ -32,9 +32,7 @@ def _predict(cfg: DictConfig, words: Words) -> None:
     check(cfg, Predict)
     source = words.last("from") or cfg["from"]
     if source is None:
-        raise UserError(
-            "name what answers: from=FOLDER, of a finished run, of a fusion or of an export"
-        )
+        raise UserError("give from=FOLDER: the folder of a finished run, a fusion or an export")
     out = words.last("out") or cfg.out
     if out is not None:
         check_target(Path(out))

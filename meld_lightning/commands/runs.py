@@ -1,8 +1,8 @@
-"""`meld-lightning runs [ACTION] [HASH ...] [key=value ...]`: what run folders there are, what made
-them, how two differ, and what could be deleted.
+"""`meld-lightning runs [ACTION] [HASH ...] [key=value ...]`: lists, explains, compares and cleans
+run folders.
 
-The first word without `=` is the action, and the next ones are runs: a hash, its beginning, a name
-or a folder. Keys that are not the command's own select runs by their settings.
+The first word without `=` is the action, and the next ones are runs: a hash or its first digits, a
+name, or a folder. Keys that are not the command's own select runs by their settings.
 """
 
 import json
@@ -58,15 +58,17 @@ def _split(arguments: Sequence[str], own: set[str]) -> tuple[list[str], dict[str
 
 
 def _check(action: str, runs: Sequence[str], filters: Mapping[str, str]) -> None:
-    """UserError for too many or too few runs, and for a filter where none is taken."""
+    """UserError for too many or too few runs, and for filters in an action that takes none."""
     if len(runs) != (wanted := TAKES.get(action, 0)):
         example = " ".join(["meld-lightning runs", action, *["HASH"] * wanted])
-        takes = ("no run by its hash", "one run", "two runs")[wanted]
-        more = "" if wanted else " model=bert selects by a setting"
+        takes = ("no hash or name", "one run", "two runs")[wanted]
+        more = "" if wanted else " model=bert selects runs by a setting"
         raise UserError(f"runs {action} takes {takes}, {len(runs)} given: {example}{more}")
     if wanted and filters:
         given = " ".join(f"{key}={value}" for key, value in filters.items())
-        raise UserError(f"runs {action}: {given} would select runs, which are named already")
+        raise UserError(
+            f"runs {action}: leave out {given}; list, best, failed and clean select by settings"
+        )
 
 
 def _runs(action: str, words: Sequence[str], filters: Mapping[str, str], cfg: DictConfig) -> None:

@@ -182,14 +182,14 @@ class Runs(Node):
 
 
 class Decoding(Node):
-    """How the clips to predict are decoded, where it is not as the run was trained with."""
+    """How clips are decoded, where it differs from the run's own settings."""
 
     timeout_s: float = Field(
         3600, ge=0.01, description="seconds after which a clip counts as unreadable"
     )
     processes: int = Field(0, ge=0, description="decoding processes; 0: one per core")
     keep_cut: bool | None = Field(
-        None, description="of a file that ends before its header says, keep what is left"
+        None, description="if a file is shorter than its header says, keep what is there"
     )
 
 
@@ -225,7 +225,7 @@ class Predict(Node):
         "table", description="what is printed: a table for people, or the text of such a file"
     )
     windows: Literal["silence"] | float | None = Field(
-        None, description="answer long clips in windows: between silences, or of so many seconds"
+        None, description="divide long clips into windows: at silences, or of this many seconds"
     )
     timeline: str | None = Field(
         None, description="the .png file to draw the windows of one clip into"
@@ -239,13 +239,13 @@ class Predict(Node):
         None, description="the language of their speech, such as en; null: recognised in each clip"
     )
     risk: float | None = Field(
-        None, gt=0, lt=1, description="the share of wrong answers above which it abstains"
+        None, gt=0, lt=1, description="accepted share of wrong answers; abstains otherwise"
     )
     conformal: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="the probability with which a set of labels holds the true one",
+        description="adds a set of labels that contains the true one with this probability",
     )
     allow_mini: bool = Field(
         False, description="let models made from the mini corpus answer about anything else"
@@ -267,7 +267,7 @@ class Demo(Node):
     )
     port: int = Field(7860, ge=1, le=65535, description="of the page, on 127.0.0.1 alone")
     risk: float | None = Field(
-        None, gt=0, lt=1, description="the share of wrong answers above which it abstains"
+        None, gt=0, lt=1, description="accepted share of wrong answers; abstains otherwise"
     )
     asr: str | None = Field(
         None, description="the Whisper model that transcribes: a folder, or a name such as small.en"

@@ -96,7 +96,7 @@ def _label_columns(path: Path, frame: pd.DataFrame, labels: Sequence[str]) -> li
         )
     if unknown:
         raise UserError(
-            f"predictions={path}: column '{unknown[0]}' is no label of the corpus"
+            f"predictions={path}: column '{unknown[0]}' is not a label of the corpus"
             f" ({', '.join(labels)}); leave it out"
         )
     return found
@@ -112,7 +112,7 @@ def _check_keys(path: Path, given: pd.Series, keys: Sequence[str]) -> None:
     if len(unknown):
         odd = unknown.iloc[0]
         raise UserError(
-            f"predictions={path}: {len(unknown)} of {len(given)} keys are no utterance of the"
+            f"predictions={path}: {len(unknown)} of {len(given)} keys are not in the"
             f" corpus, such as '{odd}'{near_miss(odd, keys) or f'; a key looks like {keys[0]!r}'}"
         )
 

@@ -146,8 +146,8 @@ def _full(folder: Path, cache: str | Path | None) -> LoadedModel:
         return _exported(read_bundle(folder.resolve().parents[1]), folder.resolve().name)
     if (folder / MEMBER).is_file():
         raise UserError(
-            f"{folder}: a model taken out of its export, whose bundle.json has the digests of its"
-            " files; name it inside the export"
+            f"{folder}: a model outside of its export, whose bundle.json has the digests of its"
+            " files; give the model's folder inside the export"
         )
     return _trained(load_run(folder), cache)
 

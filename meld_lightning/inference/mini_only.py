@@ -1,5 +1,5 @@
-"""Keeps models made from the mini corpus to the mini corpus: on anything else their answers would
-look like answers and mean nothing.
+"""Restricts models made from the mini corpus to items of the mini corpus: their answers about
+anything else would look plausible and mean nothing.
 
 Reads the marker of a mini corpus beside its clips. Used by Predictor.
 """
@@ -15,9 +15,9 @@ from meld_lightning.mini.corpus import MARKER, is_mini_text
 
 
 def refuse_outside_items(source: Source, items: pd.DataFrame) -> None:
-    """Raises UserError if a source that was made from the mini corpus is asked about an item that
-    is not of it: a clip elsewhere than in a folder of the mini corpus, or a text without a clip
-    that is none of its lines."""
+    """Raises UserError if a source that was made from the mini corpus is asked about an item
+    from elsewhere: a clip outside a folder of the mini corpus, or a text without a clip that is not
+    one of its lines."""
     if not source.mini:
         return
     for row in items.to_dict("records"):
@@ -25,8 +25,8 @@ def refuse_outside_items(source: Source, items: pd.DataFrame) -> None:
         if not (all(map(_is_of_mini, files)) if files else is_mini_text(row["text"] or "")):
             raise UserError(
                 f"{row['id']}: {source.folder} was made from the mini corpus (drawn faces,"
-                " synthetic voices, made-up sentences), and its answer about anything else would"
-                " mean nothing; allow_mini=true gives it all the same"
+                " synthetic voices, made-up sentences), and its answers about anything else mean"
+                " nothing; to get them anyway, add allow_mini=true"
             )
 
 

@@ -36,16 +36,16 @@ from meld_lightning.inference.source import Source, load_source
 
 logger = logging.getLogger(__name__)
 
-DECODING = {"timeout_s": 3600.0}  # an hour of 4K takes its time; nobody waits for a corpus here
+DECODING = {"timeout_s": 3600.0}  # an hour of 4K video takes longer than a corpus' clips may
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of the answers besides the emotions.
+    """Options of an answer.
 
-    risk: the share of wrong answers that is accepted; the others are abstained from. None: answer
-        everything.
-    conformal: the probability with which the set of labels holds the true one; None: no sets.
+    risk: the accepted share of wrong answers; items that are too uncertain for it are abstained
+        from. None: answer everything.
+    conformal: the probability with which a set of labels contains the true one; None: no sets.
     """
 
     risk: float | None = None
@@ -58,11 +58,11 @@ class Asked:
 
 
 class Predictor:
-    """Answers what a source was trained to tell.
+    """Predicts emotions with the models and the fusion of a source.
 
     Args:
         source: the models and their fusion.
-        allow_mini: let the models of the mini corpus answer about anything.
+        allow_mini: let models made from the mini corpus answer about anything.
     """
 
     def __init__(self, source: Source, allow_mini: bool = False) -> None:
@@ -97,7 +97,7 @@ class Predictor:
         return self.source.labels
 
     def about(self) -> dict[str, Any]:
-        """What a JSON document says of the source."""
+        """What a JSON document says about the source."""
         return {"source": self.source.folder.name, "mini": self.source.mini}
 
     def __call__(
@@ -118,8 +118,8 @@ class Predictor:
             None: the clip's own sound.
         risk, conformal: see Asked.
 
-        Raises UserError, one line, for what cannot be answered at all; a clip that cannot be read
-        among others becomes a row that says why.
+        Raises UserError, one line, if nothing can be answered. If only some clips cannot be read,
+        their rows say why.
         """
         items, given = given_items(clips, text, audio)
         return self.answer(items, Asked(risk, conformal), Scoring(given=given))
@@ -130,14 +130,14 @@ class Predictor:
             refuse_outside_items(self.source, items)
         how = Scoring(how.kept, how.cache, {**DECODING, **how.decoding}, how.given)
         val = self.source.calibrated
-        if asked.conformal is not None:  # whatever is wrong with it comes before the work
+        if asked.conformal is not None:  # fails before the work if it cannot be satisfied
             label_sets(val, val.probabilities_NC[:0], asked.conformal)
         threshold = None if asked.risk is None else self.threshold(asked.risk)
         scored = score_items(self.source, items, how)
         try:
             _refuse_if_none_is_read(items, scored)
         except UserError:
-            if how.kept is not None:  # there is nothing in it to go on from
+            if how.kept is not None:  # it holds nothing to continue from
                 shutil.rmtree(how.kept, ignore_errors=True)
             raise
         batch = LogitsBatch(
@@ -152,8 +152,8 @@ class Predictor:
         found = threshold_for(self.source.calibrated, risk)
         if not np.isfinite(found.confidence):
             logger.warning(
-                "risk=%g: val has %d utterances, and no threshold on them promises so few wrong"
-                " answers (with a probability of %g): everything is abstained from",
+                "risk=%g: the %d utterances of val support no threshold that keeps the share of"
+                " wrong answers this low with a probability of %g; every item is abstained from",
                 risk,
                 found.utterances,
                 1 - DELTA,
@@ -171,7 +171,7 @@ class Predictor:
         labels, p_NC = self.labels, answers.probabilities
         confidence_N = p_NC.max(1)
         present_MN = np.stack([one.present_N for one in scored.values()])
-        nothing_N = ~present_MN.any(0)  # the prior is no answer
+        nothing_N = ~present_MN.any(0)  # the prior alone is not an answer
         unsure_N = confidence_N < (threshold.confidence if threshold else 0.0)
         columns: dict[str, Any] = {
             "id": items["id"].tolist(),
@@ -219,7 +219,7 @@ def predict(
 
 
 def _refuse_if_none_is_read(items: pd.DataFrame, scored: Mapping[str, Scored]) -> None:
-    """UserError, with the reasons of the first item, if no item has any modality."""
+    """UserError, with the first item's reasons, if no item has any modality."""
     if any(one.present_N.any() for one in scored.values()):
         return
     first = items["id"].iloc[0]

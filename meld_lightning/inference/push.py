@@ -1,6 +1,6 @@
 """Uploads an export to the Hugging Face hub.
 
-Reads an exported folder and the token that `hf auth login` or HF_TOKEN left. Used by the command
+Reads an exported folder, and the token from `hf auth login` or HF_TOKEN. Used by the command
 `export`.
 """
 
@@ -12,18 +12,19 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from meld_lightning.errors import UserError
 from meld_lightning.inference.bundle import Bundle
 
-LOG_IN = "run: hf auth login, or set HF_TOKEN to a token that may write"
+LOG_IN = "run: hf auth login, or set HF_TOKEN to a token with write access"
 
 
 def push(bundle: Bundle, name: str, *, private: bool) -> str:
-    """Uploads the folder as the model repository `name`, made if there is none; gives its URL.
+    """Uploads the folder as the model repository `name`, created if there is none; returns its
+    URL.
 
     Raises UserError without a token, for a name that the hub refuses, and if the upload fails.
     """
     bundle.check_files()
     api = HfApi(library_name="meld-lightning")
     if get_token() is None:
-        raise UserError(f"push={name}: no token of the hub is there; {LOG_IN}")
+        raise UserError(f"push={name}: not logged in to the hub; {LOG_IN}")
     try:
         repository = api.create_repo(name, private=private, exist_ok=True)
         api.upload_folder(
@@ -33,7 +34,7 @@ def push(bundle: Bundle, name: str, *, private: bool) -> str:
         )
     except HFValidationError as error:
         said = " ".join(str(error).split())
-        raise UserError(f"push={name}: not a name of the hub ({said})") from error
+        raise UserError(f"push={name}: not a valid name on the hub ({said})") from error
     except (HfHubHTTPError, OSError) as error:
         said = " ".join(str(error).split())
         status = getattr(getattr(error, "response", None), "status_code", None)

@@ -1,8 +1,8 @@
-"""The command that makes a run again: the choices of groups and the keys that its config differs
-in from what they compose to.
+"""The command that makes a run again: config groups, and the keys in which the run's config differs
+from what these groups compose to.
 
 Reads a run's config, and conf/ through Hydra, which has to be initialised; writes nothing. Used by
-`show`. The command is composed once more and its identity compared with the run's.
+`show`. The command is composed to check that it gives the run's hash.
 """
 
 import json
@@ -26,13 +26,18 @@ from meld_lightning.runs.run import Run
 from meld_lightning.runs.settings import leaves
 from meld_lightning.storage.fingerprint import digest_of
 
-# nodes that change no result, and keys that others say already
+# nodes that change no result, and keys that other overrides set
 NOT_REPEATED = (
     *("hydra", "machine", "logger", "study", "table", "checkpoints", "rerun", "keep_last"),
     *("media.processes", "media.timeout_s", "paths.runs", "paths.experiments"),
 )
-# group -> the key whose value tells its choices apart
-TOLD_BY = {"data": "_target_", "corpus": "layout", "numerics": "precision", "optimizer": "_target_"}
+# group -> the key whose value identifies the choice
+IDENTIFIED_BY = {
+    "data": "_target_",
+    "corpus": "layout",
+    "numerics": "precision",
+    "optimizer": "_target_",
+}
 USUAL_STUDY = "mini"  # conf/common.yaml's
 BARE = re.compile(r"[A-Za-z_/~.][\w/.:@%+~-]*")  # text that Hydra's grammar reads without quotes
 SAME, SAME_SETTINGS, OTHER, UNCHECKED = "same run", "same settings", "another run", "not checked"
@@ -42,9 +47,9 @@ SAME, SAME_SETTINGS, OTHER, UNCHECKED = "same run", "same settings", "another ru
 class Again:
     """How a run is made again.
 
-    overrides: what the command line has to say beyond the command.
-    check: SAME where the command composes to the run's hash here; SAME_SETTINGS where the data is
-        not prepared here, and the settings are the same; OTHER, or UNCHECKED, with the reason.
+    overrides: the arguments after the command.
+    check: SAME if the command gives the run's hash here; SAME_SETTINGS if the data is not prepared
+        here and the settings are the same; OTHER or UNCHECKED, with the reason.
     """
 
     command: str
@@ -54,7 +59,7 @@ class Again:
 
     @property
     def line(self) -> str:
-        """As a shell takes it."""
+        """The command line, quoted for a shell."""
         own = [part for folder in user_folders() for part in ("--config-dir", str(folder))]
         return shlex.join(["meld-lightning", self.command, *own, *self.overrides])
 
@@ -94,15 +99,15 @@ def _checked(command: str, cfg: DictConfig, run: Run) -> tuple[str, str]:
 
 
 def _groups(command: str, config: Mapping[str, Any]) -> list[str]:
-    """The choices of groups that come closest to `config`: first its study and model or fusion,
-    then those that these do not make by themselves."""
+    """The choices of groups that come closest to `config`: first its study and its model or fusion,
+    then groups in which these differ from it."""
     study = config.get("study", {}).get("name")
     found = [f"study={study}"] if study in _choices("study") and study != USUAL_STUDY else []
     main = "fusion" if command == "fuse" else "model"
     if config[main].get("name") in _choices(main):
         found.append(f"{main}={config[main]['name']}")
     base = plain(compose(command, found), resolve=False)
-    for group, key in TOLD_BY.items():
+    for group, key in IDENTIFIED_BY.items():
         wanted = config.get(group, {}).get(key)
         if group in base and base[group].get(key) != wanted:
             named = [name for name, file in _choices(group).items() if file.get(key) == wanted]
@@ -111,15 +116,14 @@ def _groups(command: str, config: Mapping[str, Any]) -> list[str]:
 
 
 def _choices(group: str) -> dict[str, dict[str, Any]]:
-    """Choice -> content of its file, as it stands there, of a group in conf/ and in the user's own
-    folders."""
+    """Choice -> content of its file, uncomposed, of a group in conf/ and the user's own folders."""
     folders = [*user_folders(), conf_dir()]
     files = {file.stem: file for folder in folders for file in (folder / group).glob("*.yaml")}
     return {name: yaml.safe_load(file.read_text()) or {} for name, file in files.items()}
 
 
 def _differences(config: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
-    """What to override in `base`, composed, to have `config`."""
+    """The overrides that turn the composed `base` into `config`."""
     wanted, there = dict(leaves(config)), dict(leaves(base))
     found = []
     for key, value in wanted.items():

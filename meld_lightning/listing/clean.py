@@ -1,10 +1,9 @@
-"""`runs clean`: what could be deleted below the folder of all runs, how much that is, and its
-deletion.
+"""`runs clean`: lists what can be deleted below the folder of all runs, with sizes, and deletes it.
 
 Reads run folders, committed evidence and Slurm's queue; with yes=true deletes files. Never deleted:
 anything of a run whose lock another process holds, or whose Slurm job has not ended; a result, its
 logits and its config, unless the run is damaged; the weights of runs that evidence or a fusion
-rests on.
+uses.
 """
 
 import json
@@ -35,14 +34,14 @@ MEANING = {
     "leftovers": "temporary files of killed processes",
     "last": "last.ckpt of a finished run: nothing resumes it",
     "damaged": "its own command would make it again",
-    "weights": "checkpoints/ of a run that is not the best of its model on val, and that neither"
-    " evidence nor a fusion rests on; results, logits and tables stay",
+    "weights": "best.ckpt of a run that is not the best of its model on val and that no evidence or"
+    " fusion uses; results, logits and tables stay",
 }
 
 
 @dataclass(frozen=True)
 class Removal:
-    """Something that could go.
+    """Something that can be deleted.
 
     kind: a key of MEANING. path: a run folder, or files inside of it.
     """
@@ -60,7 +59,7 @@ def clean_runs(
     what: Sequence[str],
     delete: bool,
 ) -> Shown:
-    """Lists what could go; `delete` removes it, each run under its lock."""
+    """Lists what can be deleted; with `delete`, deletes it, each run under its lock."""
     entries = read_entries(runs)
     selected = chosen(entries, filters)
     queued = _queued(selected)
@@ -75,7 +74,9 @@ def clean_runs(
     kept: list[str] = [f"{one.hash}: kept, it is running or queued" for one in running]
     if delete:
         deleted = [removal for removal in found if _delete(removal)]
-        kept += [f"{one.run}: kept, it has begun to run" for one in found if one not in deleted]
+        kept += [
+            f"{one.run}: kept, it has been started since" for one in found if one not in deleted
+        ]
         found = deleted
     total = size(sum(removal.bytes for removal in found))
     if not found:
@@ -126,7 +127,7 @@ def _removals(
 
 
 def _needed(entries: Iterable[Entry], experiments: Path) -> set[Path]:
-    """The runs whose weights evidence or a fusion rests on."""
+    """The runs whose weights evidence or a fusion uses."""
     entries = list(entries)
     kept = evidence(experiments)
     found = {entry.folder.resolve() for entry in entries if entry.hash in kept}
@@ -134,7 +135,7 @@ def _needed(entries: Iterable[Entry], experiments: Path) -> set[Path]:
 
 
 def _best(entries: Iterable[Entry]) -> set[Path]:
-    """The best run on val of each model, within what can be compared."""
+    """The best run on val of each model, among runs whose scores can be compared."""
     best: dict[tuple[str, ...], Entry] = {}
     for entry in entries:
         if entry.result is not None:
@@ -145,8 +146,8 @@ def _best(entries: Iterable[Entry]) -> set[Path]:
 
 
 def _queued(entries: Iterable[Entry]) -> set[Path]:
-    """Unfinished runs whose Slurm job may still run them. Where squeue cannot be asked, all of
-    them."""
+    """Unfinished runs whose Slurm job may still run. Without squeue, all that were submitted to
+    Slurm."""
     submitted: dict[Path, str] = {}
     for entry in entries:
         if entry.state == UNFINISHED and (entry.folder / "slurm.json").is_file():
@@ -167,8 +168,8 @@ def _queued(entries: Iterable[Entry]) -> set[Path]:
 
 
 def _delete(removal: Removal) -> bool:
-    """Deletes it under the run's lock; False if another process has taken that meanwhile, or the
-    run has finished."""
+    """Deletes it under the run's lock; False if another process has taken the lock, or if an
+    unfinished run has finished, since it was listed."""
     of_run = removal.kind in ("unfinished", "damaged")
     folder = (
         removal.path
@@ -185,8 +186,8 @@ def _delete(removal: Removal) -> bool:
                 removal.path.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(
-                f"{error.filename or removal.path}: cannot be deleted ({error.strerror}); what was"
-                " listed before it is gone"
+                f"{error.filename or removal.path}: cannot be deleted ({error.strerror}); what is"
+                " listed before it has been deleted"
             ) from error
     return True
 

@@ -1,4 +1,4 @@
-"""A run's learning curve for the terminal: one line an epoch, with a bar for the val score.
+"""A run's learning curve for the terminal: one line per epoch, with a bar for the val score.
 
 Reads metrics.csv of a run folder; writes nothing. Used by `show`.
 """
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from meld_lightning.listing.layout import bar
 
-MOST = 24  # lines; of a longer run every second epoch or so is shown, and always the chosen one
+MOST = 24  # lines; a longer run shows every second or third epoch, and always the chosen one
 COLUMNS = 36  # of the longest bar
 
 
 def curve(folder: Path, monitor: str, chosen: int) -> list[str]:
-    """Lines with epoch, training loss and the monitored val metric; none where nothing was fitted
-    by epochs, or metrics.csv cannot be read."""
+    """Lines with epoch, training loss and the monitored val metric; none if the run has
+    no epochs, or if metrics.csv cannot be read."""
     try:
         with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
             rows = [
@@ -28,7 +28,7 @@ def curve(folder: Path, monitor: str, chosen: int) -> list[str]:
     step = -(-len(rows) // MOST)
     shown = [row for place, row in enumerate(rows) if place % step == 0 or row[0] == chosen]
     values = [value for *_, value in rows]
-    # a loss has no natural top: its bars show the range; a score's are shares of 1
+    # a loss has no upper limit: its bars are shares of its largest value; a score's, shares of 1
     low, high = (0.0, 1.0) if monitor != "val/loss" else (0.0, max(values))
     lines = [f"epoch  train loss  {monitor}"]
     for epoch, loss, value in shown:
@@ -36,5 +36,5 @@ def curve(folder: Path, monitor: str, chosen: int) -> list[str]:
         mark = "  <- chosen" if epoch == chosen else ""
         lines.append(f"{epoch:5}  {loss:10.4f}  {value:.4f} {bar(share, COLUMNS)}{mark}")
     if step > 1:
-        lines.append(f"(every {step} epochs of {len(rows)})")
+        lines.append(f"(one in {step} of {len(rows)} epochs)")
     return lines

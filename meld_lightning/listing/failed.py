@@ -1,5 +1,5 @@
-"""`runs failed`: the jobs of sweeps that left no result, with the last line of why and their logs,
-and the runs that were stopped.
+"""`runs failed`: the jobs of sweeps that left no result, each with its reason and its log, and the
+runs that were stopped.
 
 Reads summary.json and the logs that sweeps leave in multirun/<time>/, and run folders; writes
 nothing.
@@ -26,11 +26,11 @@ from meld_lightning.listing.layout import Shown, coloured, fold, width
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that is not there, or not whole.
+    """A run that is missing or incomplete.
 
     state: failed (a job of a sweep), killed (a sweep ended without a summary), unfinished or
         damaged.
-    why: the last line that it left; may be empty.
+    why: the last line that it printed; may be empty.
     log: its log; empty where it wrote to a terminal.
     """
 
@@ -43,20 +43,20 @@ class Failure:
 
 
 def failed_runs(runs: Path, sweeps: Path, filters: Mapping[str, str]) -> Shown:
-    """What failed and was not made since, newest first."""
+    """The runs that failed and have not finished since, newest first."""
     entries = read_entries(runs) if runs.is_dir() else []
     by_hash = {entry.hash: entry for entry in entries}
     jobs = {} if filters else _failed_jobs(sweeps, by_hash)
     found = [*jobs.values(), *_stopped(chosen(entries, filters), jobs)]
     found.sort(key=lambda one: -one.when)
     if not found:
-        return Shown(f"nothing failed: neither in {runs}/ nor in the sweeps of {sweeps}/", [])
+        return Shown(f"nothing failed in {runs}/ or in the sweeps below {sweeps}/", [])
     blocks = [_text(one) for one in found]
     return Shown("\n\n".join(blocks), [asdict(one) for one in found])
 
 
 def _failed_jobs(sweeps: Path, entries: Mapping[str, Entry]) -> dict[str, Failure]:
-    """Hash -> the latest failure of each job that has neither finished since nor runs now."""
+    """Hash -> the latest failure of each job that has not finished since and is not running."""
     found: dict[str, Failure] = {}
     for folder in sorted(path for path in sweeps.glob("*") if path.is_dir()):
         for failure in _of_sweep(folder):
@@ -72,8 +72,8 @@ def _failed_jobs(sweeps: Path, entries: Mapping[str, Entry]) -> dict[str, Failur
 
 
 def _reran(failure: Failure) -> bool:
-    """Whether the job should have made a finished run again: its failure counts, though there is
-    a run."""
+    """Whether the job was to make a finished run again (rerun=true): its failure counts although
+    there is a finished run."""
     return "rerun=true" in failure.what.split()
 
 
@@ -94,7 +94,7 @@ def _of_sweep(folder: Path) -> list[Failure]:
             for job in jobs
             if job["status"] == "failed"
         ]
-    except FileNotFoundError:  # the sweep runs, or was killed
+    except FileNotFoundError:  # the sweep is running, or was killed
         return [
             Failure(log.stem, "", "killed", last_line(log), str(log), log.stat().st_mtime)
             for log in sorted(folder.glob("*.log"))
@@ -106,7 +106,7 @@ def _of_sweep(folder: Path) -> list[Failure]:
 
 
 def _stopped(entries: Sequence[Entry], jobs: Mapping[str, Failure]) -> list[Failure]:
-    """Runs without a result that no failed job stands for."""
+    """Runs without a result that are not listed as a failed job."""
     return [
         Failure(
             entry.hash,

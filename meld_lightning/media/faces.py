@@ -178,8 +178,8 @@ def detector_digest(settings: Mapping[str, Any]) -> str:
 def _detector_folder(name: object) -> Path:
     if name is None:
         raise UserError(
-            "media.keep names faces, but no detector is named that finds them; give prepare and"
-            f" train checkpoints.face_detector=FOLDER, one that holds {DETECTOR}"
+            "media.keep contains faces, but no face detector is given; give prepare and train"
+            f" checkpoints.face_detector=FOLDER, with the weights {DETECTOR}"
         )
     folder = Path(str(name)).expanduser().resolve()
     if not folder.is_dir():

@@ -1,7 +1,7 @@
-"""Predictions of others as a run: `train model=imported predictions=FILE`.
+"""Imports predictions from a file as a run: `train model=imported predictions=FILE`.
 
-Reads the prepared corpus and the file; writes runs/<modality>-imported/<hash>/ with everything that
-a training leaves but checkpoints: tables, fusions and reports see no difference. Used by train.py.
+Reads the prepared corpus and the file; writes runs/<modality>-imported/<hash>/ with the files of a
+training except checkpoints, so that tables, fusions and reports treat it alike. Used by train.py.
 """
 
 import logging
@@ -116,7 +116,7 @@ class Importing(RunRequest):
         write_result(folder, result)
 
     def _mention_missing(self, table: pd.DataFrame) -> None:
-        """Says how many utterances the file has no prediction for; UserError if val has none."""
+        """Warns of utterances without a prediction; UserError if no utterance of val has one."""
         lacking = table[~table["present"]]
         counts = [
             f"{count} of {int((table['split'] == split).sum())} of {split}"
@@ -125,12 +125,12 @@ class Importing(RunRequest):
         ]
         if not table.loc[table["split"] == "val", "present"].any():
             raise UserError(
-                f"predictions={self.path}: none for an utterance of val; runs are compared and"
-                " fused by their scores on val: add val's rows"
+                f"predictions={self.path}: no prediction for val; runs are compared and fused by"
+                " their scores on val: add val's rows"
             )
         if counts:
             logger.warning(
-                "predictions=%s: none for %s, such as %s; the modality counts as missing there",
+                "predictions=%s: no prediction for %s, such as %s; the modality counts as missing",
                 self.path,
                 ", ".join(counts),
                 lacking["key"].iloc[0],
@@ -139,7 +139,7 @@ class Importing(RunRequest):
 
 def prior(table: pd.DataFrame, classes: int) -> np.ndarray:
     """Logits (1, C) of an utterance without a prediction: the logarithm of train's class shares,
-    add-one smoothed, as models/classifier.py has it."""
+    add-one smoothed, as in models/classifier.py."""
     train = table.loc[table["split"] == "train", "label"]
     counts = np.bincount(train, minlength=classes) + 1.0
     return np.log(counts / counts.sum())[None]

@@ -49,11 +49,11 @@ def test_logits_are_kept_and_an_empty_row_is_missing(tmp_path: Path) -> None:
         ("key,joy,neutral\n", "no rows"),
         ("key,joy\nval/a,1\n", "no column for neutral; expected one for each label: neutral, joy"),
         ("key,joi,neutral\nval/a,1,0\n", "no column for joy (did you mean 'joi'?)"),
-        ("key,joy,neutral,calm\nval/a,1,0,0\n", "column 'calm' is no label of the corpus"),
+        ("key,joy,neutral,calm\nval/a,1,0,0\n", "column 'calm' is not a label of the corpus"),
         (GOOD + "val/a,1,0\n", "val/a occurs twice; expected one row for each utterance"),
         (
             GOOD + "val/aa,1,0\n",
-            "1 of 3 keys are no utterance of the corpus, such as 'val/aa' (did",
+            "1 of 3 keys are not in the corpus, such as 'val/aa' (did",
         ),
         (GOOD + "zzz,1,0\n", "such as 'zzz'; a key looks like 'val/a'"),
         (GOOD + "val/b,much,0\n", "joy of val/b is not a number ('much')"),

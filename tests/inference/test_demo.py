@@ -89,7 +89,7 @@ def test_a_demo_that_cannot_start_is_one_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)  # as where it is not installed
     for arguments, said in (
-        ([], "name what answers: from=FOLDER"),
+        ([], "give from=FOLDER"),
         (["from=runs/none"], "gradio is not installed; run: pip install 'meld-lightning[demo]'"),
         (["from=runs/none", "port=0"], "port"),
     ):

@@ -158,7 +158,7 @@ def test_another_versions_export_is_refused(copied: Path) -> None:
 
 def test_a_member_alone_is_refused(copied: Path, tmp_path: Path) -> None:
     shutil.move(copied / "members" / "text", tmp_path / "text")
-    with pytest.raises(UserError, match="taken out of its export"):
+    with pytest.raises(UserError, match="outside of its export"):
         load_model(tmp_path / "text")
 
 
@@ -256,7 +256,7 @@ def test_an_export_is_pushed_once_it_is_checked(
 
 def test_what_cannot_be_pushed_is_one_line(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle, hub = read_bundle(copied), Hub("a token", monkeypatch)
-    with pytest.raises(UserError, match="not a name of the hub"):
+    with pytest.raises(UserError, match="not a valid name on the hub"):
         pushing.push(bundle, "not a name", private=True)
     hub.failure = OSError("connection lost")
     with pytest.raises(UserError, match=r"the upload failed \(connection lost\)"):

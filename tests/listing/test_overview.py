@@ -100,13 +100,16 @@ def test_a_table_fits_the_terminal_and_has_no_colour_in_a_pipe(
         (["list", "lr=1"], "'lr' (did you mean 'optimizer.lr'?)"),
         (["list", "state=broken"], "state=broken: expected one of finished, running"),
         (["list", "sort=scroe"], "sort=scroe: expected when, score, size, name or a setting"),
-        (["list", "aaaa"], "runs list takes no run by its hash, 1 given"),
+        (["list", "aaaa"], "runs list takes no hash or name, 1 given"),
         (["best", "key=batch_size"], "'batch_size' (did you mean 'data.batch_size'?)"),
         (["list", "json=maybe"], "json='maybe': expected true or false"),
         (["list", "paths.runs=absent"], "absent: no such folder: there are no runs yet"),
         (["clean", "what=[all]"], "what=['all']: expected a list of unfinished, leftovers"),
         (["show"], "runs show takes one run, 0 given: meld-lightning runs show HASH"),
-        (["show", "aaaa", "model=bert"], "model=bert would select runs, which are named already"),
+        (
+            ["show", "aaaa", "model=bert"],
+            "leave out model=bert; list, best, failed and clean select",
+        ),
         (["compare", "aaaa"], "runs compare takes two runs, 1 given"),
     ],
 )

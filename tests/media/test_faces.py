@@ -231,7 +231,7 @@ def test_one_decoding_serves_frames_and_faces(
 @pytest.mark.parametrize(
     ("detector", "said"),
     [
-        (None, r"no detector is named .* checkpoints.face_detector=FOLDER"),
+        (None, r"no face detector is given.* checkpoints.face_detector=FOLDER"),
         ("nowhere", "media.face_detector=nowhere: no such folder"),
         (".", "no tiny_face_detector in it"),
     ],

@@ -74,13 +74,13 @@ def test_utterances_without_a_row_lack_the_modality(
     frame[~frame["key"].str.startswith("train/")].iloc[3:].to_csv(votes, index=False)
     run = obtain(training_request(compose_train(asked(tmp_path, votes))))
     [line] = [text for text in caplog.messages if "counts as missing" in text]
-    assert "none for 640 of 640 of train, " in line
+    assert "no prediction for 640 of 640 of train, " in line
     train = run.logits("train")
     assert not train["present"].any()
     assert train[f"{PREFIX}neutral"].nunique() == 1  # the prior
     frame[frame["key"].str.startswith("test/")].to_csv(votes, index=False)
     request = training_request(compose_train(asked(tmp_path, votes)))
-    with pytest.raises(UserError, match="none for an utterance of val; runs are compared and"):
+    with pytest.raises(UserError, match="no prediction for val; runs are compared and"):
         obtain(request)
     assert not request.identity.folder.exists()
 
