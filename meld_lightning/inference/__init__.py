@@ -1,2 +1,2 @@
-"""Inference: trained models and fusions, loaded without their corpus, and what they say of new
+"""Inference: trained models and fusions, loaded without their corpus, and their predictions for new
 clips and texts."""

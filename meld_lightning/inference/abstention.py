@@ -10,18 +10,19 @@ import numpy as np
 
 from meld_lightning.inference.val_scores import ValScores
 
-DELTA = 0.05  # the chance, over the drawing of val, that a promise does not hold
+DELTA = 0.05  # probability, over the sampling of val, that a bound does not hold
 
 
 @dataclass(frozen=True)
 class Threshold:
     """The least confidence that is answered.
 
-    confidence: infinite where val supports no threshold, so that nothing is answered.
+    confidence: infinite if val supports no threshold, so that nothing is answered.
     coverage: the share of val that is answered.
     error: the share of wrong answers among those, on val.
-    bound: the upper bound of that share for new utterances; it holds with probability 1 - DELTA.
-    utterances: those of val.
+    bound: upper bound of the share of wrong answers among new utterances that are answered; it
+        holds with probability 1 - DELTA.
+    utterances: the number of utterances of val.
     """
 
     confidence: float
@@ -32,18 +33,19 @@ class Threshold:
 
 
 def threshold_for(val: ValScores, risk: float) -> Threshold:
-    """The threshold with the largest coverage whose bound is at most `risk`.
+    """A threshold with a large coverage whose bound is at most `risk`.
 
-    This is the algorithm SGR of Geifman and El-Yaniv, Selective classification for deep neural
-    networks, NeurIPS 2017: a binary search over the confidences of val, with the bound of each of
-    its ceil(log2 N) steps at DELTA divided by their number, so that all of them hold at once.
+    This is the SGR algorithm of Geifman and El-Yaniv, Selective classification for deep neural
+    networks, NeurIPS 2017: a binary search over the confidences of val. Each of its ceil(log2 N)
+    steps computes a bound at level DELTA / ceil(log2 N), so that all bounds hold together with
+    probability 1 - DELTA.
     """
     order_N = np.argsort(-val.confidences, kind="stable")
     confidence_N, wrong_N = val.confidences[order_N], val.mistakes[order_N]
     count = len(order_N)
     best = Threshold(np.inf, 0.0, 0.0, 0.0, count)
     steps = max(1, int(np.ceil(np.log2(max(count, 2)))))
-    fewest, most = 0, count  # answered; `fewest` keeps the promise, or answers nothing
+    fewest, most = 0, count  # counts of answers; `fewest` meets the bound, or is 0
     for _ in range(steps):
         wanted = -(-(fewest + most) // 2)
         if wanted <= fewest or not count:

@@ -1,13 +1,13 @@
-"""bundle.json: what an exported folder says of itself, and the digest of each of its files.
+"""bundle.json: the description of an exported folder, with the digest of each of its files.
 
-    README.md                   the model card; free to edit, so that it has no digest
+    README.md                   the model card; free to edit, so it has no digest
     bundle.json                 written last
-    val_scores.safetensors      calibrated probabilities of val, without keys or texts
-    fusion/, or calibration/    the fitted fusion, or of a single run its temperature
+    val_scores.safetensors      calibrated probabilities and labels of val, without keys or texts
+    fusion/ or calibration/     the fitted fusion, or the temperature of a single run
     members/<modality>/         config.yaml, result.json, member.json, model.safetensors and, for a
                                 model with pretrained weights, checkpoint/
 
-Written by export.py; read by loaded.py, and by whoever answers with an exported folder.
+Written by export.py; read by loaded.py, source.py and push.py.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from meld_lightning.storage.atomic import json_text
 from meld_lightning.storage.fingerprint import file_digest
 
 VERSION = version("meld-lightning")
-FORMAT = 1  # raised when the folder changes its meaning
+FORMAT = 1  # raised when the folder's layout or the meaning of its files changes
 FILE, CARD = "bundle.json", "README.md"
 MEMBERS, FUSION, CALIBRATION = "members", "fusion", "calibration"
 AGAIN = "export it again, or copy the whole folder again"
@@ -40,9 +40,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Scores:
-    """What an export scored on one split.
+    """The scores of an exported run or fusion on one split.
 
-    n: utterances, those that lack a modality included.
+    n: number of utterances, including those without a modality.
     metrics: by name, such as weighted_f1.
     """
 
@@ -55,16 +55,16 @@ class Bundle:
     """An exported folder.
 
     Attributes:
-        name: of the run that was exported, such as fusion-chosen.
-        fused: whether it is a fusion, or else a single run.
+        name: modality and model of the exported run, such as fusion-chosen.
+        fused: True for a fusion, False for a single run.
         labels: names of the classes, in the order of every stored vector.
         modalities: in the order of the fusion's axis.
         target: what is predicted: emotion or sentiment.
         corpus: the name of the corpus that it was trained on.
-        mini: whether that is the mini corpus, or a checkpoint was made from it.
-        scores: split -> scores, of val and test.
-        package: version of meld_lightning that wrote it.
-        sha256: digest of each file but the card, by its path in the folder.
+        mini: whether that is the mini corpus, or a checkpoint was made from the mini corpus.
+        scores: split -> scores, for val and test.
+        package: the version of meld_lightning that wrote the export.
+        sha256: path in the folder -> digest, for every file except bundle.json and the card.
     """
 
     folder: Path
@@ -90,8 +90,7 @@ class Bundle:
         return self.folder / MEMBERS / modality
 
     def check_files(self, below: str = "") -> None:
-        """UserError unless every file (with a path that starts with `below`) is the one that was
-        written."""
+        """UserError if a file whose path starts with `below` is missing or altered."""
         for name, sha256 in self.sha256.items():
             if not name.startswith(below):
                 continue
@@ -107,9 +106,9 @@ def is_export(folder: Path) -> bool:
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """The export in `folder`, whose files are not looked at yet: see Bundle.check_files.
+    """The export in `folder`; its files are not checked yet, see Bundle.check_files.
 
-    Raises UserError where there is none, where it is damaged, or if another version wrote it.
+    Raises UserError if there is none, if bundle.json is damaged, or if its format is another one.
     """
     path = folder / FILE
     if not path.is_file():
@@ -138,7 +137,7 @@ def _typed(stored: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_bundle(bundle: Bundle, folder: Path) -> None:
-    """Writes bundle.json into `folder`, with the digests of the files that lie there."""
+    """Writes bundle.json into `folder`, with the digests of the files in it."""
     digests = {name: file_digest(folder / name) for name in _files(folder)}
     stored = dataclasses.asdict(dataclasses.replace(bundle, sha256=digests))
     del stored["folder"]

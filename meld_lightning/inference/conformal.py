@@ -1,4 +1,5 @@
-"""Sets of labels that hold the true one with a stated probability, by MAPIE (extra `[conformal]`).
+"""Sets of labels that contain the true one with a given probability, by MAPIE (extra
+`[conformal]`).
 
 Reads and writes no files. Used by decision.py. Axes: N utterances, C classes.
 """
@@ -12,12 +13,12 @@ from meld_lightning.inference.val_scores import ValScores
 
 
 def label_sets(val: ValScores, probabilities_NC: np.ndarray, level: float) -> np.ndarray:
-    """For each row of `probabilities_NC` the labels in its set, bool (N, C).
+    """The labels in the set of each row of `probabilities_NC`, bool (N, C).
 
     Split conformal prediction with the score 1 - p (Sadinle, Lei and Wasserman, Least ambiguous
-    set-valued classifiers with bounded error levels, JASA 2019): the set of a new utterance that is
-    drawn like those of val holds the true label with probability `level` or more. Where no label is
-    probable enough, the set is empty.
+    set-valued classifiers with bounded error levels, JASA 2019): for a new utterance from the
+    same distribution as val, the set contains the true label with probability `level` or more. If
+    no label is probable enough, the set is empty.
 
     Raises UserError if MAPIE is missing, or if val has too few utterances for this level.
     """
@@ -45,7 +46,7 @@ def label_sets(val: ValScores, probabilities_NC: np.ndarray, level: float) -> np
 
 
 def _given(classes: int) -> object:
-    """A classifier, as scikit-learn has it, whose inputs are the probabilities themselves."""
+    """A scikit-learn classifier whose inputs are the probabilities themselves."""
     from sklearn.base import BaseEstimator, ClassifierMixin
 
     class Given(ClassifierMixin, BaseEstimator):

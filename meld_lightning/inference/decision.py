@@ -20,7 +20,7 @@ Fuse = Callable[[LogitsBatch], np.ndarray]
 
 @dataclass(frozen=True)
 class Answers:
-    """The answer to each item, of those that have any modality.
+    """The answer to each item; without any modality it is the prior alone.
 
     log_probs_NC: calibrated log-probabilities.
     share_MN: each modality's share in the decision, see `shares`.
@@ -43,7 +43,7 @@ class Answers:
 
 
 def decide(fuse: Fuse, batch: LogitsBatch, prior_MC: np.ndarray) -> Answers:
-    """The fused answer to each item and what the modalities had to do with it.
+    """The fused answer to each item, with each modality's share in it.
 
     fuse: a fitted fusion.
     prior_MC: the log-probabilities that each run gives an item without its modality.
@@ -54,7 +54,7 @@ def decide(fuse: Fuse, batch: LogitsBatch, prior_MC: np.ndarray) -> Answers:
 
 
 def without_absent(batch: LogitsBatch, prior_MC: np.ndarray) -> LogitsBatch:
-    """The batch with each run's own prior where the modality is missing, as training scores it."""
+    """The batch with each run's own prior for missing modalities, as when the run was scored."""
     return LogitsBatch(
         np.where(batch.present_MN[..., None], batch.log_probs_MNC, prior_MC[:, None, :]),
         batch.present_MN,
@@ -70,7 +70,7 @@ def shares(
     label, over all orders in which the modalities could have been added (Lundberg and Lee, A
     unified approach to interpreting model predictions, NeurIPS 2017, equation 4); all 2^M subsets
     are evaluated. The share is this value divided by the sum of the absolute values. A modality
-    that argued against the predicted label has a negative share, a missing one 0.
+    that speaks against the predicted label has a negative share; a missing one has a share of 0.
     """
     count = len(batch.present_MN)
     rows_N = np.arange(len(predicted_N))
@@ -92,6 +92,6 @@ def shares(
 
 
 def _only(batch: LogitsBatch, kept_M: np.ndarray, prior_MC: np.ndarray) -> LogitsBatch:
-    """The batch as if the modalities outside of `kept_M` were missing."""
+    """The batch as if all modalities outside `kept_M` were missing."""
     present_MN = batch.present_MN & kept_M[:, None]
     return without_absent(LogitsBatch(batch.log_probs_MNC, present_MN), prior_MC)

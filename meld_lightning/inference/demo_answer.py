@@ -1,4 +1,4 @@
-"""What the demo shows of an answer, as HTML without scripts, and the picture of a waveform.
+"""Shows an answer on the demo's page, as HTML without scripts, and draws a waveform.
 
 Reads and writes nothing. Used by demo_page.py. Axes: N utterances of val, C labels.
 """
@@ -13,8 +13,8 @@ import pandas as pd
 from meld_lightning.inference.output import LABEL, SHARE, labels_of, modalities_of
 from meld_lightning.inference.val_scores import ValScores
 
-NEAR = 0.1  # the answers on val within this of a confidence are those that it is compared with
-FEWEST = 10  # of them; with fewer nothing is said
+NEAR = 0.1  # an answer is compared with answers on val whose confidence differs by at most this
+FEWEST = 10  # such answers on val that a comparison needs
 STYLE = """
 .answer {font-size: 15px; line-height: 1.45; overflow-wrap: anywhere}
 .answer h3 {margin: 0 0 .5em; font-size: 22px}
@@ -33,8 +33,8 @@ COLOURS = ("#4477AA", "#228833", "#AA4499", "#888822", "#BB5566")  # of modaliti
 
 
 def answer_html(answers: pd.DataFrame, val: ValScores) -> str:
-    """The first answer: emotion, probabilities, shares, what is missing, and how far answers of
-    such a confidence can be trusted."""
+    """The first answer: emotion, probabilities, shares, missing modalities, and how often answers
+    of similar confidence were right on val."""
     row = answers.iloc[0]
     ranked = sorted(labels_of(answers), key=lambda label: -row[LABEL + label])
     confidence = _percent(row["confidence"])
@@ -55,19 +55,20 @@ def answer_html(answers: pd.DataFrame, val: ValScores) -> str:
 
 
 def problem_html(message: str) -> str:
-    """One line that says what is wrong."""
+    """An error message of one line."""
     return f'<div class="answer"><p class="problem" role="alert">{html.escape(message)}</p></div>'
 
 
 def calibration(confidence: float, val: ValScores) -> str:
-    """How often answers of about this confidence were right on val."""
+    """A sentence on how often answers of similar confidence were right on val."""
     right_N, near_N = ~val.mistakes, np.abs(val.confidences - confidence) <= NEAR
     if near_N.sum() < FEWEST:
         return (
-            f"Too few of the {len(right_N)} val utterances had such a confidence to compare with."
+            f"Too few of the {len(right_N)} val utterances had a similar confidence for a"
+            " comparison."
         )
     return (
-        f"Of the {near_N.sum()} val utterances with such a confidence"
+        f"Of the {near_N.sum()} val utterances with a similar confidence"
         f" (within {_percent(NEAR)}), {_percent(right_N[near_N].mean())} were answered correctly."
     )
 
@@ -111,7 +112,7 @@ def _bar(label: str, value: float, best: bool) -> str:
 def _shares(row: Any, modalities: list[str]) -> str:
     used = [name for name in modalities if name in row["used"]]
     if not used:
-        return "<p>no modality: this is the prior alone</p>"
+        return "<p>none: the probabilities are the prior</p>"
     parts, said = "", []
     for place, name in enumerate(used):
         share, colour = row[SHARE + name], COLOURS[place % len(COLOURS)]

@@ -1,6 +1,6 @@
-"""Gradio, its telemetry off, and the address of the demo's page.
+"""Loads Gradio with its telemetry off, and holds the host of the demo's page.
 
-Imports nothing heavy until it is asked to. Used by demo_page.py and the command `demo`.
+Imports Gradio only when it is called. Used by demo_page.py and the command `demo`.
 """
 
 import os
@@ -12,7 +12,7 @@ HOST = "127.0.0.1"
 
 
 def load_gradio() -> Any:
-    """The module gradio, its telemetry off; UserError if it is not installed."""
+    """The module gradio with its telemetry off; UserError if it is not installed."""
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_SHARE="False")
     try:
         import gradio

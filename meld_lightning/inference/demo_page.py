@@ -1,7 +1,8 @@
-"""The demo: a page on this machine that answers about a clip or a text (extra `demo`, Gradio).
+"""The demo: a page on this machine that predicts the emotion of a clip or a text (extra `demo`,
+Gradio).
 
-Serves on the loopback address alone, and tells the browser to load nothing from anywhere else.
-Uploaded clips lie in a temporary folder until the demo ends. Used by the command `demo`.
+Serves on the loopback address alone, and forbids the browser to load anything from elsewhere.
+Uploaded clips are kept in a temporary folder until the demo ends. Used by the command `demo`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from meld_lightning.media.frames import read_frames
 FRAMES = 6  # shown of a clip
 RATE = 16000
 LARGEST = "2gb"  # of an uploaded clip
-# Gradio's own page asks for fonts and scripts of other hosts: the browser is told to refuse them.
+# Gradio's own page requests fonts and scripts from other hosts; this makes the browser refuse them.
 POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:;"
     " style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
@@ -46,7 +47,7 @@ POLICY = (
 
 @dataclass(frozen=True)
 class Example:
-    """A clip to pick instead of one's own: its name in the list, its file and its text."""
+    """A clip to choose from the list: its name there, its file and its text."""
 
     name: str
     clip: str
@@ -57,10 +58,10 @@ class Demo:
     """Answers for the page.
 
     Args:
-        predictor: what answers.
+        predictor: makes the predictions.
         asked: risk and conformal, as in Predictor.
-        transcriber: fills in the text where none is given; None: it stays missing.
-        examples: clips to pick.
+        transcriber: transcribes clips without a text; None: their text stays missing.
+        examples: clips to choose from.
     """
 
     def __init__(
@@ -74,10 +75,10 @@ class Demo:
         self.examples = {one.name: one for one in examples}
 
     def answer(self, clip: str | None, sound: str | None, text: str) -> tuple[Any, ...]:
-        """The answer as HTML, frames with captions, a picture of the sound, and the text; a problem
-        is one line in place of the answer.
+        """The answer as HTML, frames with captions, a picture of the sound, and the text that was
+        used. An error is one line in place of the answer.
 
-        clip, sound: files; the clip comes first. text: empty where there is none.
+        clip, sound: files; the sound is used only without a clip. text: empty if there is none.
         """
         clip = self._original(clip)
         source = clip or sound
@@ -88,7 +89,7 @@ class Demo:
             answers = self.predictor.answer(items, self.asked, Scoring())
         except UserError as error:
             said = str(error)
-            for path in filter(None, (clip, sound)):  # where the browser's file was put
+            for path in filter(None, (clip, sound)):  # show the file's name, not the temporary path
                 said = said.replace(path, Path(path).name)
             return problem_html(said), [], None, text
         shown = answer_html(answers, self.predictor.source.calibrated)
@@ -100,14 +101,14 @@ class Demo:
         return (one.clip, one.text) if one else (None, "")
 
     def _original(self, clip: str | None) -> str | None:
-        """The file of the example that `clip` is a copy of, as Gradio makes one; else `clip`."""
+        """The example's file if `clip` is Gradio's copy of one; else `clip`."""
         for one in self.examples.values():
             if clip and filecmp.cmp(clip, one.clip, shallow=False):
                 return one.clip
         return clip
 
     def _frames(self, clip: str | None) -> list[tuple[np.ndarray, str]]:
-        """Some frames of the clip, each with what the video model takes it for alone."""
+        """Some frames of the clip, each with the video model's answer to it alone."""
         try:
             frames = read_frames(clip, keep_cut=True) if clip else np.zeros((0, 1, 1, 3), np.uint8)
         except MediaError:  # the answer says why
@@ -200,7 +201,10 @@ def build_page(demo: Demo) -> Any:
 
 
 def serve(demo: Demo, port: int, on_start: Callable[[str], object] = print) -> None:
-    """Serves the page until it is interrupted. on_start: is given the address."""
+    """Serves the page until it is interrupted.
+
+    on_start: called with the address.
+    """
     with tempfile.TemporaryDirectory(prefix="meld-lightning-demo-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         gradio = load_gradio()

@@ -2,7 +2,7 @@
 this machine.
 
 Reads run folders and the checkpoints that `prepare` recorded; writes the folder that bundle.py
-describes, all of it or nothing. Used by the command `export`.
+describes, atomically. Used by the command `export`.
 """
 
 import shutil
@@ -46,10 +46,10 @@ def export(
     """Writes a finished run or fusion into `target`.
 
     figures: the scores that the model card prints.
-    overwrite: replace an export that is there.
+    overwrite: replace an existing export.
     cache: where `prepare` recorded the checkpoints; None: the caches that the runs were made with.
-    Raises UserError for a target that holds anything else or lies in a run, and where a run's
-    weights or checkpoint are not there.
+    Raises UserError if the target holds anything else, or lies in a run or contains one, and if a
+    run's weights or checkpoint are missing.
     """
     members = member_runs(run)
     check_target(target, [run, *members.values()], overwrite)
@@ -107,7 +107,7 @@ def _write_member(run: Run, loaded: LoadedModel, folder: Path) -> None:
 
 
 def portable(run: Run) -> dict[str, Any]:
-    """A run's config without paths: of each absolute one only the last part is left."""
+    """A run's config without paths: each absolute path is reduced to its last part."""
     kept = settings(run.config)
     media = OmegaConf.to_container(run.config.media, resolve=True)
     return _without_paths({**kept, "media": media})
@@ -123,7 +123,7 @@ def _without_paths(value: Any) -> Any:
 
 
 def _write_fusion(run: Run, folder: Path) -> None:
-    """The fitted fusion; of a single run the temperature that calibrates it on val."""
+    """The fitted fusion, or the temperature that calibrates a single run on val."""
     if not run.config.get("fusion"):
         (folder / CALIBRATION).mkdir()
         save_fusion(calibrated_run(run), folder / CALIBRATION)

@@ -1,4 +1,4 @@
-"""What a caller hands to Predictor from Python, as a table of items: paths, arrays and texts.
+"""Turns the paths, arrays and texts that a caller gives Predictor in Python into a table of items.
 
 Reads the names of files; decodes nothing. Used by predictor.py.
 """
@@ -26,10 +26,10 @@ def given_items(
     text: Text | Sequence[Text],
     audio: Clip | Sequence[Clip | None] | None,
 ) -> tuple[pd.DataFrame, dict[str, GivenMedia]]:
-    """A table of items (items.py), and the arrays of those that have no file.
+    """A table of items (items.py), and id -> arrays for the items without a file.
 
-    Raises UserError if nothing is given, if the numbers of clips, texts and sounds differ, or for
-    arrays of a wrong type or shape.
+    Raises UserError if nothing is given, if the numbers of clips, texts and sounds differ, or if an
+    array has the wrong type or shape.
     """
     clips, texts, sounds = _several(clips), _several(text), _several(audio)
     paths_alone = not any(isinstance(one, np.ndarray) for one in clips) and not sounds
@@ -50,7 +50,7 @@ def given_items(
         )
         frames = clip if isinstance(clip, np.ndarray) and clip.ndim != 1 else None
         wave = sound if isinstance(sound, np.ndarray) else None
-        if isinstance(clip, np.ndarray) and clip.ndim == 1:  # a waveform where clips are given
+        if isinstance(clip, np.ndarray) and clip.ndim == 1:  # a waveform given as a clip
             wave = clip
         key = f"item {number + 1}"
         if frames is not None or wave is not None:

@@ -1,6 +1,6 @@
-"""Decoded frames and sound of items: of their files, or arrays that the caller has decoded already.
+"""Decoded frames and sound of items, from their files or from arrays that the caller has decoded.
 
-Writes what media/store.py writes into the cache folder it is given. Used by parts.py.
+Writes decoded clips into a cache folder, as media/store.py does. Used by parts.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,14 +24,14 @@ NOUNS = {"frames": "video", "faces": "video", "audio": "sound"}
 
 @dataclass(frozen=True)
 class GivenMedia:
-    """What a caller decoded: uint8 frames (F, H, W, 3), RGB, every one of them used, and a float32
-    waveform (T,), mono, at the rate that the models read; None where there is none."""
+    """Media that a caller decoded: uint8 frames (F, H, W, 3), RGB, all of which are used, and a
+    float32 waveform (T,), mono, at the rate that the models read. None if missing."""
 
     frames: np.ndarray | None = None
     waveform: np.ndarray | None = None
 
     def checked(self, where: str) -> "GivenMedia":
-        """The same; UserError, which begins with `where`, for arrays of another form."""
+        """These media; UserError, which begins with `where`, if a type or shape is wrong."""
         frames, wave = self.frames, self.waveform
         if frames is not None and (
             frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not frames.size
@@ -52,9 +52,9 @@ class ItemMedia(Media):
     """Frames and waveforms by item. Missing media is an empty array; `reasons` says why.
 
     Args:
-        items: the items, row by row.
-        decoded: their files, row by row.
-        given: id -> arrays, which take the place of files.
+        items: a table of items.
+        decoded: the decoded files of the same rows.
+        given: id -> arrays that replace the item's files.
     """
 
     def __init__(
@@ -138,9 +138,9 @@ def decode_items(
     cache: Path,
     given: Mapping[str, GivenMedia] | None = None,
 ) -> ItemMedia:
-    """Decodes the files that `items` (items.py) name, as `settings` (conf/media) say.
+    """Decodes the files of `items` (items.py) with `settings` (conf/media).
 
-    given: arrays of the items that have no file.
+    given: id -> arrays, for items without a file.
     """
     table = items.rename(columns={"id": "key"}).reset_index(drop=True)
     for column in ("clip", "audio"):

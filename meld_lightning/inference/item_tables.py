@@ -2,12 +2,13 @@
 
 Columns, of which the file has at least one of `clip`, `audio` and `text`:
 
-- clip, audio: paths relative to the table's folder; `audio` takes the place of the clip's sound
-- text, speaker, dialogue: the utterance, who says it, and the conversation that the rows with the
-  same value make up, in the order of the file
-- id: unique; without this column rows are named by their numbers in a spreadsheet ("row 2")
+- clip, audio: paths relative to the table's folder; `audio` replaces the clip's own sound
+- text, speaker, dialogue: the utterance, its speaker, and its conversation, which consists of the
+  rows with the same value in the order of the file
+- id: unique; without this column, rows are named by their numbers in a spreadsheet ("row 2")
 
-Other columns are left out. Reads these files and looks for those that they name. Used by items.py.
+Other columns are ignored. Reads these tables and checks that the files they name exist. Used by
+items.py.
 """
 
 import logging
@@ -30,16 +31,16 @@ KNOWN = (*CONTENT, "id", "speaker", "dialogue")
 
 
 def is_table(path: Path) -> bool:
-    """Whether the name of `path` is that of a table."""
+    """Whether `path` has the suffix of a table."""
     return path.suffix.lower() in SUFFIXES
 
 
 def table_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of the table `path`: dicts with the columns of items.py.
 
-    A file that a row names but that cannot be read stays in its row: decoding it says why. Raises
-    UserError if the table cannot be read, if an id is empty or occurs twice, if a text is too long,
-    or if there is no file for any row.
+    Rows keep files that cannot be read; decoding gives the reason. Raises UserError if the table
+    cannot be read, if an id is empty or occurs twice, if a text is too long, or if no file that the
+    table names can be read and no row has a text.
     """
     sheet = read_rows(path, ())
     if not any(name in sheet.columns for name in CONTENT):
@@ -95,7 +96,7 @@ def _file(record: Record, column: str, finder: Finder, missing: list[str]) -> st
 
 
 def _refuse_without_files(path: Path, rows: list[dict[str, Any]], missing: list[str]) -> None:
-    """Raises UserError if there is nothing to answer from because no file can be read."""
+    """Raises UserError if no file can be read and no row has a text; warns of unreadable files."""
     named = sum(row[column] is not None for row in rows for column in ("clip", "audio"))
     if not missing:
         return

@@ -6,12 +6,12 @@ Reads and writes nothing. Used by items.py and item_tables.py.
 from meld_lightning.corpus.texts import has_text
 from meld_lightning.errors import UserError
 
-MAX_CHARACTERS = 100_000  # far more than any model reads; more of them is a file given by mistake
+MAX_CHARACTERS = 100_000  # far more than any model reads; a longer text is a file given by mistake
 
 
 def checked_text(text: str, where: str, required: bool = False) -> str:
-    """`text` itself; UserError that begins with `where` if it is too long, is not valid Unicode or,
-    where one is `required`, contains nothing but blanks."""
+    """`text` itself; UserError, which begins with `where`, if it is too long or not valid Unicode
+    or, with `required`, if it contains only blanks."""
     if len(text) > MAX_CHARACTERS:
         raise UserError(
             f"{where}: {len(text):,} characters, expected one utterance of at most"

@@ -38,15 +38,16 @@ def read_items(
     """One row for each item that a user names, in the order given; a DataFrame with COLUMNS.
 
     `clip`, `audio`, `text`, `speaker` and `dialogue` are None where absent; `clip` and `audio` are
-    paths, and `audio` takes the place of the clip's own sound. `start` and `end` are seconds within
-    the clip, NaN for the clip as a whole.
+    paths, and `audio` replaces the clip's own sound. `start` and `end` are seconds within the clip,
+    NaN for a whole clip.
 
     named: clips, folders of clips (searched at any depth, in the order of their paths; hidden files
         are skipped) and tables (CSV or Parquet, see item_tables.py). One or several.
-    texts: utterances. Without `named`, each is an item; otherwise there is one for each clip.
+    texts: utterances. Without `named`, each is an item; otherwise one for each clip.
 
-    Raises UserError if nothing is named, if a file is missing, a folder contains no clip, a table
-    has no column to answer from, two items have the same id, or a text is too long.
+    Raises UserError if nothing is named, if a file is missing, if a folder contains no clip, if a
+    table has none of the columns clip, audio and text, if two items have the same id, or if a text
+    is too long.
     """
     named = [named] if isinstance(named, str | os.PathLike) else list(named)
     texts = [texts] if isinstance(texts, str) else list(texts)
@@ -108,7 +109,7 @@ def _file_rows(named: Sequence[str | Path], texts: Sequence[str]) -> list[dict[s
 
 
 def _found(named: str | Path, finder: Finder) -> Path:
-    """The file or folder that a user names, in whatever Unicode form its name is spelt."""
+    """The file or folder that a user names, found under any Unicode normal form of its name."""
     if not str(named).strip():
         raise UserError("an empty path is named; give a clip, a folder or a table")
     path = Path(os.path.expanduser(named))  # noqa: PTH111 -- Path's raises on a name like ~a.mp4
@@ -170,7 +171,7 @@ def _is_clip(path: Path) -> bool:
 
 
 def _name_clips(clips: Sequence[dict[str, Any]]) -> None:
-    """Makes the ids of clips unique: those of the same name are told apart by their paths."""
+    """Makes the ids of clips unique: clips of the same name get their path as id."""
     names = Counter(clip["id"] for clip in clips)
     paths = Counter(os.path.realpath(clip["clip"]) for clip in clips)
     for clip in clips:

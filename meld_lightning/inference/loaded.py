@@ -1,8 +1,8 @@
-"""A trained model, loaded with its weights and its processor; neither corpus nor cached features
-are needed.
+"""Loads a trained model with its weights and its processor, without the corpus and without cached
+features.
 
 Reads the folders of runs, with the checkpoints that `prepare` recorded, and exported folders. Used
-by Run.model(), by export.py and by predictions.
+by Run.model(), export.py and source.py.
 
 Axis: C classes.
 """
@@ -57,21 +57,22 @@ PROCESSORS = {  # by the kind of decoded media that the datamodule reads
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A trained model as it scored its run.
+    """A trained model with the weights that scored its run.
 
     Attributes:
         folder: the folder of the run.
-        module: the LightningModule with its trained weights, in eval mode, on the CPU. It takes the
-            batches of its datamodule; where that reads a frozen encoder's features, the encoder is
-            in `checkpoint` and the datamodule makes it.
-        checkpoint: the pretrained checkpoint, with the tokenizer or processor; None without one.
+        module: the LightningModule with its trained weights, in eval mode, on the CPU. It reads the
+            batches of its datamodule. If these are features of a frozen encoder, the encoder is in
+            `checkpoint`, and the datamodule loads it.
+        checkpoint: the pretrained checkpoint, with the tokenizer or processor; None if the model
+            has none.
         labels: names of the classes, in the order of the logits.
         modality: text, audio, video or another word.
         decoded: the kind of decoded media that the datamodule reads: frames, faces, audio, or
             None.
         train_counts_C: utterances of train per class.
-        prior_C: log-probabilities that the run gave an utterance that lacks the modality.
-        config: that of the run.
+        prior_C: log-probabilities that the run gave an utterance without its modality.
+        config: the config of the run.
     """
 
     folder: Path
@@ -94,8 +95,8 @@ class LoadedModel:
         """Writes a folder that transformers' AutoModelForSequenceClassification and AutoTokenizer
         load, with the labels' names and the same logits.
 
-        Raises UserError where transformers has no such model: text with pooling=mean or keep_head,
-        sound and frames. `meld-lightning export` takes them all.
+        Raises UserError if transformers has no such model: text with pooling=mean or keep_head,
+        sound and frames. `meld-lightning export` exports all of them.
         """
         inner = transformers_model(self.module)
         whole = inner and all(key.startswith(f"{inner[0]}.") for key in self.module.state_dict())
@@ -113,8 +114,8 @@ class LoadedModel:
             write_fine_tuned(inner[1], self.checkpoint.folder, self.labels, fresh)
 
     def remade(self, checkpoint: Path) -> Classifier:
-        """A model of the same config from another checkpoint folder, before any training, and with
-        another seed: nothing that was drawn at random is equal by chance."""
+        """An untrained model of the same config from another checkpoint folder. Its seed differs so
+        that weights initialised at random differ too."""
         other = OmegaConf.merge(self.config, {"seed": int(self.config.seed) + 1})
         assert isinstance(other, DictConfig)
         return _made(self.folder, other, self.labels, self.train_counts_C, checkpoint)
@@ -125,10 +126,10 @@ def load_model(
 ) -> LoadedModel:
     """The model of a finished run, of an exported run, or of one of an export's members.
 
-    cache: where `prepare` recorded a run's checkpoint; None: the cache that it was made with.
-    int8: its linear layers in int8, which takes less memory; see quantised.py.
-    Raises UserError for a fusion, for a run whose weights are not there, if its checkpoint is not
-    prepared or has changed since, and for an export with a missing or altered file.
+    cache: where `prepare` recorded the run's checkpoint; None: the cache of the run's own config.
+    int8: convert linear layers to int8, which needs less memory; see quantised.py.
+    Raises UserError for a fusion or an import, if the run's weights are missing, if its checkpoint
+    is not prepared or has changed since, and if a file of an export is missing or altered.
     """
     loaded = _full(Path(folder), cache)
     return replace(loaded, module=quantised(loaded.module)) if int8 else loaded
@@ -214,7 +215,7 @@ def _made(
     train_counts_C: np.ndarray,
     checkpoint: Path | None,
 ) -> Classifier:
-    """The module in eval mode; UserError, which names the run's folder, where it cannot be made."""
+    """The module in eval mode; UserError, which names the run's folder, if it cannot be made."""
     try:
         with quiet():
             made = make_module(config, labels, train_counts_C, checkpoint, total_steps=1)
@@ -230,7 +231,7 @@ def _made(
 
 
 def _restore(module: Classifier, weights: Weights, folder: Path) -> None:
-    """Loads weights into a module; UserError, naming the run's folder, unless they are its own."""
+    """Loads weights into a module; UserError, naming the run's folder, if they do not fit it."""
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:

@@ -1,7 +1,6 @@
 """The runs behind a finished run: those that a fusion fuses, or a single run itself.
 
-Reads run folders and writes nothing. Used by loaded.py, export.py and whoever answers with a
-fusion.
+Reads run folders and writes nothing. Used by loaded.py, export.py and source.py.
 """
 
 from pathlib import Path
@@ -15,13 +14,13 @@ from meld_lightning.runs.run import Run, load_run
 from meld_lightning.storage.fingerprint import digest_of
 
 FUSION = "fusion"  # the modality of a fusion's run
-FUSED_SPLITS = ("val", "test")  # whose logits name a fusion's run
+FUSED_SPLITS = ("val", "test")  # their logits are part of a fusion's identity
 
 
 def member_runs(run: Run) -> dict[str, Run]:
-    """Modality -> run: of a fusion those it fuses, in the order of its axis M; else the run itself.
+    """Modality -> run: the runs that a fusion fuses, in the order of its axis M, or the run itself.
 
-    Raises UserError where one of them is gone, or has been made again with other logits.
+    Raises UserError if one of them is missing, or has been made again with other logits.
     """
     if run.result.modality != FUSION:
         return {run.result.modality: run}

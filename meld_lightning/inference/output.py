@@ -4,25 +4,25 @@ Writes the file that a user names, atomically. Used by the commands `predict` an
 
 Answers are a DataFrame with one row per item, in the order of the items:
 
-- id: of the item
-- emotion: the most probable label; confidence: its probability; entropy: of all probabilities, bits
-- abstained: whether the answer is too uncertain to be given (bool)
+- id: the item's id
+- emotion: the most probable label; confidence: its probability
+- entropy: the entropy of all probabilities in bits
+- abstained: whether the answer is too uncertain, or nothing of the item could be read (bool)
 - p.<label>: the probability of each label, in the order of the labels
-- share.<modality>: each modality's share in the decision, negative where it speaks against it, NaN
-  where it is missing
-- used: tuple of the modalities that the answer rests on
+- share.<modality>: each modality's share in the decision, negative if it speaks against the
+  predicted label, NaN if it is missing
+- used: tuple of the modalities that the answer is based on
 - missing: dict modality -> why it is missing
-- start, end: seconds within the clip; NaN for the clip as a whole
-
-and, where they were asked for, `set` (tuple of labels: the conformal prediction set) and `text` (of
-the item, or its transcript; None without one).
+- start, end: seconds within the clip; NaN for a whole clip
+- set: tuple of labels, the conformal prediction set; only if conformal= was given
+- text: the item's text or its transcript, None without one; only if an item has one
 
 A JSON document has the keys `format`, `version`, `labels`, `modalities`, what the caller adds about
 the model, and `items`. Each item, alone on a line in JSON lines, has the keys id, emotion,
 confidence, entropy, abstained, probabilities {label: p}, shares {modality: share}, used [modality],
-missing {modality: reason}, start, end and, if they are there, set [label] and text. What there is
-no number for is null. CSV has the columns of the answers; tuples are separated by blanks in it, and
-reasons by semicolons.
+missing {modality: reason}, start, end and, if the answers have them, set [label] and text. NaN
+becomes null. CSV has the columns of the answers; members of tuples are separated by blanks, reasons
+by semicolons.
 """
 
 import json
@@ -131,6 +131,6 @@ def _item(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A cell as JSON holds it: numpy's numbers as Python's, and None for what is no number."""
+    """A cell for JSON: numpy's numbers as Python's, and None for NaN and infinity."""
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value

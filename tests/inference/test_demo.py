@@ -50,7 +50,7 @@ def test_an_answer_names_emotion_shares_and_how_often_such_answers_are_right() -
     assert text.index("joy") < text.index("anger") < text.index("neutral")
     assert "text 75%, audio 25%" in " ".join(text.split()).replace(" ,", ",")
     assert "Missing: video (&lt;b&gt;no track&lt;/b&gt;)" in text
-    assert "Of the 20 val utterances with such a confidence (within 10%), 75% were" in text
+    assert "Of the 20 val utterances with a similar confidence (within 10%), 75% were" in text
     row["abstained"] = True
     unsure = answer_html(pd.DataFrame([row]), val_scores(0.6, 15, 5))
     assert "Too uncertain to answer (most probable: joy, 62%)" in unsure
