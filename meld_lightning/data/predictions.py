@@ -1,4 +1,4 @@
-"""Predictions that come as a file: read, checked and brought into the order of the corpus.
+"""Reads imported predictions, checks them, and aligns them with the corpus.
 
 Reads one CSV or Parquet file; writes nothing. Used by training/imported.py.
 
@@ -23,8 +23,8 @@ SMALLEST = 1e-6  # a probability of 0 counts as this: its logarithm has to be fi
 
 
 class Predictions(NamedTuple):
-    """logits_NC: log-probabilities, or logits as they were given; of any value where a row is
-    missing. given_N: whether the file has a prediction for the row."""
+    """logits_NC: log-probabilities, or logits as given; NaN if a prediction is missing. given_N:
+    whether the file has a prediction for the row."""
 
     logits_NC: np.ndarray
     given_N: np.ndarray
@@ -35,9 +35,8 @@ def read_predictions(
 ) -> Predictions:
     """The predictions in `path` for the utterances `keys`, in their order.
 
-    scores: probabilities or logits. UserError for a file that cannot be read, for columns other
-    than expected, for keys that are unknown or occur twice, and for numbers that are no
-    probabilities.
+    scores: probabilities or logits. UserError if the file cannot be read, if a column is missing or
+    unknown, if a key is unknown or occurs twice, or if numbers are not valid probabilities.
     """
     frame = _read(path)
     columns = _label_columns(path, frame, labels)

@@ -1,8 +1,8 @@
-"""Scores items in parts: while the models score one part, the clips of the next are decoded; parts
-that are finished are kept in a folder, so that the same call continues after a kill.
+"""Scores items in parts: while the models score one part, the clips of the next are decoded.
+Finished parts are kept in a folder, so that the same call continues after a kill.
 
-Writes one Parquet file per finished part if it is given a folder, and decoded clips into a
-temporary cache that is removed, or into the cache it is given. Used by Predictor.
+Writes one Parquet file per finished part if a folder is given, and decoded clips into the given
+cache, or into temporary folders that are removed. Used by Predictor.
 
 Axes: M modalities, N items, C classes.
 """
@@ -26,7 +26,7 @@ from meld_lightning.inference.source import Source
 from meld_lightning.storage.atomic import atomic_write, remove_leftovers, writing
 from meld_lightning.storage.fingerprint import digest_of
 
-PART = 64  # items; as many as media/store.py decodes into one file
+PART = 64  # items per part; media/store.py decodes as many into one file
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Scoring:
     """How items are scored.
 
     kept: the folder of finished parts; None keeps none.
-    cache: where decoded clips and features stay; None: a temporary folder for each part.
+    cache: where decoded clips and features are kept; None: a temporary folder for each part.
     decoding: keys of conf/media that differ from those of the runs.
-    given: arrays of the items that have no file.
+    given: id -> arrays, for items without a file.
     """
 
     kept: Path | None = None
@@ -46,7 +46,7 @@ class Scoring:
 
 
 def score_items(source: Source, items: pd.DataFrame, how: Scoring) -> dict[str, Scored]:
-    """Modality -> its model's logits of all items, in their order."""
+    """Modality -> its model's logits for all items, in their order."""
     done = {} if how.kept is None else _read_kept(how.kept)
     digests = item_digests(source, items, how.decoding)
     by_id = dict(zip(items["id"], digests, strict=True))
@@ -62,8 +62,8 @@ def score_items(source: Source, items: pd.DataFrame, how: Scoring) -> dict[str, 
 
 
 def item_digests(source: Source, items: pd.DataFrame, decoding: Mapping[str, Any]) -> list[str]:
-    """A digest of all that an item's logits depend on: the models, the item's files (by name, size
-    and time of change), its stretch, its text and the turns of its dialogue."""
+    """A digest of all that an item's logits depend on: the models, the item's files (by path, size
+    and modification time), its start and end, its text and the turns of its dialogue."""
     turns = {
         dialogue: rows[["id", "speaker", "text"]].to_numpy().tolist()
         for dialogue, rows in items.groupby("dialogue", sort=False)
@@ -78,7 +78,7 @@ def item_digests(source: Source, items: pd.DataFrame, decoding: Mapping[str, Any
 
 
 def split_parts(items: pd.DataFrame, size: int = PART) -> Iterator[pd.DataFrame]:
-    """The items in parts of about `size`; turns of one dialogue stay in one part."""
+    """The items in parts of at most `size`, except that a dialogue is never divided."""
     groups: dict[Any, list[int]] = {}
     for place, dialogue in enumerate(items["dialogue"]):
         groups.setdefault(("row", place) if dialogue is None else dialogue, []).append(place)
@@ -114,7 +114,8 @@ def _scored_parts(
 
 
 class _Decoded:
-    """The decoded clips of a part, and the cache that they lie in until the block ends."""
+    """The decoded clips of a part, and their cache, which is removed after the block if it is
+    temporary."""
 
     def __init__(self, media: dict[Any, ItemMedia], cache: Path, temporary: Any) -> None:
         self.media, self.cache, self.temporary = media, cache, temporary
@@ -144,8 +145,8 @@ def _decoded(source: Source, part: pd.DataFrame, how: Scoring) -> _Decoded:
 def _decodings(
     source: Source, decoding: Mapping[str, Any]
 ) -> list[tuple[dict[str, Any], list[Any]]]:
-    """The settings of each decoding that the members need, and what it serves: frames and sound are
-    decoded together where their runs agree on all else."""
+    """The settings of each decoding that the members need, and the `decoded_as` of its members:
+    frames and sound are decoded together if their runs' other settings are equal."""
     found: dict[str, tuple[dict[str, Any], list[Any]]] = {}
     for member in source.members.values():
         settings = {**member.media_settings, **decoding}
@@ -161,7 +162,7 @@ def _decodings(
 def _frame(
     source: Source, part: pd.DataFrame, scored: Mapping[str, Scored], digests: Mapping[str, str]
 ) -> pd.DataFrame:
-    """What is kept of a finished part. digests: id -> item digest."""
+    """A finished part as a table to keep. digests: id -> item digest."""
     columns: dict[str, Any] = {"item": [digests[key] for key in part["id"]]}
     for name, one in scored.items():
         columns[f"present.{name}"] = one.present_N
@@ -211,7 +212,7 @@ def _keep(kept: Path, frame: pd.DataFrame) -> None:
 
 
 def _stamp(path: Any) -> list[Any] | None:
-    """A file as it is now: its path, size and time of change."""
+    """The current path, size and modification time of a file."""
     if path is None:
         return None
     try:
@@ -223,7 +224,7 @@ def _stamp(path: Any) -> list[Any] | None:
 
 @contextmanager
 def _progress(items: int, done: int) -> Iterator[Any]:
-    """A bar over the items, where there is a terminal and more than one part."""
+    """A progress bar over the items, on a terminal and for more than one part."""
     hidden = True if items <= PART else None
     with tqdm(total=items, initial=done, desc="items", unit="item", disable=hidden) as bar:
         yield bar

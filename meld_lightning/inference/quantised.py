@@ -1,7 +1,7 @@
-"""Models in int8: the weights of linear layers as 8-bit integers, made when a model is loaded.
+"""Models in int8: converts the weights of linear layers to 8-bit integers after loading.
 
-Reads and writes no files: safetensors does not hold torch's quantised weights. Used by loaded.py,
-by predictions and by benchmarks/int8_loading.py.
+Reads and writes no files: safetensors cannot store torch's quantised weights. Used by loaded.py and
+benchmarks/int8_loading.py.
 """
 
 import warnings
@@ -18,8 +18,8 @@ Module = TypeVar("Module", bound=nn.Module)
 def quantised(module: Module) -> Module:
     """The module with every nn.Linear replaced by one of int8 weights, for scoring on a CPU.
 
-    Its inputs are quantised as they come, and it returns float32 (torch's dynamic quantisation).
-    Embeddings, norms and convolutions stay as they are. The module that is given is not changed.
+    Inputs are quantised batch by batch, and outputs are float32 (torch's dynamic quantisation).
+    Embeddings, norms and convolutions are not converted. The given module is not changed.
     """
     with warnings.catch_warnings():
         # torch moves quantisation to a package of its own; this version still has it
@@ -29,7 +29,7 @@ def quantised(module: Module) -> Module:
 
 
 def weight_bytes(module: nn.Module) -> int:
-    """Bytes of a module's parameters and buffers, those of int8 layers included."""
+    """Bytes of a module's parameters and buffers, including those of int8 layers."""
     plain = sum(one.nbytes for one in (*module.parameters(), *module.buffers()))
     packed = 0
     for part in module.modules():

@@ -1,7 +1,7 @@
 """`load_run` as users import it: a finished run whose model can be loaded.
 
-Reads run folders. Used through the package's own name, meld_lightning.load_run. Importing it costs
-neither torch nor Lightning.
+Reads run folders. Exported as meld_lightning.load_run. Importing it imports neither torch
+nor Lightning.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Run(runs.Run):
     """A finished run, with its model.
 
-    (Its base, which the other rooms use, knows nothing of models.)
+    Its base class, which the other rooms use, does not load models.
     """
 
     def model(self, cache: str | Path | None = None) -> "LoadedModel":

@@ -1,8 +1,8 @@
-"""Items -> the logits of one model, through the datamodule that its run was trained with.
+"""Computes one model's logits for items, with the datamodule that its run was trained with.
 
-Writes features into the cache folder it is given, as the datamodules do. Used by parts.py. The
-items become a table with one split and no labels, so that what a run scored itself gets the run's
-own logits.
+Writes features into the given cache folder, as the datamodules do. Used by parts.py. The items
+become a table with one split and no labels, so that utterances of the run's own corpus get the same
+logits as in the run.
 
 Axes: N items, C classes.
 """
@@ -37,11 +37,11 @@ UNKNOWN = -1  # the label of an item
 
 @dataclass(frozen=True)
 class Scored:
-    """One model's view of the items.
+    """One model's logits for the items.
 
-    logits_NC: float32; the run's own prior where the modality is missing.
-    present_N: whether the item has the modality, and finite logits.
-    why: id -> why it is missing.
+    logits_NC: float32; the run's own prior if the modality is missing.
+    present_N: whether the item has the modality and its logits are finite.
+    why: id -> why the modality is missing.
     """
 
     logits_NC: np.ndarray
@@ -51,7 +51,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Member:
-    """One model of a source, on the device that it computes on.
+    """One model of a source, and the device that it runs on.
 
     encoders: frozen encoders, kept between calls.
     """
@@ -62,7 +62,7 @@ class Member:
 
     @property
     def media_settings(self) -> dict[str, Any]:
-        """conf/media as the run was trained with, decoding what this model reads alone."""
+        """The run's settings of conf/media, with `keep` reduced to what this model reads."""
         given = OmegaConf.to_container(
             self.model.config.get("media", OmegaConf.create()), resolve=True
         )
@@ -72,14 +72,14 @@ class Member:
 
     @property
     def decoded_as(self) -> tuple[Any, ...]:
-        """What decides the arrays that it reads."""
+        """The kind of media that it reads, and the settings that these depend on."""
         settings, kind = self.media_settings, self.model.decoded
         return (kind, *(settings[key] for key in SETTINGS.get(kind or "", ())))
 
     def score(self, items: pd.DataFrame, media: Media | None, cache: Path) -> Scored:
         """The logits of every item; see items.py for the columns.
 
-        media: of the items, row by row; None for a model that reads none.
+        media: the items' media, row by row; None for a model that reads none.
         """
         logits_NC = np.tile(self.model.prior_C.astype(np.float32), (len(items), 1))
         present_N = np.zeros(len(items), dtype=bool)
@@ -113,7 +113,7 @@ class Member:
         self, items: pd.DataFrame, media: Media | None, cache: Path
     ) -> CorpusDataModule:
         config = self.model.config
-        # copies at other speeds serve training alone
+        # copies at other speeds are used only in training
         once: dict[str, Any] = {"speeds": []} if "speeds" in config.data else {}
         try:
             return instantiate(config.data, _partial_=True, **once)(
@@ -153,7 +153,7 @@ class Member:
         present_N: np.ndarray,
         finite_N: np.ndarray,
     ) -> dict[str, str]:
-        """Why each item lacks the modality, of those that do."""
+        """Id -> why the modality is missing, for the items without it."""
         known: Mapping[str, str] = media.reasons[str(self.model.decoded)] if media else {}
         found = {}
         for row, (key, text) in enumerate(zip(items["id"], items["text"], strict=True)):
@@ -172,7 +172,7 @@ class Member:
 
 
 def _table(items: pd.DataFrame) -> pd.DataFrame:
-    """Items as the table that datamodules read; a dialogue's turns are in the order given."""
+    """The items as a table for datamodules, with the turns of a dialogue in the given order."""
     dialogue = items["dialogue"].astype(object)
     return pd.DataFrame(
         {

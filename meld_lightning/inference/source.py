@@ -1,5 +1,5 @@
-"""What answers: the models of a run, of a fusion run or of an exported folder, with the fusion that
-combines and calibrates them.
+"""Loads the models of a run, a fusion or an export, with the fusion that combines and calibrates
+them.
 
 Reads run folders and what `export` wrote. Used by Predictor and by `export`.
 
@@ -26,15 +26,15 @@ from meld_lightning.training.process import use_full_fp32
 
 @dataclass(frozen=True)
 class Source:
-    """A run, a fusion or an exported folder, ready to answer.
+    """A run, a fusion or an export, loaded for prediction.
 
     Attributes:
         labels: names along the axis C.
         members: modality -> its model, in the order of the fusion's axis M.
-        fusion: the fitted fusion; of one run, the run recalibrated on val.
+        fusion: the fitted fusion, or a single run recalibrated on val.
         calibrated: its answers on val, for abstention and conformal sets.
-        mini: whether it was trained on the mini corpus, or from a checkpoint made of it.
-        digest: sixteen hex digits that tell it from any other.
+        mini: whether it was trained on the mini corpus, or from a checkpoint made from it.
+        digest: sixteen hex digits that identify it.
     """
 
     folder: Path
@@ -68,9 +68,9 @@ def load_source(
 
     device: where the models compute; None: the CPU.
     cache: where `prepare` recorded the checkpoints; None: the cache that each run was made with.
-    int8: the models' linear layers in int8, for the CPU.
+    int8: convert the models' linear layers to int8, for the CPU.
 
-    Raises UserError, one line, if anything of it is missing or damaged.
+    Raises UserError, one line, if any of its files is missing or damaged.
     """
     folder, device = Path(folder).expanduser(), device or torch.device("cpu")
     found = _exported(folder) if is_export(folder) else _trained(folder)
@@ -91,7 +91,7 @@ def load_source(
 
 @dataclass(frozen=True)
 class _Found:
-    """What a folder holds: modality -> folder of its model, and the fields of Source."""
+    """The contents of a folder: modality -> folder of its model, and fields of Source."""
 
     folders: dict[str, Path]
     fusion: Fusion

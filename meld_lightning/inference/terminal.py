@@ -1,8 +1,8 @@
 """Answers for people: a readable table with bars that fits the terminal.
 
-Writes to a stream such as stdout. One item is shown with all its labels, several with one line
-each. Without a terminal there are no colours; where the encoding has no block characters, bars are
-made of `#`. Used by the command `predict`. output.py says what the answers are.
+Writes to a stream such as stdout. A single item is shown with all its labels, several items with
+one line each. Without a terminal there are no colours; if the encoding has no block characters,
+bars consist of `#`. Used by the command `predict`. output.py describes the answers.
 """
 
 import os
@@ -22,22 +22,22 @@ from meld_lightning.inference.output import LABEL, SHARE, labels_of, modalities_
 WIDEST, NARROWEST = 100, 30  # columns that a table takes, whatever the terminal has
 PIPED = 100  # columns where there is no terminal
 BAR = 50  # columns of the longest bar
-LABELS_SHOWN = 10  # of one item; the others are added up
-ROWS_SHOWN = 60  # of several items; a file holds all
+LABELS_SHOWN = 10  # for one item; the probabilities of the others are added up
+ROWS_SHOWN = 60  # for several items; out=FILE writes all
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _NEEDED = _EIGHTHS + "…–"
 
 
 @dataclass(frozen=True)
 class Style:
-    """What the stream can show: its columns, block characters, bold and dim text."""
+    """What the stream supports: columns, block characters, and bold and dim text."""
 
     width: int = PIPED
     blocks: bool = True
     colour: bool = False
 
     def bar(self, share: float, cells: int) -> str:
-        """A bar as long as `share` of `cells`, filled up with blanks."""
+        """A bar of length `share * cells`, padded with blanks to `cells`."""
         share = min(max(share, 0.0), 1.0) if np.isfinite(share) else 0.0
         if not self.blocks:
             return ("#" * round(share * cells)).ljust(cells)
@@ -51,7 +51,7 @@ class Style:
         return f"\033[2m{text}\033[0m" if self.colour else text
 
     def fit(self, text: str, width: int) -> str:
-        """`text` on exactly `width` columns; the middle of a longer one is left out."""
+        """`text` in exactly `width` columns; the middle of a longer text is left out."""
         text = visible(text)
         if columns(text) > width:
             gap = "…" if self.blocks else "..."
@@ -68,7 +68,7 @@ class Style:
 
 
 def show_answers(answers: pd.DataFrame, stream: TextIO | None = None) -> None:
-    """Prints the answers to `stream` (None: stdout) in the style that it can show."""
+    """Prints the answers to `stream` (None: stdout) in the style that it supports."""
     stream = stream or sys.stdout
     text = answer_text(answers, style_of(stream))
     encoding = stream.encoding or "utf-8"
@@ -77,7 +77,7 @@ def show_answers(answers: pd.DataFrame, stream: TextIO | None = None) -> None:
 
 
 def style_of(stream: TextIO) -> Style:
-    """What `stream` can show. NO_COLOR, TERM=dumb and COLUMNS are obeyed."""
+    """The style that `stream` supports, subject to NO_COLOR, TERM=dumb and COLUMNS."""
     terminal = stream.isatty()
     try:
         _NEEDED.encode(stream.encoding or "utf-8")
@@ -169,7 +169,7 @@ def _several(
 
 
 def _summary(rows: list[dict[str, Any]], modalities: list[str], style: Style) -> list[str]:
-    """What holds for several items: how often each emotion, what is missing and why."""
+    """A summary of several items: counts of emotions, abstentions and missing modalities."""
     lines = []
     if len(rows) > ROWS_SHOWN:
         lines += _wrapped(

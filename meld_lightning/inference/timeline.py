@@ -1,8 +1,8 @@
 """Draws the answers to the windows of a clip over time: the waveform, and below it the probability
 of each label.
 
-Reads the clip's sound with PyAV, in pieces; writes one PNG, atomically. Used by the commands
-`predict` and `demo`. output.py says what the answers are.
+Reads the clip's sound with PyAV, in pieces; writes one PNG, atomically. Used by the command
+`predict`. output.py describes the answers.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from meld_lightning.media.errors import MediaError
 from meld_lightning.media.waveform import iter_waveform
 from meld_lightning.storage.atomic import atomic_write
 
-RATE = 8000  # samples per second; the picture shows their extremes alone
-COLUMNS = 1200  # of the waveform
-BLOCK_S = 0.05  # the finest step in which extremes are kept
+RATE = 8000  # samples per second; the picture shows only their extremes
+COLUMNS = 1200  # at least so many steps in a long waveform
+BLOCK_S = 0.05  # the shortest step, of which the extremes are drawn
 INK, WAVE, GAP = "#222222", "#8899AA", "#F4F4F4"
 # Paul Tol's "muted" colours, which stay apart for the colour-blind, and two more
 COLOURS = (
@@ -35,9 +35,11 @@ COLOURS = (
 def draw_timeline(answers: pd.DataFrame, clip: str | Path, path: Path, title: str = "") -> None:
     """Writes the timeline of one clip's windows to `path`, whose name ends in .png.
 
-    answers: those with a start and an end. A window that was abstained from is hatched; times
-    without a window, such as silences, are left blank. clip: where the waveform comes from; without
-    sound the upper part is left out.
+    answers: the answers to the windows; those without a start and an end are not drawn. A window
+    that was abstained from is hatched; times without a window, such as silences, are left blank.
+    clip: the clip whose waveform is drawn; without sound the upper part is left out.
+
+    Raises UserError if there are no windows or `path` cannot be written.
     """
     rows = answers[answers["start"].notna()].sort_values("start")
     if not len(rows):

@@ -1,7 +1,7 @@
 """Transcribes clips that come without a text, with faster-whisper (extra `asr`).
 
 Reads a Whisper model in CTranslate2's format, from a folder or, by name, from the Hugging Face hub,
-and the sound of the clips with PyAV. Used by Predictor and the commands `predict` and `demo`.
+and the sound of the clips with PyAV. Used by the commands `predict` and `demo`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ FILES = ("config.json", "model.bin", "tokenizer.json")  # of a model; vocabulari
 
 
 class Transcriber:
-    """A Whisper model that gives the words of a waveform.
+    """A Whisper model that transcribes waveforms.
 
     Args:
         model: a folder, or one of faster-whisper's names such as `small.en`.
-        language: two letters such as `en`; None: recognised in each clip.
+        language: a code such as `en`; None: detected in each clip.
         device: `cpu`, `cuda` or `auto`.
 
     Raises UserError if faster-whisper is not installed, or if there is no such model.
@@ -58,7 +58,7 @@ class Transcriber:
     def __call__(self, waveform: np.ndarray) -> str | None:
         """The words in a waveform, float32 (T,) at 16 kHz, mono; None if there are none.
 
-        Beam search without sampling, so that the same sound gives the same words.
+        Beam search without sampling: the same sound gives the same words.
         """
         if not len(waveform) or not np.abs(waveform).max():
             return None
@@ -74,10 +74,10 @@ class Transcriber:
 
 
 def with_transcripts(items: pd.DataFrame, transcriber: Transcriber) -> pd.DataFrame:
-    """The items with a text wherever one was missing and their clip or audio has words.
+    """The items, with transcripts in place of missing texts if their clip or audio has speech.
 
-    A clip whose sound cannot be decoded stays without a text. Whisper gives words for noise now and
-    then; what it gave is in the answers' column `text`.
+    A clip whose sound cannot be decoded gets no text. Whisper sometimes transcribes noise as
+    words; transcripts are in the answers' column `text`.
     """
     rows = items.to_dict("records")
     for row in rows:
@@ -137,5 +137,5 @@ def _load(name: str, device: str) -> WhisperModel:
 
 
 def _is_on_hub(name: str) -> bool:
-    """Whether `name` looks like one of the hub, owner/model, rather than like a path."""
+    """Whether `name` looks like a hub name, owner/model, rather than a path."""
     return name.count("/") == 1 and not name.startswith((".", "/", "~"))

@@ -25,7 +25,7 @@ FILE = "val_scores.safetensors"
 
 @dataclass(frozen=True)
 class ValScores:
-    """Calibrated probabilities of val, of the utterances that have any modality.
+    """Calibrated probabilities of the val utterances that have at least one modality.
 
     labels: names along the axis C.
     probabilities_NC: float64, each row sums to 1.
@@ -47,7 +47,7 @@ class ValScores:
         return self.probabilities_NC.argmax(1) != self.labels_N
 
     def save(self, folder: Path) -> None:
-        """Writes FILE into `folder`. It names no utterance."""
+        """Writes FILE into `folder`, without the keys of utterances."""
         from safetensors.numpy import save_file
 
         arrays = {"probabilities": self.probabilities_NC, "labels": self.labels_N}
@@ -56,7 +56,7 @@ class ValScores:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Reads FILE in `folder`; UserError where it is missing or damaged."""
+        """Reads FILE in `folder`; UserError if it is missing or damaged."""
         from safetensors import SafetensorError, safe_open
 
         path = folder / FILE
@@ -70,7 +70,7 @@ class ValScores:
 
 
 def calibrated_run(run: Run) -> Single:
-    """One run as a fusion of one modality: its temperature is fitted on its logits of val."""
+    """One run as a fusion of one modality, with a temperature fitted on its val logits."""
     single = Single(run.result.modality, run.result.modality)
     single.fit(JoinedRuns({run.result.modality: run}).split("val"), seed=0)
     return single
@@ -79,9 +79,9 @@ def calibrated_run(run: Run) -> Single:
 def val_scores_of(run: Run) -> ValScores:
     """The calibrated answer of a finished run or fusion on val.
 
-    A fusion's logits of val are those of its nested cross-validation: each utterance is scored by a
-    fusion that did not see its dialogue. A run is calibrated by one number fitted on the same
-    utterances, and val chose its epoch, so that its probabilities are slightly optimistic.
+    A fusion's val logits come from nested cross-validation: each utterance is scored by a fusion
+    that was fitted without its dialogue. A single run's temperature is fitted, and its epoch
+    chosen, on the same utterances, so its probabilities are slightly optimistic.
     """
     frame = run.logits("val")
     if run.result.modality == "fusion":

@@ -1,11 +1,11 @@
-"""A model's weights as files without pickles: a checkpoint folder that transformers loads, and
-beside it whatever the model has besides.
+"""Writes a model's weights without pickles: a checkpoint folder that transformers loads, and a file
+with all other weights.
 
 Writes checkpoint/ and model.safetensors. Used by export.py and LoadedModel.save_pretrained.
 
-A fine-tuned transformers model goes into checkpoint/ with its new weights, so that they are stored
-once and plain transformers can load it. A frozen one goes there as it was. model.safetensors
-holds every weight that a model made from this checkpoint would not have.
+A fine-tuned transformers model is written to checkpoint/ with its new weights, so that they are
+stored once and plain transformers can load them. The checkpoint of a frozen model is copied.
+model.safetensors holds every weight that a model made from this checkpoint would not have.
 """
 
 import json
@@ -58,7 +58,7 @@ def write_weights(
     write_fine_tuned(model, checkpoint, labels, folder / CHECKPOINT)
     try:
         own |= differing(state, remade(folder / CHECKPOINT))
-    except UserError:  # half of an encoder-decoder, which is no checkpoint by itself
+    except UserError:  # half of an encoder-decoder is not a checkpoint of its own
         shutil.rmtree(folder / CHECKPOINT)
         copy_checkpoint(checkpoint, folder / CHECKPOINT)
         own = set(state)
@@ -74,7 +74,7 @@ def transformers_model(module: Classifier) -> tuple[str, PreTrainedModel] | None
 
 
 def differing(state: Weights, other: Classifier) -> set[str]:
-    """The weights that another module has not, or has with another value."""
+    """The names of the weights that `other` does not have, or has with another value."""
     others = other.state_dict()
     return {
         key
@@ -117,7 +117,7 @@ def copy_checkpoint(checkpoint: Path, folder: Path) -> None:
 
 
 def save(weights: Weights, path: Path) -> None:
-    """Safetensors that transformers also reads; tensors that share memory are stored each."""
+    """Writes safetensors that transformers can read; shared tensors are stored separately."""
     apart = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
     save_file(apart, path, {"format": "pt"})
 
@@ -127,8 +127,8 @@ def _has_head(model: PreTrainedModel) -> bool:
 
 
 def _remove_paths(folder: Path) -> None:
-    """Removes from the JSON files of a checkpoint where it lay on this machine (`_name_or_path` and
-    its like), which nothing reads."""
+    """Removes this machine's paths (`_name_or_path` and the like), which nothing reads, from the
+    JSON files of a checkpoint."""
     for path in folder.glob("*.json"):
         found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict):
@@ -145,8 +145,8 @@ def _is_path(key: str, value: Any) -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Within the block transformers shows no bars, and nothing is said of what only a training
-    does, such as making a new head, whose weights are then replaced."""
+    """Within the block, transformers shows no progress bars, and messages that matter only for
+    training, such as that of a new head, are not logged."""
     ours = logging.getLogger("meld_lightning.pretrained.text")
     level, verbosity = ours.level, library_logging.get_verbosity()
     bars = library_logging.is_progress_bar_enabled()

@@ -1,13 +1,13 @@
 """Divides long clips into windows, at silences or at fixed intervals.
 
-Reads clips with PyAV, in pieces: an hour of sound takes no more memory than a minute. Used by
-Predictor and the command `predict`; media/store.py decodes each window alone.
+Reads clips with PyAV, in pieces: an hour of sound takes no more memory than a minute. Used by the
+command `predict`; media/store.py decodes each window separately.
 
-Silence is found in the energy of frames of FRAME_S: a frame is silent if its root mean square lies
-SILENCE_DB below that of the clip's loudest frames (the 95th percentile), or below FLOOR_DB of full
-scale. A pause of at least PAUSE_S separates two windows; PAD_S of it stays on either side. Speech
-longer than LONGEST_S is divided into equal windows, and what is shorter than SHORTEST_S, such as a
-click, is joined to its neighbour or left out.
+Silence is found in the energy of frames of FRAME_S: a frame is silent if its root mean square is
+30 dB (SILENCE_DB) or more below the 95th percentile of the clip's frames, or below -60 dB of full
+scale (FLOOR_DB). A pause of at least PAUSE_S separates two windows; each keeps PAD_S of it.
+Speech longer than LONGEST_S is divided into equal windows. Sound shorter than SHORTEST_S between
+two pauses, such as a click, is left out.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from meld_lightning.media.waveform import iter_waveform
 
 log = logging.getLogger(__name__)
 
-RATE = 16000  # samples per second in which silence is looked for
+RATE = 16000  # samples per second of the sound that is searched for silence
 FRAME_S = 0.02
 SILENCE_DB, FLOOR_DB = -30.0, -60.0
 PAUSE_S, PAD_S = 0.4, 0.1
 SHORTEST_S, LONGEST_S = 0.3, 15.0
 MIN_WINDOW_S, MAX_WINDOW_S = 0.1, 3600.0
-MOST = 20_000  # windows of one clip: an hour and more in the smallest that make sense
+MOST = 20_000  # windows per clip
 
 Window = tuple[float, float]  # start and end, seconds
 Windows = Literal["silence"] | float
 
 
 def windows_setting(value: object) -> Windows | None:
-    """`windows` as a user gives it: null, "silence" or a number of seconds; UserError for anything
-    else."""
+    """The checked value of the key `windows`: None, "silence" or a number of seconds; UserError for
+    anything else."""
     if value is None or value == "silence":
         return None if value is None else "silence"
     try:
@@ -59,13 +59,13 @@ def windows_setting(value: object) -> Windows | None:
 
 
 def in_windows(items: pd.DataFrame, windows: Windows) -> pd.DataFrame:
-    """Items with each clip in windows: one row per window, with its `start` and `end`.
+    """The items with each clip divided into windows: one row per window, with `start` and `end`.
 
-    A window's id is that of its clip and its time, such as "a.mp4 [0:05.0-0:09.5]". Items without a
-    clip or sound, and clips that make one window, stay as they are; so do clips that cannot be
-    read: decoding says why.
+    A window's id consists of the clip's id and the time, such as "a.mp4 [0:05.0-0:09.5]". Items
+    without a clip or sound, and clips that make fewer than two windows, are not changed. Nor are
+    clips that cannot be read; decoding gives the reason.
 
-    Raises UserError for a text that belongs to a clip of several windows.
+    Raises UserError if a clip with several windows has a text.
     """
     rows: list[dict[str, Any]] = []
     for item in items.to_dict("records"):
@@ -87,7 +87,7 @@ def in_windows(items: pd.DataFrame, windows: Windows) -> pd.DataFrame:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as a player shows them, to a tenth: 65.25 -> "1:05.2", 3665 -> "1:01:05.0"."""
+    """Minutes and seconds to a tenth, rounded down: 65.25 -> "1:05.2", 3665 -> "1:01:05.0"."""
     tenths = int(seconds * 10 + 1e-6)
     minutes, tenths = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
@@ -96,8 +96,8 @@ def clock(seconds: float) -> str:
 
 
 def fixed_windows(length: float, seconds: float) -> list[Window]:
-    """Windows of `seconds` side by side. The last ends with the clip: it is up to half shorter or
-    half longer than the others."""
+    """Adjacent windows of `seconds`. The last one ends with the clip and may be up to half shorter
+    or half longer than the others."""
     count = max(1, math.floor(length / seconds + 0.5))
     if count > MOST:
         raise UserError(
@@ -109,7 +109,7 @@ def fixed_windows(length: float, seconds: float) -> list[Window]:
 
 
 def speech_windows(pieces: Iterable[np.ndarray], rate: int = RATE) -> list[Window]:
-    """The windows between the silences of a waveform, given in pieces: float32 (T,) each."""
+    """The windows between the pauses of a waveform, which is given in pieces, float32 (T,)."""
     level = _levels(pieces, round(FRAME_S * rate))
     if not len(level):
         return []
@@ -157,7 +157,7 @@ def _levels(pieces: Iterable[np.ndarray], size: int) -> np.ndarray:
 
 
 def _framed(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """The pieces as full frames (F, size); the rest that fills none is left out."""
+    """The pieces as frames (F, size); samples at the end that fill no frame are left out."""
     rest = np.zeros(0, np.float32)
     for piece in pieces:
         rest = np.concatenate([rest, piece])
@@ -168,6 +168,6 @@ def _framed(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 
 def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
-    """First and last place of each run of True."""
+    """First and last index of each run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]

@@ -1,1 +1,1 @@
-"""Lists, comparisons and the cleaning of run folders: what `meld-lightning runs` does."""
+"""Lists, compares and cleans run folders for `meld-lightning runs`."""

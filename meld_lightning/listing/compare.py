@@ -1,6 +1,6 @@
 """`runs compare`: how two runs differ in settings, provenance and val scores, with a paired test.
 
-Reads two run folders; writes nothing. Test is not read: whoever compares chooses.
+Reads two run folders; writes nothing. Test is not read, because comparisons lead to choices.
 """
 
 import math
@@ -22,10 +22,9 @@ ABSENT = "-"
 
 
 def compare_runs(one: str, other: str, runs: Path) -> Shown:
-    """Run `one` beside run `other`; differences are one minus other.
+    """Compares run `one` with run `other`; differences are one minus other.
 
-    UserError for a run compared with itself, and for runs whose val scores are not of the same
-    utterances.
+    UserError if both are the same run, or if they do not score the same val utterances.
     """
     folders = [find_folder(given, runs) for given in (one, other)]
     if folders[0].resolve() == folders[1].resolve():

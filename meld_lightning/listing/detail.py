@@ -1,5 +1,5 @@
-"""`runs show`: all about one run: what made it, its metrics with val first, its learning curve, its
-files, where it is used, and the command that makes it again.
+"""`runs show`: settings, metrics with val first, learning curve, uses, files and provenance of one
+run, and the command that makes it again.
 
 Reads a run folder, committed studies and the fusions beside it; writes nothing.
 """
@@ -34,13 +34,13 @@ from meld_lightning.runs.run import load_run
 SHOWN = ("loss", *METRICS)
 CHECKED = {
     again.SAME: "checked: with what is prepared here it gives this hash",
-    again.SAME_SETTINGS: "its data is not prepared here: the settings are the same, the data was"
-    " not compared",
+    again.SAME_SETTINGS: "its data is not prepared here: it gives the same settings, and the data"
+    " was not compared",
 }
 
 
 def show_run(given: str, runs: Path, experiments: Path) -> Shown:
-    """The run that `given` stands for; UserError where there is none, or several."""
+    """Shows the run that `given` stands for; UserError if there is none, or several."""
     folder = find_folder(given, runs)
     entry = read_entry(folder) if folder.is_dir() else None
     if entry is None:
@@ -81,7 +81,7 @@ def show_run(given: str, runs: Path, experiments: Path) -> Shown:
 
 
 def _unfinished(entry: Entry) -> Shown:
-    """What can be said of a run without a result."""
+    """Shows a run without a result."""
     state = entry.problem if entry.state == DAMAGED else entry.state
     lines = [f"{entry.hash}  {entry.name}", f"{entry.folder}: {state}, {moment(entry.when)}"]
     if record_file := _json(entry.folder / "slurm.json"):
@@ -113,7 +113,7 @@ def _heading(entry: Entry, result: Result) -> str:
 
 
 def _metrics(result: Result) -> str:
-    """Val first, by what it chose; test last: nothing is chosen by it."""
+    """The metrics of all splits, val first and test last."""
     splits = [split for split in ("val", "train", "test") if split in result.metrics]
     best = result.best
     chose = f"epoch {best['epoch']}" if best["epoch"] else "scored without epochs"
@@ -155,7 +155,7 @@ def _checked(made: again.Again) -> str:
 
 
 def _files(folder: Path) -> dict[str, int]:
-    """File, or folder inside of it, -> bytes."""
+    """File or subfolder -> bytes."""
     found = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir() and path.name not in ("checkpoints", "logits"):
@@ -172,7 +172,7 @@ def _block(title: str, lines: Sequence[str], wrap: bool = True) -> str:
 
 
 def _hung(line: str, indent: int) -> str:
-    """The line folded to the terminal, what follows the first indented."""
+    """The line folded to the terminal's width, continuation lines indented."""
     first, *others = fold(line, max(width() - indent, 20)).splitlines() or [""]
     return "\n".join([first, *(" " * indent + other for other in others)])
 

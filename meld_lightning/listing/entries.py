@@ -1,7 +1,7 @@
-"""The run folders that are there, each with its state, and the choice of some by their settings.
+"""Finds run folders with their states, and selects some by their settings.
 
-Reads runs/<modality>-<model>/<hash>/: result.json of finished runs, config.yaml where a setting or
-a name is asked for. Writes nothing. Used by every other file of this room.
+Reads runs/<modality>-<model>/<hash>/: result.json of finished runs, and config.yaml if a setting or
+a name is needed. Writes nothing. Used by every other file of this room.
 """
 
 import os
@@ -26,7 +26,7 @@ from meld_lightning.runs.settings import MISSING, Settings
 
 FINISHED, RUNNING, UNFINISHED, DAMAGED = "finished", "running", "unfinished", "damaged"
 STATES = (FINISHED, RUNNING, UNFINISHED, DAMAGED)
-# keys of a filter that are no settings
+# keys of a filter that are not settings
 OF_ENTRIES = ("state", "modality", "hash", "device", "commit")
 
 
@@ -35,9 +35,10 @@ class Entry:
     """One run folder.
 
     state: one of STATES. A finished run that is made again (rerun=true) is running.
-    result: None unless it is finished.
-    problem: why it is damaged.
-    when: of a finished run the time it ended, else that of its last change; seconds since 1970.
+    result: None unless the run is finished.
+    problem: why the run is damaged.
+    when: the time at which a finished run ended, or of the last change of another one, in seconds
+        since 1970.
     """
 
     folder: Path
@@ -53,12 +54,12 @@ class Entry:
 
     @cached_property
     def settings(self) -> Settings:
-        """What its config.yaml says."""
+        """The settings in its config.yaml."""
         return Settings(self.folder)
 
     @cached_property
     def name(self) -> str:
-        """Its name for people; that of its folder where config.yaml is damaged."""
+        """Its name for people; its folder's name if config.yaml is damaged."""
         try:
             return run_name(self.settings)
         except UserError:
@@ -76,18 +77,18 @@ class Entry:
 
     @property
     def rank(self) -> float:
-        """Orders runs by `score`, the best one highest; runs without any come last."""
+        """Sort key by `score`: the best run has the highest, runs without a score the lowest."""
         if self.result is None or self.score is None or self.score != self.score:
             return float("-inf")
         return -self.score if self.result.best["monitor"] == "val/loss" else self.score
 
     @cached_property
     def size(self) -> int:
-        """Bytes of all its files."""
+        """Total bytes of its files."""
         return folder_size(self.folder)
 
     def get(self, key: str) -> Any:
-        """The value of a setting, or of one of OF_ENTRIES; MISSING where it has none."""
+        """The value of a setting or of one of OF_ENTRIES; MISSING if the run does not have it."""
         if key in OF_ENTRIES:
             if key in ("device", "commit"):
                 return getattr(self.result, key) if self.result else MISSING
@@ -99,7 +100,7 @@ class Entry:
 
 
 def read_entries(runs: Path) -> list[Entry]:
-    """Every run folder below `runs`; UserError if `runs` is no folder."""
+    """Every run folder below `runs`; UserError if `runs` is not a folder."""
     found = (read_entry(folder) for folder in run_folders(runs))
     return [entry for entry in found if entry is not None]
 
@@ -128,8 +129,8 @@ def read_entry(folder: Path) -> Entry | None:
 
 
 def chosen(entries: Sequence[Entry], filters: Mapping[str, str]) -> list[Entry]:
-    """The entries whose settings have the values of `filters`: key -> value as a command line
-    gives it, several separated by commas.
+    """The entries whose settings have the values of `filters`: key -> value as on a command line,
+    alternatives separated by commas.
 
     UserError for a key that no run has.
     """
@@ -151,7 +152,7 @@ def chosen(entries: Sequence[Entry], filters: Mapping[str, str]) -> list[Entry]:
 
 
 def known_keys(entries: Iterable[Entry]) -> set[str]:
-    """Every dotted key of the entries' settings, and the keys of their own."""
+    """Every dotted key of the entries' settings, its parents, and OF_ENTRIES."""
     found = set(OF_ENTRIES)
     for entry in entries:
         try:
@@ -164,7 +165,7 @@ def known_keys(entries: Iterable[Entry]) -> set[str]:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of all files below `folder`; what vanishes meanwhile counts as nothing."""
+    """Bytes of all files below `folder`; files that are deleted meanwhile are not counted."""
     total = 0
     try:
         for entry in os.scandir(folder):
@@ -178,13 +179,13 @@ def folder_size(folder: Path) -> int:
 
 
 def moment(seconds: float) -> str:
-    """`11-26 02:41`, local time; of another year the date with its year."""
+    """`11-26 02:41` in local time; for another year, the date with its year."""
     then = datetime.fromtimestamp(seconds)
     return then.strftime("%m-%d %H:%M" if then.year == datetime.now().year else "%Y-%m-%d")
 
 
 def _alternatives(text: str) -> set[str]:
-    """The values of a filter, as `setting` writes them: 0.001 and 1e-3 are the same."""
+    """The values of a filter as `setting` writes them, so that 0.001 and 1e-3 are equal."""
     found = set()
     for one in [text] if text.startswith("[") else text.split(","):
         try:
@@ -193,7 +194,7 @@ def _alternatives(text: str) -> set[str]:
             value = one
         if isinstance(value, str):
             try:
-                value = float(value)  # YAML takes 1e-3, without a point, for text
+                value = float(value)  # YAML reads 1e-3, without a point, as text
             except ValueError:
                 value = one
         found |= {setting(value), one}
@@ -201,7 +202,7 @@ def _alternatives(text: str) -> set[str]:
 
 
 def _latest(folder: Path, when: float) -> float:
-    """The last change of an unfinished run: that of its newest checkpoint, if it has any."""
+    """The last change of an unfinished run: of its newest checkpoint, if it has one."""
     times = [when]
     for path in (folder / "checkpoints").glob("*.ckpt"):
         try:
@@ -212,6 +213,6 @@ def _latest(folder: Path, when: float) -> float:
 
 
 def _damage(error: UserError) -> str:
-    """What is wrong, without the folder and the remedy, which every message repeats."""
+    """The error without its folder and its remedy, which every such message repeats."""
     said = str(error).rpartition("; ")[0] or str(error)
     return said.partition(": ")[2] or said

@@ -1,5 +1,4 @@
-"""Text of lists for a terminal: tables that fit its width, sizes, and colour where there is a
-terminal to show it.
+"""Text for a terminal: tables that fit its width, sizes, bars, and colour if it is supported.
 
 Reads and writes nothing. Used by the other files of this room.
 """
@@ -28,14 +27,14 @@ COLOURS = {"red": "31", "yellow": "33", "green": "32"}
 
 @dataclass(frozen=True)
 class Shown:
-    """What an action has to say: as lines of text, and as JSON-able data."""
+    """The output of an action: as text, and as data for JSON."""
 
     text: str
     data: Any
 
 
 def width() -> int:
-    """Columns of the terminal, or of COLUMNS; PIPED where there is neither."""
+    """COLUMNS, or the columns of the terminal; PIPED if there is neither."""
     return shutil.get_terminal_size((PIPED, 24)).columns
 
 
@@ -60,8 +59,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], flexible: str) 
 
 
 def fold(text: str, room: int) -> str:
-    """`text` in lines of at most `room` columns, broken after a sign between words where it can
-    be."""
+    """`text` in lines of at most `room` columns, broken after one of "- ,;/" if possible."""
     lines = []
     while len(text) > room:
         cut = max(text.rfind(sign, room // 2, room) for sign in "- ,;/") + 1
@@ -71,7 +69,7 @@ def fold(text: str, room: int) -> str:
 
 
 def size(count: int) -> str:
-    """`1.9 MB`: bytes in powers of 1000, as `ls` and disks are labelled."""
+    """`1.9 MB`: bytes in powers of 1000, as disks are labelled."""
     value, unit = float(count), UNITS[0]
     for unit in UNITS:
         if value < 999.5 or unit == UNITS[-1]:
@@ -81,21 +79,21 @@ def size(count: int) -> str:
 
 
 def coloured(text: str, colour: str) -> str:
-    """`text` in a colour on a terminal, as it is elsewhere and where NO_COLOR is set."""
+    """`text` in a colour; unchanged without a terminal or if NO_COLOR is set."""
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         return text
     return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"
 
 
 def plain(text: str) -> str:
-    """`text` without what `coloured` added."""
+    """`text` without the codes that `coloured` added."""
     for code in (*(f"\x1b[{code}m" for code in COLOURS.values()), "\x1b[0m"):
         text = text.replace(code, "")
     return text
 
 
 def bar(share: float, columns: int) -> str:
-    """A horizontal bar of `share` (0 to 1) of `columns`; of signs that the terminal can show."""
+    """A horizontal bar over `share` (0 to 1) of `columns`, in characters that stdout can encode."""
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
     sign = "█" if encoding.startswith("utf") else "#"
     return sign * round(min(max(share, 0.0), 1.0) * columns)

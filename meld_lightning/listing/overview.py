@@ -1,6 +1,6 @@
-"""`runs list` and `runs best`: the runs that are there, by their val scores.
+"""`runs list` and `runs best`: lists runs with their val scores.
 
-Reads run folders; writes nothing. No figure of test is shown: people choose runs from these lists.
+Reads run folders; writes nothing. Test is not shown, because people choose runs from these lists.
 """
 
 import math
@@ -26,12 +26,12 @@ from meld_lightning.listing.layout import Shown, coloured, size, table, width
 from meld_lightning.runs.settings import MISSING
 
 ORDERS = ("when", "score", "size", "name")
-WIDE = 100  # columns from which on a list names the device
-USUAL = "val/weighted_f1"  # the monitor that a list does not name
+WIDE = 100  # columns of a terminal that a list needs to show the device
+USUAL = "val/weighted_f1"  # the default monitor, which a list does not name
 
 
 def list_runs(runs: Path, filters: Mapping[str, str], sort: str) -> Shown:
-    """Every run that `filters` choose, in the order of `sort`: newest, best or largest first, or
+    """The runs that `filters` select, sorted by `sort`: newest, best or largest first, by name, or
     by the value of a setting."""
     entries = read_entries(runs)
     found = _sorted(chosen(entries, filters), sort, entries)
@@ -57,7 +57,7 @@ def list_runs(runs: Path, filters: Mapping[str, str], sort: str) -> Shown:
 def best_runs(runs: Path, filters: Mapping[str, str], key: str) -> Shown:
     """The finished run with the best val score for each value of the setting `key`.
 
-    Runs of different corpora, targets, folds or monitors are never compared: each has its groups.
+    Runs with different corpora, targets, folds or monitors are not compared, but grouped apart.
     """
     entries = [one for one in chosen(read_entries(runs), filters) if one.state == FINISHED]
     groups: dict[tuple[str, ...], list[Entry]] = {}
@@ -85,7 +85,7 @@ def best_runs(runs: Path, filters: Mapping[str, str], key: str) -> Shown:
 
 
 def compared_within(entry: Entry) -> tuple[str, ...]:
-    """What runs must share so that their val scores can be compared, as words."""
+    """Corpus, target, fold and monitor, which comparable val scores share, as words."""
     assert entry.result is not None
     corpus, target = str(entry.get("corpus.name")), entry.get("target")
     return (
@@ -98,7 +98,7 @@ def compared_within(entry: Entry) -> tuple[str, ...]:
 
 
 def record(entry: Entry) -> dict[str, Any]:
-    """One run as JSON-able data."""
+    """One run as data for JSON."""
     result = entry.result
     corpus = entry.get("corpus.name")
     return {

@@ -1,5 +1,6 @@
-"""The settings of predictions that another program, or people, made. There is no network here:
-training/imported.py reads them from a file and scores them.
+"""The settings of imported predictions, made by another program or by people.
+
+There is no network: training/imported.py reads the predictions from a file and scores them.
 """
 
 from typing import Literal
@@ -10,8 +11,8 @@ class Imported:
 
     Args:
         name: names the run's folder and its model in reports.
-        modality: what the predictions were made from, as a fusion names it: text, audio, video or a
-            word of your own, such as votes.
+        modality: what the predictions were made from: text, audio, video or a word of your own,
+            such as votes.
         scores: what the file's columns hold; each row of probabilities has to sum to 1.
     """
 
