@@ -1,4 +1,4 @@
-"""TinyFaceDetector: finds the faces in a picture with 193,321 parameters.
+"""TinyFaceDetector, a network of 193,321 parameters that finds faces in a picture.
 
 The network and the decoding of its output are those of face-api (@vladmandic/face-api 1.7.15,
 src/tinyYolov2/TinyYolov2Base.ts): a small YOLOv2 (Redmon and Farhadi, CVPR 2017) of depthwise
@@ -30,18 +30,19 @@ ANCHORS = (
     (9.041765, 10.66308),
 )
 CHANNELS = (16, 32, 64, 128, 256, 512)
-# Pixels a side of the input. 416 is face-api's default; at 224 it finds faces that fill
-# the picture.
+# Pixels per side of the input. 416 is face-api's default; at 224 it finds faces that fill the
+# picture.
 INPUTS = (224, 416)
-MIN_SCORE = 0.5  # likewise
-MAX_OVERLAP = 0.4  # of two boxes, above which the one with the lower score is dropped; likewise
-# On every side, as a share of the shorter side: without it, faces that reach the picture's edge
-# are not found.
+MIN_SCORE = 0.5  # face-api's default
+# If two boxes overlap more, the one with the lower score is dropped; face-api's default.
+MAX_OVERLAP = 0.4
+# Added on every side, as a share of the shorter side. Without it, faces at the picture's edge are
+# not found.
 BORDER = 0.25
 
 
 class Box(NamedTuple):
-    """A face in pixels of its picture, which it may reach beyond; `score` is between 0 and 1."""
+    """A face in pixels of its picture; it may extend beyond it. `score` is between 0 and 1."""
 
     left: float
     top: float
@@ -98,14 +99,14 @@ class TinyFaceDetector(nn.Module):
 
 
 def load_detector(folder: str | Path) -> TinyFaceDetector:
-    """The detector with the weights of a folder; UserError if they are not there."""
+    """The detector with the weights in `folder`; UserError if they are missing."""
     detector = TinyFaceDetector()
     load_exactly(detector, read_face_weights(Path(folder), DETECTOR), Path(folder))
     return detector.eval().requires_grad_(False)
 
 
 def find_faces(detector: TinyFaceDetector, picture: np.ndarray) -> list[Box]:
-    """The faces in a picture, uint8 RGB (height, width, 3), the surest first.
+    """The faces in a picture, uint8 RGB (height, width, 3), by descending score.
 
     The picture is searched at each size of INPUTS that does not enlarge it, and at the smallest.
     """
@@ -130,8 +131,8 @@ def _output(detector: TinyFaceDetector, square: np.ndarray, pixels: int) -> np.n
 
 
 def decoded(output_KKA5: np.ndarray) -> list[tuple[float, ...]]:
-    """Left, top, width, height, as shares of the input's side, and score of the detector's boxes
-    that reach MIN_SCORE."""
+    """Left, top, width and height, as shares of the input's side, and score of each box whose score
+    is above MIN_SCORE."""
     cells = output_KKA5.shape[0]
     score_KKA = _sigmoid(output_KKA5[..., 4])
     found = []
@@ -148,7 +149,8 @@ def decoded(output_KKA5: np.ndarray) -> list[tuple[float, ...]]:
 
 
 def without_repeats(boxes: Sequence[Box]) -> list[Box]:
-    """The boxes that overlap no surer one by more than MAX_OVERLAP, the surest first."""
+    """Non-maximum suppression: the boxes, by descending score, that do not overlap a kept one of a
+    higher score by more than MAX_OVERLAP."""
     kept: list[Box] = []
     for box in sorted(boxes, key=lambda one: -one.score):
         if all(box.overlap(other) <= MAX_OVERLAP for other in kept):

@@ -1,4 +1,4 @@
-"""Reads the weights of face-api's networks, as safetensors or as its npm package ships them.
+"""Reads the weights of face-api's networks, from safetensors or from its npm package's files.
 
 face-api is Vincent Mühler's; @vladmandic/face-api 1.7.15 (MIT) is the package. Its folder `model/`
 holds NAME_model-weights_manifest.json and NAME_model.bin, with 8-bit weights. A folder with
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 DETECTOR, EXPRESSION = "tiny_face_detector", "face_expression"
-# of face-api's names: those of torch's modules
+# face-api's name -> name in torch's modules
 RENAMED = {
     "depthwise_filter": "depthwise.weight",
     "pointwise_filter": "pointwise.weight",
@@ -32,8 +32,8 @@ RENAMED = {
 
 
 def weight_files(folder: Path, name: str) -> list[Path]:
-    """The files in `folder` that hold the network `name`, DETECTOR or EXPRESSION; none if it is not
-    there."""
+    """The files in `folder` with the weights of network `name`, DETECTOR or EXPRESSION; an empty
+    list if there are none."""
     shards = [folder / f"{name}_model-weights_manifest.json", folder / f"{name}_model.bin"]
     for files in ([folder / f"{name}.safetensors"], shards):
         if all(file.is_file() for file in files):
@@ -42,9 +42,9 @@ def weight_files(folder: Path, name: str) -> list[Path]:
 
 
 def read_face_weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    """The weights of a network by the names of torch's modules, in torch's order of axes.
+    """The weights of a network with torch's names and order of axes.
 
-    Raises UserError if they are not in the folder or cannot be read.
+    Raises UserError if they are missing or cannot be read.
     """
     import torch
     from safetensors.torch import load_file
@@ -66,7 +66,7 @@ def read_face_weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
 
 
 def load_exactly(module: torch.nn.Module, weights: dict[str, torch.Tensor], folder: Path) -> None:
-    """Loads weights into a module; UserError unless they are exactly those that it has."""
+    """Loads weights into a module; UserError if their names or shapes are not the module's."""
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
@@ -78,8 +78,8 @@ def load_exactly(module: torch.nn.Module, weights: dict[str, torch.Tensor], fold
 
 
 def _dequantised(manifest: Iterable[dict[str, Any]], content: bytes) -> dict[str, np.ndarray]:
-    """The float32 weights of TensorFlow.js's manifest and shard: float32, or bytes of which
-    scale * byte + min is the weight. Filters are stored as (H, W, I, O)."""
+    """The float32 weights in TensorFlow.js's manifest and shard. The shard holds float32, or bytes
+    that stand for scale * byte + min. Filters are stored as (H, W, I, O)."""
     weights, start = {}, 0
     for one in (entry for group in manifest for entry in group["weights"]):
         how = one.get("quantization")

@@ -1,9 +1,9 @@
-"""Finds faces in the frames of a clip, follows them from frame to frame, and cuts them out.
+"""Finds faces in the frames of a clip, tracks them from frame to frame, and crops them.
 
-Reads the weights of a detector; writes raw crops. Used by worker.py and store.py. A face is cut out
-as a square around the detector's box, with a fixed margin (media.face_margin), and resized
-(media.face_size). With media.faces=largest a clip's crops are those of one face: the one whose
-boxes cover most over the clip. With `all` they are those of every face, one after another.
+Reads the weights of a detector; writes raw crops. Used by worker.py and store.py. A crop is a
+square around the detector's box with a fixed margin (media.face_margin), resized to
+media.face_size. With media.faces=largest, a clip's crops are those of one face: the one whose boxes
+have the largest total area. With `all`, they are those of every face, one after another.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from meld_lightning.storage.fingerprint import bytes_digest
 if TYPE_CHECKING:
     from meld_lightning.media.face_detector import Box, TinyFaceDetector
 
-FACES_VERSION = 1  # raise it when the same clip and settings give other crops; runs on faces move
+FACES_VERSION = 1  # raise it if the same clip and settings give other crops; changes runs' hashes
 NO_FACE = "no face found"
-# Of a face's boxes in two frames that follow each other, area of the intersection over the union.
+# intersection over union of a face's boxes in successive frames
 MIN_OVERLAP = 0.3
-MAX_GAP = 2  # frames after which a face that is found again counts as another one
+MAX_GAP = 2  # a face that is found again more frames later counts as another one
 
 
 class Faces:
     """The faces of one clip, cut out frame by frame.
 
-    path: the file that `finish` leaves the chosen crops in, uint8 RGB (count, size, size, 3).
+    path: the file that `finish` writes the chosen crops to, uint8 RGB (count, size, size, 3).
     settings: conf/media.
     """
 
@@ -54,8 +54,8 @@ class Faces:
         self.found.unlink(missing_ok=True)
 
     def of_each(self, pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Finds and cuts out the faces of each frame, uint8 RGB (height, width, 3), and passes it
-        on."""
+        """Finds and crops the faces in each frame, uint8 RGB (height, width, 3), and yields the
+        frame."""
         from meld_lightning.media.face_detector import find_faces
 
         for picture in pictures:
@@ -68,8 +68,8 @@ class Faces:
             yield picture
 
     def finish(self) -> dict[str, Any]:
-        """Writes the crops that media.faces asks for; their count, the reason if there are none,
-        and how many frames were searched and had no face."""
+        """Writes the crops that media.faces selects. Returns their count, the reason if there are
+        none, the number of frames searched, and the number of these without a face."""
         self._file.close()
         chosen = self.tracks.chosen(str(self.settings["faces"]))
         if chosen:
@@ -87,7 +87,7 @@ class Faces:
 
 
 def faces_of(frames_FHW3: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
-    """The faces in frames that are decoded already: uint8 RGB (count, size, size, 3).
+    """The faces in decoded frames: uint8 RGB (count, size, size, 3).
 
     settings: conf/media.
     """
@@ -101,7 +101,7 @@ def faces_of(frames_FHW3: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray
 
 
 class Tracks:
-    """The faces of a clip, each followed from frame to frame by the overlap of its boxes."""
+    """The faces of a clip, each tracked from frame to frame by the overlap of its boxes."""
 
     def __init__(self) -> None:
         self.last: list[tuple[int, Box]] = []  # by track: frame and box
@@ -135,8 +135,8 @@ class Tracks:
             self.areas.append(box.width * box.height)
 
     def chosen(self, which: str) -> list[int]:
-        """The boxes, numbered in the order of `add`, of the face that covers most over the clip
-        (`largest`) or of every face, track by track (`all`)."""
+        """The indices of boxes, in the order of `add`: those of the face with the largest total
+        area (`largest`), or of every face, track by track (`all`)."""
         numbers = range(len(self.last))
         if which == "largest" and self.last:
             covered = np.bincount(self.track_of, self.areas)
@@ -152,7 +152,7 @@ def cut_out(picture: np.ndarray, box: Box, size: int, margin: float) -> np.ndarr
     """
     from PIL import Image
 
-    # whole pixels, so that a last bit of the detector's output does not change the crop's
+    # whole pixels, so that rounding errors in the detector's output do not change the crop
     side = max(1, round(max(box.width, box.height) * (1 + 2 * margin)))
     left = round(box.left + box.width / 2 - side / 2)
     top = round(box.top + box.height / 2 - side / 2)

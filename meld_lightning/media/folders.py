@@ -1,9 +1,9 @@
 """Chooses the cache folder for the decoded clips of a corpus.
 
-Two manifests may have the same ids and settings, but other clips. Each gets a folder of its own:
+Two manifests may have the same ids and settings but different clips. Each gets its own folder:
 <cache>/media/<name>-<8 hex>, then the same with ".2", ".3" and so on. A folder belongs to a corpus
-if its settings.json records the same paths of clips, or else if most of its clips are the same
-files, by name and size, so that a corpus that was moved with its cache finds its folder again.
+if its settings.json records the same paths of clips, or else if at least half of its clips are the
+same files by name and size: a corpus that was moved together with its cache finds its folder again.
 
 Reads these folders; writes their settings.json. Used by store.py.
 """
@@ -23,10 +23,10 @@ Rows = Sequence[Mapping[str, Any]]  # {key, frames, audio}: the files of a row, 
 
 
 def claim_folder(base: Path, rows: Rows, settings: Mapping[str, Any]) -> Path:
-    """The folder to decode the clips of `rows` into; it is made if there is none.
+    """The folder to decode the clips of `rows` into; created if there is none.
 
     base: the first folder that is tried.
-    settings: the media settings, recorded for people.
+    settings: the media settings, recorded for information.
     """
     folder = _find(base, rows)
     if folder is not None and _is_claimed(folder, rows):
@@ -36,7 +36,7 @@ def claim_folder(base: Path, rows: Rows, settings: Mapping[str, Any]) -> Path:
             folder = _find(base, rows) or next(one for one in _numbered(base) if not one.exists())
             folder.mkdir(exist_ok=True)
             write_json(folder / "settings.json", {**settings, "clips": _claim(rows)})
-    except ReadOnlyFolder:  # what is decoded already can still be read
+    except ReadOnlyFolder:  # decoded clips can still be read
         return folder or base
     return folder
 
@@ -64,7 +64,7 @@ def _is_claimed(folder: Path, rows: Rows) -> bool:
 
 
 def _recorded_claim(folder: Path) -> str | None:
-    """None in a folder of an earlier version, which recorded no paths, or in a damaged one."""
+    """The digest that `_claim` recorded; None in a damaged folder or an earlier version's."""
     try:
         return dict(json.loads((folder / "settings.json").read_text())).get("clips")
     except (OSError, ValueError):
@@ -77,8 +77,8 @@ def _claim(rows: Rows) -> str:
 
 
 def _fits(folder: Path, rows: Rows) -> bool:
-    """Whether at least half of the clips decoded there are those of `rows`; or none is decoded, and
-    no other corpus is about to."""
+    """Whether at least half of the clips decoded in `folder` are those of `rows`, or none is
+    decoded and no corpus has claimed the folder."""
     wanted = {row["key"]: row for row in rows}
     same = other = 0
     for chunk in folder.glob("[0-9]*"):

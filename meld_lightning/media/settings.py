@@ -1,4 +1,4 @@
-"""Which settings of conf/media change the decoded arrays: what caches and runs are named by.
+"""The settings of conf/media that change the decoded arrays, and so the names of caches and runs.
 
 Used by store.py and runs/.
 """
@@ -15,19 +15,19 @@ SETTINGS = {
     "faces": ("every", "decoder", "faces", "face_size", "face_margin"),
 }
 DECIDING = ("keep", *SETTINGS["frames"], *SETTINGS["audio"])
-# Settings that came later, and enter digests only where they differ from the default given here, so
-# that the caches and runs of before keep their names.
+# Settings that were added later. They enter digests only if they differ from the default given
+# here, so that earlier caches and runs keep their names.
 LATER: dict[str, Any] = {"keep_cut": False}
 
 
 def deciding(settings: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    """Those of the settings (conf/media) that change the arrays: `keys`, and what is in LATER."""
+    """The settings (conf/media) in `keys`, and those in LATER that differ from their defaults."""
     later = {key for key, default in LATER.items() if settings.get(key, default) != default}
     return {key: settings[key] for key in (*keys, *sorted(later))}
 
 
 def deciding_all(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that change any of the arrays; for faces also the digest of their detector."""
+    """The settings that change any array; with faces, also the digest of the detector."""
     found = deciding(settings, DECIDING)
     if "faces" in settings["keep"]:
         found |= deciding(settings, SETTINGS["faces"])

@@ -23,8 +23,8 @@ from meld_lightning.media.face_weights import (
 )
 from meld_lightning.pretrained.files import XCEPTION, has_xception
 
-BEYOND = (0, 1, 0, 1)  # where TensorFlow pads an even number of pixels for a stride of 2
-GREY = (0.299, 0.587, 0.114)  # of RGB, as OpenCV weighs them (ITU-R BT.601)
+PADDING = (0, 1, 0, 1)  # TensorFlow's "same" padding of an even size with a stride of 2
+GREY = (0.299, 0.587, 0.114)  # weights of RGB, as in OpenCV (ITU-R BT.601)
 
 
 class FaceNetwork(nn.Module):
@@ -67,8 +67,8 @@ class FaceExpressionNet(FaceNetwork):
 
 
 class _DenseBlock(nn.Module):
-    """Four convolutions, each of which reads the sum of what those before it gave; the first one
-    halves the picture."""
+    """Four convolutions, each of which reads the sum of the outputs before it; the first one halves
+    the picture."""
 
     def __init__(self, inputs: int, outputs: int, plain: bool = False) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class _DenseBlock(nn.Module):
         self.conv3 = Separable(outputs, outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        total = torch.relu(self.conv0(functional.pad(x, BEYOND)))
+        total = torch.relu(self.conv0(functional.pad(x, PADDING)))
         for convolution in (self.conv1, self.conv2, self.conv3):
             total = total + convolution(torch.relu(total))
         return torch.relu(total)
@@ -131,14 +131,14 @@ class MiniXception(FaceNetwork):
 
 
 def _halved(x: torch.Tensor) -> torch.Tensor:
-    """The largest of 3 x 3, with a stride of 2, padded as TensorFlow's "same" pads."""
+    """Max pooling over 3 x 3 with a stride of 2 and TensorFlow's "same" padding."""
     pad = [
         one for size in (x.shape[3], x.shape[2]) for one in ((0, 1) if size % 2 == 0 else (1, 1))
     ]
     return functional.max_pool2d(functional.pad(x, pad, value=float("-inf")), 3, 2)
 
 
-# of Keras's names: those of torch's modules
+# Keras's name -> name in torch's modules
 KERAS = {
     "kernel": "weight",
     "depthwise_kernel": "depthwise.weight",
@@ -151,7 +151,7 @@ KERAS = {
 
 
 def network_of(folder: str | Path) -> type[FaceNetwork] | None:
-    """The network whose weights a checkpoint folder holds; None if it holds neither."""
+    """The class of the network in a checkpoint folder; None if it holds neither network."""
     if (Path(folder) / "config.json").is_file():
         return None
     if weight_files(Path(folder), EXPRESSION):
@@ -160,7 +160,7 @@ def network_of(folder: str | Path) -> type[FaceNetwork] | None:
 
 
 def load_face_network(folder: str | Path) -> FaceNetwork:
-    """The network of a folder with its weights; UserError if there is none."""
+    """The network in a folder, with its weights; UserError if there is none."""
     kind, folder = network_of(folder), Path(folder)
     if kind is None:
         raise UserError(f"checkpoint folder {folder}: no weights of a face network in it")

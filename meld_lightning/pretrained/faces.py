@@ -1,8 +1,8 @@
-"""Encoders of faces: features and emotions of face crops, by a light network written here or by any
+"""Encodes face crops as features and emotions, with a light network of face_networks.py or any
 image classification checkpoint of transformers.
 
-Reads a checkpoint folder. Used by data/video.py, which caches what FaceEncoder gives, by
-models/face.py and check.py.
+Reads a checkpoint folder. Used by data/video.py, which caches FaceEncoder's outputs, models/face.py
+and check.py.
 
 Axes: F faces, S pixels a side, D features, K the checkpoint's own labels.
 """
@@ -25,8 +25,8 @@ class FaceEncoder(nn.Module):
     """Faces, uint8 RGB (F, S, S, 3) -> features and logits side by side (F, D + K).
 
     checkpoint: the folder of FaceExpressionNet, of mini_XCEPTION, or of a model that
-        AutoModelForImageClassification loads. Features are what its classifier reads.
-    size: pixels a side; faces are resized to what the network reads.
+        AutoModelForImageClassification loads. Features are the inputs of its classifier.
+    size: pixels per side of the crops, which are resized to the network's input.
     """
 
     def __init__(self, checkpoint: str | Path | None, size: int = 224) -> None:
@@ -83,13 +83,13 @@ class _ImageClassifier(nn.Module):
 
 
 def load_face_processor(checkpoint: str | Path) -> Any:
-    """The image processor of a checkpoint for faces; None for a network that is written here."""
+    """The image processor of a checkpoint for faces; None for a network of face_networks.py."""
     return None if network_of(checkpoint) is not None else load_image_processor(checkpoint)
 
 
 def face_labels(checkpoint: str | Path) -> tuple[str, ...]:
-    """The checkpoint's own labels in the order of its logits, which are the last K values of what
-    FaceEncoder gives."""
+    """The checkpoint's own labels in the order of its logits, which are the last K outputs of
+    FaceEncoder."""
     network = network_of(checkpoint)
     if network is not None:
         return network.labels
@@ -98,7 +98,7 @@ def face_labels(checkpoint: str | Path) -> tuple[str, ...]:
 
 
 def face_width(checkpoint: str | Path) -> int:
-    """How many values FaceEncoder gives for a face (D + K)."""
+    """The number of FaceEncoder's outputs for a face, D + K."""
     network = network_of(checkpoint)
     if network is not None:
         return network.features + len(network.labels)
