@@ -208,10 +208,10 @@ def test_wrong_input_is_one_line(
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
         composed = compose("export")
     for given, problem in [
-        ({}, "name what to export"),
+        ({}, "give from=FOLDER"),
         ({"from": "none", "to": "x"}, "no such folder"),
         ({"from": "unfinished", "to": "x"}, "no finished run"),
-        ({"from": "unfinished"}, "name the folder to write"),
+        ({"from": "unfinished"}, "give to=FOLDER"),
         ({"from": "export"}, "an export already"),
         ({"from": "export", "to": "x", "push": "me/x"}, "an export already"),
     ]:
