@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meld_lightning.commands.cli import main
-from tests.finished import SMALL, assert_same_run
+from tests.finished import SMALL, assert_same_run, only_run
 from tests.running import Command, argv, folder_over, run, run_well
 
 
@@ -54,7 +54,7 @@ def test_the_command_that_show_prints_makes_the_same_run(
     first, second = (folder_over(prepared, tmp_path / name) for name in ("first", "second"))
     asked = [*SMALL, "model.pooling=mean", "data.batch_size=64", "epochs=1", "seed=3"]
     run_well(argv(*asked, "scheduler.warmup=0.1", "data.context=past", "target=sentiment"), first)
-    [folder] = first.glob("runs/*/*")
+    folder = only_run(first)
     shown = run(argv("runs", "show", folder.name[:6], "json=true"), first)
     command = shlex.split(json.loads(shown.stdout)["again"]["command"])
     run_well(argv(*command[1:]), second)
