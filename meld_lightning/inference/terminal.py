@@ -24,6 +24,7 @@ PIPED = 100  # columns where there is no terminal
 BAR = 50  # columns of the longest bar
 LABELS_SHOWN = 10  # for one item; the probabilities of the others are added up
 ROWS_SHOWN = 60  # for several items; out=FILE writes all
+LONGEST_TEXT = 400  # characters shown of an item's text
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _NEEDED = _EIGHTHS + "…–"
 
@@ -132,7 +133,8 @@ def _one(row: dict[str, Any], labels: list[str], modalities: list[str], style: S
     for modality, reason in row["missing"].items():
         lines += _wrapped(f"missing: {modality} ({visible(reason)})", style, "  ")
     if row.get("text"):
-        lines += _wrapped(f"text: {visible(row['text'])}", style, "  ")
+        text = textwrap.shorten(visible(row["text"]), LONGEST_TEXT, placeholder=" ...")
+        lines += _wrapped(f"text: {text}", style, "  ")
     return lines
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from meld_lightning.media.pool import Pool
 from meld_lightning.storage.atomic import atomic_folder
-from meld_lightning.storage.fingerprint import Fingerprint
+from meld_lightning.storage.fingerprint import Fingerprint, file_digest
 
 KINDS = ("frames", "audio", "faces")
 SIZES = {
@@ -52,21 +52,30 @@ def write_chunk(
         parts.mkdir()
         jobs = [_job(row, parts / str(place), settings) for place, row in enumerate(wanted)]
         kinds = kinds_of(settings)
-        known = [
-            {kind: describe(row[kind]) for kind in kinds} for row in wanted
-        ]  # before they are read
+        paths = {row[kind] for row in wanted for kind in kinds if row[kind] is not None}
+        before = {path: _stamp(path) for path in paths}
         answers = {}
         for job, answer in pool.map(job for job in jobs if job["sources"]):
             answers[Path(job["out"]).name] = answer
             on_clip()
         entries: list[Entry] = [{"key": row["key"], "decoding": DECODING_VERSION} for row in wanted]
-        for kind in kinds:
-            found = [
+        found = {
+            kind: [
                 _found(row, kind, answers.get(str(place), {})) for place, row in enumerate(wanted)
             ]
-            _gather(fresh / f"{kind}.npy", kind, settings, parts, found)
-            for entry, source, one in zip(entries, known, found, strict=True):
-                entry[kind] = {"source": source[kind], **one}
+            for kind in kinds
+        }
+        decoded = {
+            row[kind]
+            for kind in kinds
+            for row, one in zip(wanted, found[kind], strict=True)
+            if one["count"]
+        }
+        known = {path: _describe(path, before[path], path in decoded) for path in paths}
+        for kind in kinds:
+            _gather(fresh / f"{kind}.npy", kind, settings, parts, found[kind])
+            for entry, row, one in zip(entries, wanted, found[kind], strict=True):
+                entry[kind] = {"source": known.get(row[kind]), **one}
         shutil.rmtree(parts)
         (fresh / "manifest.json").write_text(json.dumps(entries))
 
@@ -120,11 +129,25 @@ def is_silent(sound: dict[str, Any]) -> bool:
     return bool(count) and sound["crc"] == zlib.crc32(bytes(np.float32().itemsize * count))
 
 
-def describe(path: str | None) -> dict[str, Any] | None:
-    """Name and fingerprint of a clip; None where there is no such file."""
-    if path is None or not Path(path).is_file():
+def _stamp(path: str) -> tuple[int, int] | None:
+    """Size and time of change of a file; None where there is no such file."""
+    if not Path(path).is_file():
         return None
-    return {"name": Path(path).name, **Fingerprint.of(Path(path)).as_json()}
+    stat = Path(path).stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _describe(path: str, before: tuple[int, int] | None, decoded: bool) -> dict[str, Any] | None:
+    """Name and fingerprint of a clip; None where there was no such file before decoding.
+
+    The digest is empty if nothing was decoded from the file, so that no large file that is not
+    media is read to its end, and if the file changed meanwhile, so that it is decoded again.
+    """
+    if before is None:
+        return None
+    size, mtime_ns = before
+    digest = file_digest(Path(path)) if decoded and _stamp(path) == before else ""
+    return {"name": Path(path).name, **Fingerprint(size, mtime_ns, digest).as_json()}
 
 
 def is_unchanged(path: str | None, known: dict[str, Any] | None) -> bool:
