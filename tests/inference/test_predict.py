@@ -244,8 +244,8 @@ def fused(with_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         run_well(argv(*SMALL, "epochs=1"), folder)
         run_well(argv("train", "model=mfcc", "optimizer.lr=1e-3", "epochs=2"), folder)
         run_well(argv("train", "model=clip"), folder)
-        runs = {path.parent.name.split("-")[0]: path for path in folder.glob("runs/*/*")}
-        named = [f"runs.{name}={path.relative_to(folder)}" for name, path in runs.items()]
+        runs = [path.parent for path in folder.glob("runs/*/*/result.json")]
+        named = [f"runs.{one.parent.name.split('-')[0]}={one.relative_to(folder)}" for one in runs]
         run_well(argv("fuse", *named), folder)
 
     return shared(tmp_path_factory, "fused", make)
