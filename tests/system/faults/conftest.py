@@ -109,7 +109,7 @@ def read_back(folder: Path) -> dict[str, str]:
             for array in (media.frames(row), media.waveform(row))
         )
         found["clips"] = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
-    for name in cfg.checkpoints.values():
+    for name in filter(None, cfg.checkpoints.values()):
         with suppress(UserError):
             found[name] = prepared_checkpoint(name, cache).digest
     return found
