@@ -81,7 +81,7 @@ def _attach_and_submit(queued: dict[str, Job], resources: Resources, sweep: Swee
     sweep.announce(f"{len(queued)} in the queue already, {resources.at_once} at a time")
     for world_size in sorted({job.config.numerics.world_size for job in fresh}):
         of_size = [job for job in fresh if job.config.numerics.world_size == world_size]
-        queued |= _submit(of_size, world_size, resources, sweep)
+        _submit(of_size, world_size, resources, sweep, queued)
 
 
 def _attach(sweep: Sweep) -> dict[str, Job]:
@@ -99,9 +99,13 @@ def _attach(sweep: Sweep) -> dict[str, Job]:
 
 
 def _submit(
-    jobs: Sequence[Job], world_size: int, resources: Resources, sweep: Sweep
-) -> dict[str, Job]:
-    """Submits one array and returns Slurm id -> job; UserError if Slurm refuses it."""
+    jobs: Sequence[Job],
+    world_size: int,
+    resources: Resources,
+    sweep: Sweep,
+    queued: dict[str, Job],
+) -> None:
+    """Submits one array and adds Slurm id -> job to `queued`; UserError if Slurm refuses it."""
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -115,12 +119,13 @@ def _submit(
         submitted = executor.map_array(run_task, commands, configs, [str(folder)] * len(jobs), runs)
     except (FailedJobError, FailedSubmissionError) as error:
         raise UserError(f"hydra/launcher=slurm: sbatch refused: {_refusal(error)}") from error
+    # at once: whoever interrupts from here on is told what is in the queue
+    queued |= {handle.job_id: job for job, handle in zip(jobs, submitted, strict=True)}
     for job, handle in zip(jobs, submitted, strict=True):
         job.log = Path(handle.paths.stdout)
         if job.identity:
             keep_record(job.identity.folder, handle.job_id, job.log)
     logger.info("submitted as Slurm job %s", submitted[0].job_id.partition("_")[0])
-    return {handle.job_id: job for job, handle in zip(jobs, submitted, strict=True)}
 
 
 def _refusal(error: Exception) -> str:

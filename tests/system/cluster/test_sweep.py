@@ -105,7 +105,8 @@ def test_a_killed_client_finds_its_jobs_again(
     assert statuses(folder) == ["finished", "finished"]
     assert jobs == [job_of(run) for run in runs(folder).values()]
     interrupted = client(folder, *asked, "optimizer.weight_decay=0.1")
-    interrupted.until(lambda: len(list(folder.glob("runs/*/*/slurm.json"))) == 4)
+    # a job may start, and write its slurm.json, before its client knows that it was submitted
+    interrupted.until(lambda: "submitted as Slurm job" in interrupted.text())
     interrupted.process.send_signal(signal.SIGINT)
     status, said = interrupted.wait()
     assert status == 130
