@@ -28,9 +28,7 @@ def _demo(cfg: DictConfig, words: Words) -> None:
     from meld_lightning.config.nodes import Demo as Keys
 
     check(cfg, Keys)
-    source = words.last("from") or cfg["from"]
-    if source is None:
-        raise UserError("give from=FOLDER: the folder of a finished run, a fusion or an export")
+    source = words.source(cfg)
     if words.named:
         raise UserError(f"{words.named[0]}: leave it out; clips are chosen on the page")
     from meld_lightning.inference.demo_library import HOST, load_gradio
@@ -50,8 +48,7 @@ def _demo(cfg: DictConfig, words: Words) -> None:
     )
     transcriber = None
     if cfg.asr is not None:
-        device = "auto" if cfg.device == "mps" else cfg.device  # CTranslate2 has no mps
-        transcriber = Transcriber(cfg.asr, cfg.asr_language, device)
+        transcriber = Transcriber(cfg.asr, cfg.asr_language, cfg.device)
     mini = Path(cache or "cache") / "mini"
     demo = Demo(predictor, Asked(cfg.risk), transcriber, _examples(mini))
     serve(demo, cfg.port, lambda address: print(f"{address}   (Ctrl+C ends it)", flush=True))

@@ -10,10 +10,7 @@ from meld_lightning.commands.hydra_app import run_hydra
 from meld_lightning.errors import UserError
 
 if TYPE_CHECKING:
-    from meld_lightning.inference.bundle import Bundle, Scores
-    from meld_lightning.inference.card import Figures
-    from meld_lightning.report.scored import Scored
-    from meld_lightning.runs.run import Run
+    from meld_lightning.inference.bundle import Bundle
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -46,6 +43,7 @@ def _export(cfg: DictConfig, source: Path) -> "Bundle":
     from hydra.core.hydra_config import HydraConfig
 
     from meld_lightning.inference.export import export
+    from meld_lightning.report.exported import figures_of
     from meld_lightning.runs.run import load_run
     from meld_lightning.training.process import quieten
 
@@ -67,40 +65,3 @@ def _export(cfg: DictConfig, source: Path) -> "Bundle":
     if bundle.mini:
         print("trained on the mini corpus, or from its checkpoints: a toy, as its model card says")
     return bundle
-
-
-def figures_of(run: "Run") -> "Figures":
-    """The scores of a run on val and test as the report computes them."""
-    from meld_lightning.inference.card import ClassFigures, Figures
-    from meld_lightning.metrics import by_class, confusion
-    from meld_lightning.report.scored import scored
-
-    test = scored(run, "test")
-    found = by_class(confusion(test.true, test.predicted, len(test.labels)))
-    return Figures(
-        scores={"val": _scores(scored(run, "val")), "test": _scores(test)},
-        constant=_scores(test.constant(run.result.train_majority)),
-        classes=[
-            ClassFigures(
-                label,
-                int(found["support"][place]),
-                int((test.predicted == place).sum()),
-                *(float(found[name][place]) for name in ("precision", "recall", "f1")),
-            )
-            for place, label in enumerate(test.labels)
-        ],
-    )
-
-
-def _scores(one: "Scored") -> "Scores":
-    import math
-
-    from meld_lightning.inference.bundle import Estimate, Scores
-    from meld_lightning.report.statistics import estimate, jackknife
-
-    found = {}
-    for name, values in jackknife([one]).items():
-        value, *ends = estimate(values)
-        low, high = (None if math.isnan(end) else end for end in ends)
-        found[name] = Estimate(value, low, high)
-    return Scores(len(one.keys), found)

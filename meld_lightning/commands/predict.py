@@ -30,9 +30,7 @@ def _predict(cfg: DictConfig, words: Words) -> None:
     from meld_lightning.inference.windows import in_windows, windows_setting
 
     check(cfg, Predict)
-    source = words.last("from") or cfg["from"]
-    if source is None:
-        raise UserError("give from=FOLDER: the folder of a finished run, a fusion or an export")
+    source = words.source(cfg)
     out = words.last("out") or cfg.out
     if out is not None:
         check_target(Path(out))
@@ -41,16 +39,15 @@ def _predict(cfg: DictConfig, words: Words) -> None:
         from meld_lightning.inference.timeline import check_picture, draw_timeline
 
         check_picture(Path(timeline))
+        if len(clips) != 1:
+            raise UserError(f"timeline={timeline}: shows one clip; {len(clips)} are named")
     items = read_items(clips, words.literal.get("text") or _several(cfg.text))
     if (windows := windows_setting(cfg.windows)) is not None:
         items = in_windows(items, windows)
-    if timeline is not None and len(clips) != 1:
-        raise UserError(f"timeline={timeline}: shows one clip; {len(clips)} are named")
     if cfg.asr is not None:
         from meld_lightning.inference.transcript import Transcriber, with_transcripts
 
-        device = "auto" if cfg.device == "mps" else cfg.device  # CTranslate2 has no mps
-        items = with_transcripts(items, Transcriber(cfg.asr, cfg.asr_language, device))
+        items = with_transcripts(items, Transcriber(cfg.asr, cfg.asr_language, cfg.device))
 
     from meld_lightning.inference.parts import Scoring
     from meld_lightning.inference.predictor import Asked, Predictor

@@ -8,18 +8,15 @@ name, or a folder. Keys that are not the command's own select runs by their sett
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from meld_lightning.commands.hydra_app import CONFIG_DIR, HELP, run_hydra
+from meld_lightning.commands.hydra_app import HELP, run_hydra
+from meld_lightning.commands.words import TAKES_A_VALUE
 from meld_lightning.errors import UserError, near_miss
-
-if TYPE_CHECKING:
-    from meld_lightning.listing.layout import Shown
+from meld_lightning.listing.layout import Shown
 
 TAKES = {"show": 1, "compare": 2}  # action -> runs that it takes; the others select by settings
-WITH_VALUE = (*CONFIG_DIR, "--cfg", "-c", "--package", "-p")  # flags that the next word belongs to
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -46,7 +43,7 @@ def _split(arguments: Sequence[str], own: set[str]) -> tuple[list[str], dict[str
     rest: list[str] = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if argument.startswith("-") or (rest and rest[-1] in WITH_VALUE):
+        if argument.startswith("-") or (rest and rest[-1] in TAKES_A_VALUE):
             rest.append(argument)
         elif not equals:
             words.append(argument)
@@ -80,9 +77,7 @@ def _runs(action: str, words: Sequence[str], filters: Mapping[str, str], cfg: Di
     print(json.dumps(shown.data, indent=1) if cfg["json"] else shown.text, flush=True)
 
 
-def _shown(
-    action: str, words: Sequence[str], filters: Mapping[str, str], cfg: DictConfig
-) -> "Shown":
+def _shown(action: str, words: Sequence[str], filters: Mapping[str, str], cfg: DictConfig) -> Shown:
     from meld_lightning.listing import clean, detail, failed, overview
 
     runs, experiments = Path(cfg.paths.runs), Path(cfg.paths.experiments)

@@ -1,7 +1,7 @@
 """The words of a command line that Hydra's grammar must not read: clips, folders and texts, with
 whatever characters they hold.
 
-Looks for files that have the words as names. Used by `predict`.
+Looks for files that have the words as names. Used by `predict`, `demo` and `runs`.
 """
 
 import os
@@ -9,8 +9,12 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from omegaconf import DictConfig
+
+from meld_lightning.errors import UserError
+
 KEY = re.compile(r"[+~]*[A-Za-z_][\w./@-]*=")
-TAKES_A_VALUE = ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p")
+TAKES_A_VALUE = ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p")  # in the next word
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,13 @@ class Words:
     def last(self, key: str) -> str | None:
         """The last value of a literal key; None where it is not given."""
         return self.literal.get(key, [None])[-1]
+
+    def source(self, cfg: DictConfig) -> str:
+        """What `from` names, here or in a config; UserError if nothing does."""
+        found = self.last("from") or cfg["from"]
+        if found is None:
+            raise UserError("give from=FOLDER: the folder of a finished run, a fusion or an export")
+        return str(found)
 
 
 def taken_apart(arguments: Sequence[str], literal: Collection[str]) -> Words:

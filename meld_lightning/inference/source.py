@@ -19,6 +19,7 @@ from meld_lightning.inference.loaded import LoadedModel, load_model
 from meld_lightning.inference.members import FUSION, is_mini, member_runs
 from meld_lightning.inference.score import Member
 from meld_lightning.inference.val_scores import ValScores, calibrated_run, val_scores_of
+from meld_lightning.runs.logits import logits_digest
 from meld_lightning.runs.run import load_run
 from meld_lightning.storage.fingerprint import digest_of
 from meld_lightning.training.process import use_full_fp32
@@ -34,7 +35,7 @@ class Source:
         fusion: the fitted fusion, or a single run recalibrated on val.
         calibrated: its answers on val, for abstention and conformal sets.
         mini: whether it was trained on the mini corpus, or from a checkpoint made from it.
-        digest: sixteen hex digits that identify it.
+        digest: sixteen hex digits that change whenever its answers may.
     """
 
     folder: Path
@@ -85,7 +86,7 @@ def load_source(
         fusion=found.fusion,
         calibrated=found.calibrated,
         mini=found.mini,
-        digest=found.digest,
+        digest=digest_of([found.digest, int8], 16),
     )
 
 
@@ -108,7 +109,8 @@ def _trained(folder: Path) -> _Found:
         load_fusion(folder) if run.result.modality == FUSION else calibrated_run(run),
         val_scores_of(run),
         any(map(is_mini, runs.values())),
-        digest_of([run.result.hash, *(one.result.hash for one in runs.values())], 16),
+        # a run that is made again keeps its hash; its logits follow its weights
+        digest_of([run.result.hash, logits_digest(run.logits("val"))], 16),
     )
 
 

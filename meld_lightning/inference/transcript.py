@@ -37,7 +37,7 @@ class Transcriber:
     Args:
         model: a folder, or one of faster-whisper's names such as `small.en`.
         language: a code such as `en`; None: detected in each clip.
-        device: `cpu`, `cuda` or `auto`.
+        device: `cpu`, `cuda`, `mps` or `auto`; CTranslate2 knows no mps and takes it for `auto`.
 
     Raises UserError if faster-whisper is not installed, or if there is no such model.
     """
@@ -46,7 +46,7 @@ class Transcriber:
         self, model: str | Path, language: str | None = None, device: str = "auto"
     ) -> None:
         self.name, self.language = str(model), language
-        self._model = _load(self.name, device)
+        self._model = _load(self.name, "auto" if device == "mps" else device)
         known = self._model.supported_languages
         if language is not None and language not in known:
             raise UserError(

@@ -89,7 +89,7 @@ def write_fine_tuned(
     """The model as save_pretrained writes it, with the tokenizer or processor of the checkpoint
     that it was trained from. A head with one output per label carries the labels' names."""
     config: Any = model.config
-    before = config.id2label
+    before = config.id2label, config.label2id
     if getattr(config, "num_labels", 0) == len(labels) and _has_head(model):
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: place for place, label in enumerate(labels)}
@@ -97,7 +97,7 @@ def write_fine_tuned(
         with quiet():
             model.save_pretrained(folder)
     finally:
-        config.id2label = before
+        config.id2label, config.label2id = before
     weights = {path.name for path in matching(checkpoint.iterdir(), SAFETENSORS)}
     for path in matching(model_files(checkpoint), SETTINGS):
         if path.name != "config.json" and path.name not in weights:

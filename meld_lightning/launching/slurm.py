@@ -119,7 +119,7 @@ def _submit(
         submitted = executor.map_array(run_task, commands, configs, [str(folder)] * len(jobs), runs)
     except (FailedJobError, FailedSubmissionError) as error:
         raise UserError(f"hydra/launcher=slurm: sbatch refused: {_refusal(error)}") from error
-    # at once: whoever interrupts from here on is told what is in the queue
+    # before the records are written: an interrupted client counts these jobs
     queued |= {handle.job_id: job for job, handle in zip(jobs, submitted, strict=True)}
     for job, handle in zip(jobs, submitted, strict=True):
         job.log = Path(handle.paths.stdout)

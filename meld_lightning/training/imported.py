@@ -14,6 +14,7 @@ import pandas as pd
 
 from meld_lightning.corpus import SPLITS, Corpus, prepared_corpus
 from meld_lightning.errors import NotPrepared, UserError
+from meld_lightning.fusion.method import log_prior
 from meld_lightning.metrics import METRICS, check_monitor
 from meld_lightning.runs.identity import Identity, identify
 from meld_lightning.runs.inputs import labelled, majority
@@ -90,7 +91,9 @@ class Importing(RunRequest):
         found = read_predictions(self.path, keys, labels, cfg.model.scores)
         table["present"] = found.given_N
         self._mention_missing(table)
-        logits_NC = np.where(found.given_N[:, None], found.logits_NC, prior(table, len(labels)))
+        train_N = table.loc[table["split"] == "train", "label"].to_numpy()
+        prior_C = log_prior(train_N, len(labels))  # as models/classifier.py has it
+        logits_NC = np.where(found.given_N[:, None], found.logits_NC, prior_C)
         figures, frames = {}, []
         for split in SPLITS:
             mine = (table["split"] == split).to_numpy()
@@ -135,11 +138,3 @@ class Importing(RunRequest):
                 ", ".join(counts),
                 lacking["key"].iloc[0],
             )
-
-
-def prior(table: pd.DataFrame, classes: int) -> np.ndarray:
-    """Logits (1, C) of an utterance without a prediction: the logarithm of train's class shares,
-    add-one smoothed, as in models/classifier.py."""
-    train = table.loc[table["split"] == "train", "label"]
-    counts = np.bincount(train, minlength=classes) + 1.0
-    return np.log(counts / counts.sum())[None]

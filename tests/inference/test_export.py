@@ -19,7 +19,6 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from meld_lightning import load_run
 from meld_lightning.commands import export as command
 from meld_lightning.commands.cli import main
-from meld_lightning.commands.export import figures_of
 from meld_lightning.data.text import TextBatch
 from meld_lightning.errors import UserError
 from meld_lightning.fusion.state import load_fusion
@@ -30,6 +29,7 @@ from meld_lightning.inference.loaded import LoadedModel, load_model
 from meld_lightning.inference.predictor import Predictor
 from meld_lightning.inference.quantised import weight_bytes
 from meld_lightning.inference.val_scores import ValScores, val_scores_of
+from meld_lightning.report.exported import figures_of
 from tests.running import CHECKOUT
 
 TEXTS = ["oh no", "I am so happy about that, Ross!"]

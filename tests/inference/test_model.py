@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from meld_lightning import load_run
-from meld_lightning.commands.export import figures_of
 from meld_lightning.errors import UserError
 from meld_lightning.inference.export import export
 from meld_lightning.inference.loaded import LoadedModel, load_model
+from meld_lightning.report.exported import figures_of
 from meld_lightning.runs.inputs import read_inputs
 from meld_lightning.training.build import build
 from tests.finished import only_run

@@ -27,16 +27,11 @@ from meld_lightning.media.faces import Tracks, cut_out
 from meld_lightning.media.frames import iter_frames
 from tests.faces import SHARED, detector_output, write_detector
 from tests.media.conftest import Write, encode_clip
+from tests.media.test_store import SETTINGS as STORE_SETTINGS
 
 SETTINGS: dict[str, Any] = {
-    "keep": ["frames", "audio"],
-    "every": 10,
-    "size": 32,
-    "rate": 16000,
-    "channels": "center",
-    "decoder": "pyav",
+    **STORE_SETTINGS,
     "timeout_s": 60,
-    "processes": 0,
     "faces": "largest",
     "face_size": 24,
     "face_margin": 0.1,

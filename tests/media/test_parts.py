@@ -13,16 +13,7 @@ from meld_lightning.media.frames import iter_frames
 from meld_lightning.media.parts import Part
 from meld_lightning.media.waveform import iter_waveform
 from tests.media.conftest import FPS, Write, encode_clip
-
-SETTINGS = {
-    "keep": ["frames", "audio"],
-    "every": 10,
-    "size": 32,
-    "rate": 16000,
-    "channels": "center",
-    "decoder": "pyav",
-    "timeout_s": 60,
-}
+from tests.media.test_store import SETTINGS
 
 
 def frames_between(whole: np.ndarray, start: float, end: float, every: int) -> np.ndarray:
