@@ -33,7 +33,7 @@ from meld_lightning.storage.fingerprint import bytes_digest, file_digest
 
 logger = logging.getLogger(__name__)
 
-MINI_VERSION = 5
+MINI_VERSION = 6
 SEED = 22
 ROWS = {"train": 640, "val": 160, "test": 480}
 MARKER = "mini.json"

@@ -100,5 +100,6 @@ def test_asked_to_make_room_at_any_moment_it_goes_on(
     status, said = sweep.wait()
     assert status == 0, said
     assert_same_run(runs(folder)["1"], runs(calm("seed=1"))["1"])
-    # a signal that Slurm itself swallows before the task is there leaves nothing to go on from
-    assert restarts(job) == 1 or moment == "while it starts"
+    # Slurm itself swallows a signal that comes before the task is there, and a run whose logits are
+    # all written ends before it sees one
+    assert restarts(job) == 1 or moment in ("while it starts", "while it writes logits")
