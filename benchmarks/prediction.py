@@ -30,9 +30,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.side_by_side import Timing, timed
-from meld_lightning.inference.item_media import decode_items
-from meld_lightning.inference.items import read_items
-from meld_lightning.inference.output import LABEL
+from meld_lightning.inference.answers.output import LABEL
+from meld_lightning.inference.items.media import decode_items
+from meld_lightning.inference.items.table import read_items
 from meld_lightning.inference.parts import Scoring
 from meld_lightning.inference.predictor import Asked, Predictor
 from meld_lightning.training.process import quieten

@@ -12,7 +12,7 @@ from meld_lightning.commands.words import Words, taken_apart
 from meld_lightning.errors import UserError
 
 if TYPE_CHECKING:
-    from meld_lightning.inference.demo_page import Example
+    from meld_lightning.inference.demo.page import Example
 
 EXAMPLES = 12  # clips of the mini corpus to pick from
 
@@ -31,14 +31,14 @@ def _demo(cfg: DictConfig, words: Words) -> None:
     source = words.source(cfg)
     if words.named:
         raise UserError(f"{words.named[0]}: leave it out; clips are chosen on the page")
-    from meld_lightning.inference.demo_library import HOST, load_gradio
+    from meld_lightning.inference.demo.library import HOST, load_gradio
 
     load_gradio()  # fails here if it is missing, before anything heavy is imported
     _refuse_taken(HOST, cfg.port)
 
-    from meld_lightning.inference.demo_page import Demo, serve
+    from meld_lightning.inference.demo.page import Demo, serve
+    from meld_lightning.inference.items.transcript import Transcriber
     from meld_lightning.inference.predictor import Asked, Predictor
-    from meld_lightning.inference.transcript import Transcriber
     from meld_lightning.training.process import quieten
 
     quieten()
@@ -69,7 +69,7 @@ def _refuse_taken(host: str, port: int) -> None:
 def _examples(folder: Path) -> "list[Example]":
     """Clips of the mini corpus that was written into `folder`; none if there is none."""
     from meld_lightning.corpus import load_corpus
-    from meld_lightning.inference.demo_page import Example
+    from meld_lightning.inference.demo.page import Example
 
     if not folder.is_dir():
         return []

@@ -23,7 +23,7 @@ def run(cfg: DictConfig) -> None:
     from meld_lightning.config.check import check
     from meld_lightning.config.nodes import Export
     from meld_lightning.inference.bundle import is_export, read_bundle
-    from meld_lightning.inference.push import push
+    from meld_lightning.inference.export.push import push
 
     check(cfg, Export)
     source = cfg["from"]
@@ -42,7 +42,7 @@ def run(cfg: DictConfig) -> None:
 def _export(cfg: DictConfig, source: Path) -> "Bundle":
     from hydra.core.hydra_config import HydraConfig
 
-    from meld_lightning.inference.export import export
+    from meld_lightning.inference.export.folder import export
     from meld_lightning.report.exported import figures_of
     from meld_lightning.runs.run import load_run
     from meld_lightning.training.process import quieten

@@ -25,9 +25,9 @@ def main(arguments: Sequence[str]) -> None:
 def _predict(cfg: DictConfig, words: Words) -> None:
     from meld_lightning.config.check import check
     from meld_lightning.config.nodes import Predict
-    from meld_lightning.inference.items import read_items
-    from meld_lightning.inference.output import check_target, write_answers
-    from meld_lightning.inference.windows import in_windows, windows_setting
+    from meld_lightning.inference.answers.output import check_target, write_answers
+    from meld_lightning.inference.items.table import read_items
+    from meld_lightning.inference.items.windows import in_windows, windows_setting
 
     check(cfg, Predict)
     source = words.source(cfg)
@@ -36,7 +36,7 @@ def _predict(cfg: DictConfig, words: Words) -> None:
         check_target(Path(out))
     timeline, clips = words.last("timeline") or cfg.timeline, [*cfg.clips, *words.named]
     if timeline is not None:
-        from meld_lightning.inference.timeline import check_picture, draw_timeline
+        from meld_lightning.inference.answers.timeline import check_picture, draw_timeline
 
         check_picture(Path(timeline))
         if len(clips) != 1:
@@ -45,7 +45,7 @@ def _predict(cfg: DictConfig, words: Words) -> None:
     if (windows := windows_setting(cfg.windows)) is not None:
         items = in_windows(items, windows)
     if cfg.asr is not None:
-        from meld_lightning.inference.transcript import Transcriber, with_transcripts
+        from meld_lightning.inference.items.transcript import Transcriber, with_transcripts
 
         items = with_transcripts(items, Transcriber(cfg.asr, cfg.asr_language, cfg.device))
 
@@ -74,8 +74,8 @@ def _decoding(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _show(answers: Any, form: str, about: dict[str, Any]) -> None:
-    from meld_lightning.inference.output import FORMATS
-    from meld_lightning.inference.terminal import show_answers
+    from meld_lightning.inference.answers.output import FORMATS
+    from meld_lightning.inference.answers.terminal import show_answers
 
     if form == "table":
         show_answers(answers)

@@ -7,7 +7,7 @@
     members/<modality>/         config.yaml, result.json, member.json, model.safetensors and, for a
                                 model with pretrained weights, checkpoint/
 
-Written by export.py; read by loaded.py, source.py and push.py.
+Written by export/folder.py; read by loaded.py, source.py and export/push.py.
 """
 
 import dataclasses

@@ -2,7 +2,7 @@
 features.
 
 Reads the folders of runs, with the checkpoints that `prepare` recorded, and exported folders. Used
-by Run.model(), export.py and source.py.
+by Run.model(), export/folder.py and source.py.
 
 Axis: C classes.
 """

@@ -1,6 +1,6 @@
 """The runs behind a finished run: those that a fusion fuses, or a single run itself.
 
-Reads run folders and writes nothing. Used by loaded.py, export.py and source.py.
+Reads run folders and writes nothing. Used by loaded.py, export/folder.py and source.py.
 """
 
 from pathlib import Path

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from meld_lightning.inference.item_media import GivenMedia, ItemMedia, decode_items
+from meld_lightning.inference.items.media import GivenMedia, ItemMedia, decode_items
 from meld_lightning.inference.score import Scored
 from meld_lightning.inference.source import Source
 from meld_lightning.storage.atomic import atomic_write, remove_leftovers, writing

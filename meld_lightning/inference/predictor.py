@@ -24,12 +24,12 @@ import torch
 
 from meld_lightning.errors import UserError
 from meld_lightning.fusion.joined import LogitsBatch, normalised
-from meld_lightning.inference.abstention import DELTA, Threshold, threshold_for
-from meld_lightning.inference.conformal import label_sets
-from meld_lightning.inference.decision import Answers, decide
-from meld_lightning.inference.given import Clip, Text, given_items
+from meld_lightning.inference.answers.abstention import DELTA, Threshold, threshold_for
+from meld_lightning.inference.answers.conformal import label_sets
+from meld_lightning.inference.answers.decision import Answers, decide
+from meld_lightning.inference.answers.output import LABEL, SHARE
+from meld_lightning.inference.items.given import Clip, Text, given_items
 from meld_lightning.inference.mini_only import refuse_outside_items
-from meld_lightning.inference.output import LABEL, SHARE
 from meld_lightning.inference.parts import Scoring, score_items
 from meld_lightning.inference.score import Scored
 from meld_lightning.inference.source import Source, load_source
@@ -109,7 +109,7 @@ class Predictor:
         risk: float | None = None,
         conformal: float | None = None,
     ) -> pd.DataFrame:
-        """One row per item; output.py lists the columns.
+        """One row per item; answers/output.py lists the columns.
 
         clips: a path, uint8 frames (F, H, W, 3) in RGB, or several of them. A path may also be a
             folder or a table, as for the command.
@@ -125,7 +125,7 @@ class Predictor:
         return self.answer(items, Asked(risk, conformal), Scoring(given=given))
 
     def answer(self, items: pd.DataFrame, asked: Asked, how: Scoring) -> pd.DataFrame:
-        """The answers to a table of items as items.py makes it; a row for each, in its order."""
+        """The answers to a table of items (items/table.py); a row for each, in its order."""
         if not self.allow_mini:
             refuse_outside_items(self.source, items)
         how = Scoring(how.kept, how.cache, {**DECODING, **how.decoding}, how.given)

@@ -77,7 +77,7 @@ class Member:
         return (kind, *(settings[key] for key in SETTINGS.get(kind or "", ())))
 
     def score(self, items: pd.DataFrame, media: Media | None, cache: Path) -> Scored:
-        """The logits of every item; see items.py for the columns.
+        """The logits of every item; see items/table.py for the columns.
 
         media: the items' media, row by row; None for a model that reads none.
         """

@@ -2,7 +2,7 @@
 sets are chosen.
 
 Reads the logits of a finished run; writes and reads val_scores.safetensors, which `export` puts
-into its folder. Used by source.py and decision.py. Axes: N utterances, C classes.
+into its folder. Used by source.py and answers/decision.py. Axes: N utterances, C classes.
 """
 
 import json

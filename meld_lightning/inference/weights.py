@@ -1,7 +1,7 @@
 """Writes a model's weights without pickles: a checkpoint folder that transformers loads, and a file
 with all other weights.
 
-Writes checkpoint/ and model.safetensors. Used by export.py and LoadedModel.save_pretrained.
+Writes checkpoint/ and model.safetensors. Used by export/folder.py and LoadedModel.save_pretrained.
 
 A fine-tuned transformers model is written to checkpoint/ with its new weights, so that they are
 stored once and plain transformers can load them. The checkpoint of a frozen model is copied.

@@ -7,7 +7,7 @@ Reads a run's logits; writes nothing. Used by the command `export`.
 import math
 
 from meld_lightning.inference.bundle import Estimate, Scores
-from meld_lightning.inference.card import ClassFigures, Figures
+from meld_lightning.inference.export.card import ClassFigures, Figures
 from meld_lightning.metrics import by_class, confusion
 from meld_lightning.report.scored import Scored, scored
 from meld_lightning.report.statistics import estimate, jackknife

@@ -19,8 +19,8 @@ import pytest
 
 from meld_lightning.commands import demo as command
 from meld_lightning.errors import UserError
-from meld_lightning.inference import demo_page
-from meld_lightning.inference.demo_answer import answer_html, calibration, problem_html
+from meld_lightning.inference.demo import page as demo_page
+from meld_lightning.inference.demo.answer import answer_html, calibration, problem_html
 from meld_lightning.inference.predictor import Asked
 from meld_lightning.inference.val_scores import ValScores
 from tests.inference.answered import LABELS, answer

@@ -22,9 +22,9 @@ from meld_lightning.commands.cli import main
 from meld_lightning.data.text import TextBatch
 from meld_lightning.errors import UserError
 from meld_lightning.fusion.state import load_fusion
-from meld_lightning.inference import export as exporting
-from meld_lightning.inference import push as pushing
 from meld_lightning.inference.bundle import Bundle, read_bundle
+from meld_lightning.inference.export import folder as exporting
+from meld_lightning.inference.export import push as pushing
 from meld_lightning.inference.loaded import LoadedModel, load_model
 from meld_lightning.inference.predictor import Predictor
 from meld_lightning.inference.quantised import weight_bytes

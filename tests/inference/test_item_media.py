@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meld_lightning.inference.item_media import GivenMedia, decode_items
-from meld_lightning.inference.items import as_items
+from meld_lightning.inference.items.media import GivenMedia, decode_items
+from meld_lightning.inference.items.table import as_items
 from meld_lightning.media import face_detector
 from tests.faces import write_detector
 

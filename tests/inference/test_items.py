@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from meld_lightning.errors import UserError
-from meld_lightning.inference.items import COLUMNS, read_items
+from meld_lightning.inference.items.table import COLUMNS, read_items
 
 
 def touched(folder: Path, *names: str) -> Path:

@@ -9,7 +9,7 @@ import torch
 
 from meld_lightning import load_run
 from meld_lightning.errors import UserError
-from meld_lightning.inference.export import export
+from meld_lightning.inference.export.folder import export
 from meld_lightning.inference.loaded import LoadedModel, load_model
 from meld_lightning.report.exported import figures_of
 from meld_lightning.runs.inputs import read_inputs

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from meld_lightning.errors import UserError
-from meld_lightning.inference.output import as_csv, as_json, as_json_lines, write_answers
-from meld_lightning.inference.terminal import Style, answer_text, columns, show_answers
+from meld_lightning.inference.answers.output import as_csv, as_json, as_json_lines, write_answers
+from meld_lightning.inference.answers.terminal import Style, answer_text, columns, show_answers
 from tests.inference.answered import LABELS, answer, answers
 
 

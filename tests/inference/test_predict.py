@@ -13,8 +13,8 @@ import pytest
 from meld_lightning.errors import UserError
 from meld_lightning.fusion.joined import normalised
 from meld_lightning.inference import parts
-from meld_lightning.inference.item_media import GivenMedia, decode_items
-from meld_lightning.inference.items import as_items, read_items
+from meld_lightning.inference.items.media import GivenMedia, decode_items
+from meld_lightning.inference.items.table import as_items, read_items
 from meld_lightning.inference.parts import Scoring, item_digests, score_items, split_parts
 from meld_lightning.inference.predictor import Asked, Predictor
 from meld_lightning.inference.score import Member

@@ -11,9 +11,9 @@ from meld_lightning.fusion.average import Average
 from meld_lightning.fusion.joined import Joined, LogitsBatch, normalised
 from meld_lightning.fusion.likelihood_ratio import Single
 from meld_lightning.fusion.searched import Searched
-from meld_lightning.inference.abstention import DELTA, threshold_for, upper_bound
-from meld_lightning.inference.conformal import label_sets
-from meld_lightning.inference.decision import decide, without_absent
+from meld_lightning.inference.answers.abstention import DELTA, threshold_for, upper_bound
+from meld_lightning.inference.answers.conformal import label_sets
+from meld_lightning.inference.answers.decision import decide, without_absent
 from meld_lightning.inference.val_scores import ValScores
 
 LABELS = ("neutral", "joy", "anger")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from meld_lightning.errors import UserError
-from meld_lightning.inference.items import as_items
-from meld_lightning.inference.transcript import Transcriber, with_transcripts
+from meld_lightning.inference.items.table import as_items
+from meld_lightning.inference.items.transcript import Transcriber, with_transcripts
 from tests.running import CHECKOUT
 
 RAVDESS = CHECKOUT.parent / "shared/data/ravdess/clips"

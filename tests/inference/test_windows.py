@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from meld_lightning.errors import UserError
-from meld_lightning.inference.items import as_items
-from meld_lightning.inference.timeline import draw_timeline
-from meld_lightning.inference.windows import (
+from meld_lightning.inference.answers.timeline import draw_timeline
+from meld_lightning.inference.items.table import as_items
+from meld_lightning.inference.items.windows import (
     clock,
     fixed_windows,
     in_windows,

@@ -24,7 +24,7 @@ from meld_lightning.inference.bundle import (
     read_bundle,
     write_bundle,
 )
-from meld_lightning.inference.card import Figures, model_card
+from meld_lightning.inference.export.card import Figures, model_card
 from meld_lightning.inference.loaded import MEMBER, LoadedModel, load_model
 from meld_lightning.inference.members import is_mini, member_runs
 from meld_lightning.inference.val_scores import calibrated_run, val_scores_of

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from meld_lightning.errors import UserError
-from meld_lightning.inference.items import as_items
+from meld_lightning.inference.items.table import as_items
 from meld_lightning.media.errors import MediaError
 from meld_lightning.media.parts import clip_seconds
 from meld_lightning.media.waveform import iter_waveform

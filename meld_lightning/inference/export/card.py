@@ -1,6 +1,6 @@
 """The model card of an export: README.md, with the hub's metadata and model-index at its top.
 
-Reads results and writes nothing. Used by export.py; the command `export` computes the figures.
+Reads results and writes nothing. Used by folder.py; the command `export` computes the figures.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -18,8 +18,8 @@ from meld_lightning.corpus.look_alikes import clean_text
 from meld_lightning.corpus.readers.clip_files import Finder
 from meld_lightning.corpus.readers.meld_files import files_below
 from meld_lightning.errors import UserError, near_miss
-from meld_lightning.inference.item_tables import is_table, table_rows
-from meld_lightning.inference.item_texts import checked_text
+from meld_lightning.inference.items.table_files import is_table, table_rows
+from meld_lightning.inference.items.texts import checked_text
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def read_items(
     NaN for a whole clip.
 
     named: clips, folders of clips (searched at any depth, in the order of their paths; hidden files
-        are skipped) and tables (CSV or Parquet, see item_tables.py). One or several.
+        are skipped) and tables (CSV or Parquet, see table_files.py). One or several.
     texts: utterances. Without `named`, each is an item; otherwise one for each clip.
 
     Raises UserError if nothing is named, if a file is missing, if a folder contains no clip, if a

@@ -1,6 +1,6 @@
 """Checks texts that users give.
 
-Reads and writes nothing. Used by items.py and item_tables.py.
+Reads and writes nothing. Used by table.py and table_files.py.
 """
 
 from meld_lightning.corpus.texts import has_text

@@ -17,7 +17,7 @@ import pandas as pd
 
 from meld_lightning.corpus.texts import has_text
 from meld_lightning.errors import UserError, near_miss
-from meld_lightning.inference.items import as_items
+from meld_lightning.inference.items.table import as_items
 from meld_lightning.media.errors import MediaError
 from meld_lightning.media.parts import Part
 from meld_lightning.media.waveform import iter_waveform

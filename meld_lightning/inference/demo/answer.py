@@ -1,6 +1,6 @@
 """Shows an answer on the demo's page, as HTML without scripts, and draws a waveform.
 
-Reads and writes nothing. Used by demo_page.py. Axes: N utterances of val, C labels.
+Reads and writes nothing. Used by page.py. Axes: N utterances of val, C labels.
 """
 
 import html
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from meld_lightning.inference.output import LABEL, SHARE, labels_of, modalities_of
+from meld_lightning.inference.answers.output import LABEL, SHARE, labels_of, modalities_of
 from meld_lightning.inference.val_scores import ValScores
 
 NEAR = 0.1  # an answer is compared with answers on val whose confidence differs by at most this

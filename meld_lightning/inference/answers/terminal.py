@@ -17,7 +17,7 @@ from typing import Any, TextIO
 import numpy as np
 import pandas as pd
 
-from meld_lightning.inference.output import LABEL, SHARE, labels_of, modalities_of
+from meld_lightning.inference.answers.output import LABEL, SHARE, labels_of, modalities_of
 
 WIDEST, NARROWEST = 100, 30  # columns that a table takes, whatever the terminal has
 PIPED = 100  # columns where there is no terminal

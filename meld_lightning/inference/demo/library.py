@@ -1,6 +1,6 @@
 """Loads Gradio with its telemetry off, and holds the host of the demo's page.
 
-Imports Gradio only when it is called. Used by demo_page.py and the command `demo`.
+Imports Gradio only when it is called. Used by page.py and the command `demo`.
 """
 
 import os

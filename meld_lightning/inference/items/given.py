@@ -13,9 +13,9 @@ import pandas as pd
 
 from meld_lightning.corpus.look_alikes import clean_text
 from meld_lightning.errors import UserError
-from meld_lightning.inference.item_media import GivenMedia
-from meld_lightning.inference.item_texts import checked_text
-from meld_lightning.inference.items import as_items, read_items
+from meld_lightning.inference.items.media import GivenMedia
+from meld_lightning.inference.items.table import as_items, read_items
+from meld_lightning.inference.items.texts import checked_text
 
 Clip: TypeAlias = str | Path | np.ndarray
 Text: TypeAlias = str | None
@@ -26,7 +26,7 @@ def given_items(
     text: Text | Sequence[Text],
     audio: Clip | Sequence[Clip | None] | None,
 ) -> tuple[pd.DataFrame, dict[str, GivenMedia]]:
-    """A table of items (items.py), and id -> arrays for the items without a file.
+    """A table of items (table.py), and id -> arrays for the items without a file.
 
     Raises UserError if nothing is given, if the numbers of clips, texts and sounds differ, or if an
     array has the wrong type or shape.

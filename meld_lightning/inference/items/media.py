@@ -138,7 +138,7 @@ def decode_items(
     cache: Path,
     given: Mapping[str, GivenMedia] | None = None,
 ) -> ItemMedia:
-    """Decodes the files of `items` (items.py) with `settings` (conf/media).
+    """Decodes the files of `items` (table.py) with `settings` (conf/media).
 
     given: id -> arrays, for items without a file.
     """

@@ -18,19 +18,19 @@ from typing import Any
 import numpy as np
 
 from meld_lightning.errors import UserError
-from meld_lightning.inference.demo_answer import (
+from meld_lightning.inference.answers.output import LABEL
+from meld_lightning.inference.demo.answer import (
     STYLE,
     answer_html,
     caption,
     problem_html,
     waveform_picture,
 )
-from meld_lightning.inference.demo_library import HOST, load_gradio
-from meld_lightning.inference.items import read_items
-from meld_lightning.inference.output import LABEL
+from meld_lightning.inference.demo.library import HOST, load_gradio
+from meld_lightning.inference.items.table import read_items
+from meld_lightning.inference.items.transcript import Transcriber, with_transcripts
 from meld_lightning.inference.parts import Scoring
 from meld_lightning.inference.predictor import Asked, Predictor
-from meld_lightning.inference.transcript import Transcriber, with_transcripts
 from meld_lightning.media import read_waveform
 from meld_lightning.media.errors import MediaError
 from meld_lightning.media.frames import read_frames

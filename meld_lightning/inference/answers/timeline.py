@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from meld_lightning.errors import UserError
-from meld_lightning.inference.output import LABEL, labels_of
-from meld_lightning.inference.terminal import visible
-from meld_lightning.inference.windows import clock
+from meld_lightning.inference.answers.output import LABEL, labels_of
+from meld_lightning.inference.answers.terminal import visible
+from meld_lightning.inference.items.windows import clock
 from meld_lightning.media.errors import MediaError
 from meld_lightning.media.waveform import iter_waveform
 from meld_lightning.storage.atomic import atomic_write

@@ -8,7 +8,7 @@ Columns, of which the file has at least one of `clip`, `audio` and `text`:
 - id: unique; without this column, rows are named by their numbers in a spreadsheet ("row 2")
 
 Other columns are ignored. Reads these tables and checks that the files they name exist. Used by
-items.py.
+table.py.
 """
 
 import logging
@@ -21,7 +21,7 @@ from meld_lightning.corpus.readers.csv_records import Record, cleaned
 from meld_lightning.corpus.readers.manifest_sheets import read_rows
 from meld_lightning.corpus.readers.values import filled, optional
 from meld_lightning.errors import UserError, near_miss
-from meld_lightning.inference.item_texts import checked_text
+from meld_lightning.inference.items.texts import checked_text
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def is_table(path: Path) -> bool:
 
 
 def table_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of the table `path`: dicts with the columns of items.py.
+    """The rows of the table `path`: dicts with the columns of table.py.
 
     Rows keep files that cannot be read; decoding gives the reason. Raises UserError if the table
     cannot be read, if an id is empty or occurs twice, if a text is too long, or if no file that the
@@ -88,7 +88,7 @@ def _file(record: Record, column: str, finder: Finder, missing: list[str]) -> st
     value = optional(record, column)
     if value is None:
         return None
-    path = record.file.parent / os.path.expanduser(value)  # noqa: PTH111 -- see items.py
+    path = record.file.parent / os.path.expanduser(value)  # noqa: PTH111 -- see table.py
     found, reason = finder.find(path)
     if found is None:
         missing.append(f"{value} ({reason})")

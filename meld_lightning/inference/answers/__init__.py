@@ -1,0 +1,1 @@
+"""Answers: from logits to calibrated probabilities and abstention, and their display and files."""
