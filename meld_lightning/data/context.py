@@ -1,6 +1,6 @@
 """Dialogue context: which turns surround an utterance, and how many of their tokens fit.
 
-Used by data/tokens.py.
+Used by data/tokens.py and data/text.py.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,17 +37,21 @@ class Markers:
         return Markers(first, separator)
 
 
+def dialogues(table: pd.DataFrame) -> list[list[int]]:
+    """The rows of each dialogue of each split, ordered by utterance_id; without ids they keep the
+    order of the table. An utterance without a dialogue is one by itself."""
+    keys = [table["split"], table["dialogue_id"].astype("string").fillna("row " + table["key"])]
+    return [
+        list(dialogue.sort_values("utterance_id", kind="stable").index)
+        for _, dialogue in table.groupby(keys, sort=False)
+    ]
+
+
 def neighbours(table: pd.DataFrame) -> Iterator[tuple[int, list[int], list[int]]]:
     """For each row of `table`, in its order: the row, its earlier and its later turns, the nearest
-    first.
-
-    Turns are those of the same dialogue and the same split, ordered by utterance_id; without ids
-    they keep the order of the table. An utterance without a dialogue has no neighbours.
-    """
+    first."""
     turns: dict[int, tuple[list[int], list[int]]] = {}
-    keys = [table["split"], table["dialogue_id"].astype("string").fillna("row " + table["key"])]
-    for _, dialogue in table.groupby(keys, sort=False):
-        rows = list(dialogue.sort_values("utterance_id", kind="stable").index)
+    for rows in dialogues(table):
         for place, row in enumerate(rows):
             turns[row] = (rows[:place][::-1], rows[place + 1 :])
     return ((row, *turns[row]) for row in range(len(table)))

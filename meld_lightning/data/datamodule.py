@@ -60,8 +60,11 @@ class CorpusDataModule(pl.LightningDataModule):
         sources: the corpus table, media and checkpoint.
         lengths_N: tokens, samples or frames of each row; batches hold rows of similar length.
         present_N: whether a row has the modality at all.
-        batch_size: utterances per optimiser step, over all devices.
-        eval_batch_size: utterances per batch and rank when scoring.
+        groups: rows that stay together in a batch, in the order of each group; no group reaches
+            over two splits. None: every row is a group of its own.
+        batch_size: groups per optimiser step, over all devices: utterances, or with
+            data.batch_of=dialogues dialogues.
+        eval_batch_size: groups per batch and rank when scoring.
         sampling: order of the training utterances; oversampled draws every class equally often.
         seed: decides the order of the training batches, together with the epoch.
         workers: data-loading processes.
@@ -81,6 +84,7 @@ class CorpusDataModule(pl.LightningDataModule):
         sources: Sources,
         lengths_N: np.ndarray,
         present_N: np.ndarray,
+        groups: Sequence[np.ndarray] | None = None,
         eval_batch_size: int,
         seed: int,
         workers: int,
@@ -99,7 +103,13 @@ class CorpusDataModule(pl.LightningDataModule):
         self.lengths_N, self.present_N = np.asarray(lengths_N), np.asarray(present_N)
         self.splits_N = sources.table["split"].to_numpy()
         self.labels_N = sources.table["label"].to_numpy(np.int64)
+        self.all_groups = groups
         require_some(self.present_N, self.modality)
+        if groups is not None and sampling == "oversampled":
+            raise UserError(
+                "data.sampling=oversampled draws single utterances, which data.batch_of=dialogues"
+                " does not have: leave one of them out"
+            )
 
     def batch(self, rows: np.ndarray, shared: Shared) -> Any:
         """The modality's inputs of `rows` and the fields of `shared`, as a NamedTuple."""
@@ -113,18 +123,27 @@ class CorpusDataModule(pl.LightningDataModule):
         """Rows of `split` that lack the modality."""
         return np.flatnonzero((self.splits_N == split) & ~self.present_N)
 
+    def groups(self, split: str) -> list[np.ndarray]:
+        """The rows of `split` that have the modality, in the groups that batches are made of."""
+        if self.all_groups is None:
+            return list(self.rows(split)[:, None])
+        of_split = [group for group in self.all_groups if self.splits_N[group[0]] == split]
+        present = [group[self.present_N[group]] for group in of_split]
+        return [group for group in present if len(group)]
+
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps per epoch; the last batch may be smaller."""
-        return -(-len(self.rows("train")) // self.batch_size)
+        return -(-len(self.groups("train")) // self.batch_size)
 
     def train_dataloader(self) -> DataLoader:
         """Length-grouped batches of train; after a resume it starts at the next unseen batch."""
-        rows = self.rows("train")
+        rows, groups = self.rows("train"), self.groups("train")
         draw = balanced_draw(self.labels_N[rows]) if self.sampling == "oversampled" else None
-        plan = EpochPlan(self.lengths_N[rows], self.batch_size, self.seed, draw, self.microbatches)
+        lengths = self._lengths(groups)
+        plan = EpochPlan(lengths, self.batch_size, self.seed, draw, self.microbatches)
         batches = _Batches(
-            self.batch, self.labels_N, rows, self.rank, self.world_size, self.microbatches
+            self.batch, self.labels_N, groups, self.rank, self.world_size, self.microbatches
         )
         return ResumableLoader(batches, plan, **self._loader_options)
 
@@ -134,12 +153,17 @@ class CorpusDataModule(pl.LightningDataModule):
 
     def scoring_dataloader(self, split: str) -> DataLoader:
         """Any split, each utterance once over all ranks, longest first."""
-        rows = self.rows(split)
-        mine = by_length(self.lengths_N[rows], self.eval_batch_size, self.rank, self.world_size)
+        groups = self.groups(split)
+        lengths = self._lengths(groups)
+        mine = by_length(lengths, self.eval_batch_size, self.rank, self.world_size)
         sampler: Any = [Microbatch(batch, 0) for batch in mine]
-        # by_length has divided the rows among ranks already
-        batches = _Batches(self.batch, self.labels_N, rows, rank=0, world_size=1)
+        # by_length has divided the groups among ranks already
+        batches = _Batches(self.batch, self.labels_N, groups, rank=0, world_size=1)
         return DataLoader(batches, sampler=sampler, batch_size=None, **self._loader_options)
+
+    def _lengths(self, groups: Sequence[np.ndarray]) -> np.ndarray:
+        """Tokens, samples or frames of each group, all its rows together."""
+        return np.array([self.lengths_N[group].sum() for group in groups], self.lengths_N.dtype)
 
     @property
     def _loader_options(self) -> dict[str, Any]:
@@ -177,30 +201,31 @@ def warn_of_missing(keys: Sequence[str], what: str) -> None:
 
 
 class _Batches(Dataset):
-    """Makes batches: a Microbatch, which holds positions within a split, gives this rank's share of
-    it."""
+    """Makes batches: a Microbatch, which holds positions within a split's groups, gives this rank's
+    share of it."""
 
     def __init__(
         self,
         make: Callable[[np.ndarray, Shared], Any],
         labels_N: np.ndarray,
-        rows: np.ndarray,
+        groups: Sequence[np.ndarray],
         rank: int,
         world_size: int,
         microbatches: int = 1,
     ) -> None:
-        self.make, self.labels_N, self.rows = make, labels_N, rows
+        self.make, self.labels_N, self.groups = make, labels_N, groups
         self.rank, self.world_size, self.microbatches = rank, world_size, microbatches
 
     def __getitem__(self, microbatch: Microbatch) -> Any:
-        global_batch = self.rows[microbatch.batch]
         # a microbatch is divided like a batch among world_size * microbatches ranks
         place = microbatch.number * self.world_size + self.rank
-        mine = rank_share(global_batch, place, self.world_size * self.microbatches)
+        share = rank_share(microbatch.batch, place, self.world_size * self.microbatches)
+        mine = np.concatenate([self.groups[position] for position in share])
+        global_batch = np.concatenate([self.groups[position] for position in microbatch.batch])
         shared = Shared(
             labels_N=torch.from_numpy(self.labels_N[mine]),
             rows_N=torch.from_numpy(mine),
-            owned_N=torch.full((len(mine),), place < len(global_batch)),
+            owned_N=torch.full((len(mine),), place < len(microbatch.batch)),
             labels_G=torch.from_numpy(self.labels_N[global_batch]),
         )
         return self.make(mine, shared)

@@ -7,12 +7,14 @@ by training.
 Axes: N utterances of a batch, T tokens, G utterances of the global batch.
 """
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from pydantic import Field
 
+from meld_lightning.data.context import dialogues
 from meld_lightning.data.datamodule import CorpusDataModule, Shared
 from meld_lightning.data.sources import Sources
 from meld_lightning.data.tokens import Context, cached_tokens
@@ -29,6 +31,14 @@ class TextBatch(NamedTuple):
     rows_N: torch.Tensor
     owned_N: torch.Tensor
     labels_G: torch.Tensor
+    turns: "Turns | None" = None  # with data.batch_of=dialogues
+
+
+class Turns(NamedTuple):
+    """The dialogues of a batch, whose utterances follow each other in the order of their turns."""
+
+    dialogues_N: torch.Tensor  # which dialogue of the batch an utterance belongs to, from 0
+    same_speaker_N: torch.Tensor  # whether its speaker also has the turn before it
 
 
 class TextDataModule(CorpusDataModule):
@@ -39,6 +49,8 @@ class TextDataModule(CorpusDataModule):
             the end of the utterance.
         context: turns of the dialogue around the utterance, with speaker names: the earlier ones
             (past), or the later ones as well (both).
+        batch_of: what batches are made of and data.batch_size counts: single utterances, or
+            complete dialogues, which model.recurrent reads.
         loading: see CorpusDataModule.
     """
 
@@ -49,6 +61,7 @@ class TextDataModule(CorpusDataModule):
         self,
         max_tokens: Annotated[int, Field(ge=8)] = 512,
         context: Context = "none",
+        batch_of: Literal["utterances", "dialogues"] = "utterances",
         *,
         sources: Sources,
         **loading: Any,
@@ -58,7 +71,7 @@ class TextDataModule(CorpusDataModule):
                 "data=text needs a tokenizer, and this model names no checkpoint: add checkpoint to"
                 " its config"
             )
-        self.context = context
+        self.context, self.batch_of = context, batch_of
         self.tokens = cached_tokens(
             sources.table,
             sources.checkpoint,
@@ -71,8 +84,13 @@ class TextDataModule(CorpusDataModule):
             sources=sources,
             lengths_N=self.tokens.lengths,
             present_N=self.tokens.present,
+            groups=[np.array(rows) for rows in dialogues(sources.table)]
+            if batch_of == "dialogues"
+            else None,
             **loading,
         )
+        if batch_of == "dialogues":
+            self.dialogue_N, self.speaker_N = _numbers(sources.table)
 
     def batch(self, rows: np.ndarray, shared: Shared) -> TextBatch:
         lengths = self.tokens.lengths[rows]
@@ -88,4 +106,22 @@ class TextDataModule(CorpusDataModule):
             attention_mask_NT=torch.from_numpy(np.arange(shape[1]) < lengths[:, None]).long(),
             own_mask_NT=torch.from_numpy(own),
             **shared._asdict(),
+            turns=self._turns(rows) if self.batch_of == "dialogues" else None,
         )
+
+    def _turns(self, rows: np.ndarray) -> Turns:
+        dialogue_N, speaker_N = self.dialogue_N[rows], self.speaker_N[rows]
+        continued_N = np.r_[False, dialogue_N[1:] == dialogue_N[:-1]]
+        same_N = continued_N & (speaker_N >= 0) & (speaker_N == np.r_[-1, speaker_N[:-1]])
+        return Turns(
+            dialogues_N=torch.from_numpy(np.cumsum(~continued_N) - 1),
+            same_speaker_N=torch.from_numpy(same_N),
+        )
+
+
+def _numbers(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Each row's dialogue (N,) and speaker (N,) as numbers; -1 for an unknown speaker."""
+    dialogue_N = np.empty(len(table), np.int64)
+    for number, rows in enumerate(dialogues(table)):
+        dialogue_N[rows] = number
+    return dialogue_N, pd.factorize(table["speaker"])[0]

@@ -190,6 +190,10 @@ class Classifier(pl.LightningModule):
         """Logits (count, C) of utterances that lack the modality."""
         return torch.log_softmax(self.prior_C.cpu(), 0).repeat(count, 1)
 
+    def lr_factor(self, parameter: str) -> float:
+        """What a parameter's learning rate is multiplied by, given its name."""
+        return 1.0
+
     def configure_optimizers(self) -> Any:
         """The optimiser and its schedule, advanced at every step.
 
@@ -197,13 +201,18 @@ class Classifier(pl.LightningModule):
         """
         from transformers import get_scheduler
 
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        optimizer = self.make_optimizer(
-            [
-                {"params": [p for p in parameters if p.ndim > 1]},
-                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-            ]
-        )
+        by_factor: dict[float, list[nn.Parameter]] = {}
+        for parameter_name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                by_factor.setdefault(self.lr_factor(parameter_name), []).append(parameter)
+        groups: list[dict[str, Any]] = []
+        for parameters in by_factor.values():
+            groups.append({"params": [p for p in parameters if p.ndim > 1]})
+            groups.append({"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0})
+        optimizer = self.make_optimizer(groups)
+        factors = np.repeat(list(by_factor), 2)
+        for group, factor in zip(optimizer.param_groups, factors, strict=True):
+            group["lr"] *= float(factor)
         name, warmup = self.scheduler
         warmup_steps = round(warmup * self.total_steps)
         schedule = get_scheduler(name, optimizer, warmup_steps, num_training_steps=self.total_steps)

@@ -6,6 +6,7 @@ data/text.py.
 Axes: N utterances, T tokens, H hidden units, C classes.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,11 +15,16 @@ from pydantic import Field
 from torch import nn
 
 from meld_lightning.data.text import TextBatch
+from meld_lightning.data.tokens import Context
 from meld_lightning.errors import UserError
 from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.classifier import Classifier
+from meld_lightning.models.dialogue import DialogueHead
 from meld_lightning.pretrained.labels import columns
 from meld_lightning.pretrained.text import encode, load_classifier, load_encoder, text_config
+
+ENCODED_TOGETHER = 16  # utterances of a batch of dialogues
+NUMBER = re.compile(r"\.(\d+)\.")  # of a layer, in a parameter's name
 
 
 class TextClassifier(Classifier):
@@ -29,6 +35,14 @@ class TextClassifier(Classifier):
         checkpoint: folder of an encoder that from_pretrained loads.
         pooling: the architecture's own classification head, as the paper uses it, or the mean of
             the utterance's own tokens and one linear layer, which dialogue context needs.
+        layer_decay: what the learning rate of each layer of the encoder is multiplied by, once for
+            every layer above it; the embeddings lie below the first. 1: all learn alike.
+        head_lr_factor: what the learning rate of everything above the encoder is multiplied by.
+        recurrent: adds a recurrent head over the turns of a dialogue: the earlier ones (past, so
+            that the model is causal), or the later ones as well (both). Needs
+            data.batch_of=dialogues and pooling=mean.
+        recurrent_units: hidden units of that head, in each direction.
+        recurrent_dropout: its dropout rate.
         dropout: rate for hidden layers, attention and head; null keeps the checkpoint's own.
         keep_head: whether to start from the checkpoint's own classification head, whose labels
             are matched to the corpus's by name, instead of a new head.
@@ -49,6 +63,11 @@ class TextClassifier(Classifier):
         label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0,
         keep_head: bool = False,
         label_map: dict[str, str] | None = None,
+        layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0,
+        head_lr_factor: Annotated[float, Field(gt=0)] = 1.0,
+        recurrent: Context = "none",
+        recurrent_units: Annotated[int, Field(ge=1)] = 128,
+        recurrent_dropout: Annotated[float, Field(ge=0, le=1)] = 0.3,
         *,
         labels: tuple[str, ...],
         **training: Any,
@@ -72,10 +91,40 @@ class TextClassifier(Classifier):
                 getattr(config, "hidden_dropout_prob", 0.1) if dropout is None else dropout
             )
             self.head = nn.Linear(config.hidden_size, len(labels))
+        self.dialogue = None
+        if recurrent != "none":
+            if pooling != "mean":
+                raise UserError(
+                    f"model.recurrent={recurrent} reads the mean of an utterance's tokens: add"
+                    " model.pooling=mean"
+                )
+            self.dialogue = DialogueHead(
+                config.hidden_size, len(labels), recurrent, recurrent_units, recurrent_dropout
+            )
+        self.layer_decay, self.head_lr_factor = layer_decay, head_lr_factor
         self.train()  # from_pretrained returns a model in eval mode
+
+    def lr_factor(self, parameter: str) -> float:
+        """Lower for lower layers: discriminative fine-tuning (Howard and Ruder, ACL 2018, section
+        3.1)."""
+        encoder: Any = self.encoder
+        # with a head of the architecture's own the encoder is one part of the model, beside it
+        own = (
+            f"encoder.{encoder.base_model_prefix}." if self.pooling == "classifier" else "encoder."
+        )
+        if not parameter.startswith(own):
+            return self.head_lr_factor
+        layers = encoder.config.num_hidden_layers
+        place = NUMBER.search(parameter)  # encoder.encoder.layer.3.output.dense.weight
+        return self.layer_decay ** (layers - 1 - int(place[1]) if place else layers)
 
     def on_fit_start(self) -> None:
         datamodule: Any = getattr(self.trainer, "datamodule", None)
+        if datamodule is not None and (datamodule.batch_of == "dialogues") != bool(self.dialogue):
+            raise UserError(
+                "data.batch_of=dialogues and model.recurrent=past or both go together: give both"
+                " or neither"
+            )
         if self.pooling == "classifier" and datamodule is not None and datamodule.context != "none":
             raise UserError(
                 f"data.context={datamodule.context} needs model.pooling=mean: the model's own head"
@@ -84,12 +133,35 @@ class TextClassifier(Classifier):
 
     def forward(self, batch: TextBatch) -> torch.Tensor:
         """Logits (N, C)."""
+        if self.dialogue is not None:
+            assert batch.turns is not None
+            mean_NH = self._means_by_length(batch)
+            return self.head(self.dropout(mean_NH)) + self.dialogue(mean_NH, batch.turns)
         output = encode(self.encoder, batch.input_ids_NT, batch.attention_mask_NT)
         if self.pooling == "classifier":
             return output if self.columns is None else _merged(output, self.columns)
-        own_NT1 = batch.own_mask_NT.unsqueeze(-1)
-        mean_NH = (output * own_NT1).sum(1) / own_NT1.sum(1)
-        return self.head(self.dropout(mean_NH))
+        return self.head(self.dropout(_mean(output, batch.own_mask_NT)))
+
+    def _means_by_length(self, batch: TextBatch) -> torch.Tensor:
+        """Mean over each utterance's own tokens (N, H), encoding utterances of similar length
+        together: those of a dialogue differ much, and most of a batch would be padding."""
+        lengths_N = batch.attention_mask_NT.sum(1)
+        order_N = lengths_N.argsort(descending=True, stable=True)
+        parts = []
+        for rows in order_N.split(ENCODED_TOGETHER):
+            longest = int(lengths_N[rows[0]])
+            ids, mask, own = (
+                whole[rows, :longest]
+                for whole in (batch.input_ids_NT, batch.attention_mask_NT, batch.own_mask_NT)
+            )
+            parts.append(_mean(encode(self.encoder, ids, mask), own))
+        return torch.cat(parts)[order_N.argsort()]
+
+
+def _mean(output_NTH: torch.Tensor, own_mask_NT: torch.Tensor) -> torch.Tensor:
+    """Mean over each utterance's own tokens (N, H)."""
+    own_NT1 = own_mask_NT.unsqueeze(-1)
+    return (output_NTH * own_NT1).sum(1) / own_NT1.sum(1)
 
 
 def _kept_columns(
