@@ -54,14 +54,13 @@ def _predict(cfg: DictConfig, words: Words) -> None:
     from meld_lightning.training.process import quieten
 
     quieten()
-    cache = cfg.paths.cache
     predictor = Predictor.from_pretrained(
-        source, cfg.device, allow_mini=cfg.allow_mini, cache=cache
+        source, cfg.device, allow_mini=cfg.allow_mini, cache=cfg.paths.cache
     )
     kept = None if out is None else Path(f"{out}.parts")
-    how = Scoring(kept, None if cache is None else Path(cache), _decoding(cfg))
+    how = Scoring(kept, _decoding(cfg))
     answers = predictor.answer(items, Asked(cfg.risk, cfg.conformal), how)
-    _show(answers, cfg.format, predictor.about())
+    _print(answers, cfg.format, predictor.about())
     if out is not None and kept is not None:
         write_answers(Path(out), answers, predictor.about())
         shutil.rmtree(kept, ignore_errors=True)
@@ -73,14 +72,14 @@ def _decoding(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in cfg.media.items() if value is not None}
 
 
-def _show(answers: Any, form: str, about: dict[str, Any]) -> None:
+def _print(answers: Any, layout: str, about: dict[str, Any]) -> None:
     from meld_lightning.inference.answers.output import FORMATS
     from meld_lightning.inference.answers.terminal import show_answers
 
-    if form == "table":
+    if layout == "table":
         show_answers(answers)
     else:
-        sys.stdout.write(FORMATS[f".{form}"](answers, about))
+        sys.stdout.write(FORMATS[f".{layout}"](answers, about))
 
 
 def _several(text: Any) -> list[str]:

@@ -198,8 +198,8 @@ class PredictPaths(Node):
 
     cache: str | None = Field(
         None,
-        description="where `prepare` recorded the checkpoints, and where decoded clips stay; null:"
-        " where each run was made, and a temporary folder",
+        description="where `prepare` recorded the checkpoints of a run or a fusion; null: where"
+        " each run was made",
     )
 
 

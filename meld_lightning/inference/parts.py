@@ -1,17 +1,19 @@
 """Scores items in parts: while the models score one part, the clips of the next are decoded.
 Finished parts are kept in a folder, so that the same call continues after a kill.
 
-Writes one Parquet file per finished part if a folder is given, and decoded clips into the given
-cache, or into temporary folders that are removed. Used by Predictor.
+Writes one Parquet file per finished part if a folder is given, and decoded clips into temporary
+folders that are removed. Used by Predictor.
 
 Axes: M modalities, N items, C classes.
 """
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,13 +36,11 @@ class Scoring:
     """How items are scored.
 
     kept: the folder of finished parts; None keeps none.
-    cache: where decoded clips and features are kept; None: a temporary folder for each part.
     decoding: keys of conf/media that differ from those of the runs.
     given: id -> arrays, for items without a file.
     """
 
     kept: Path | None = None
-    cache: Path | None = None
     decoding: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, GivenMedia] = field(default_factory=dict)
 
@@ -51,8 +51,11 @@ def score_items(source: Source, items: pd.DataFrame, how: Scoring) -> dict[str, 
     digests = item_digests(source, items, how.decoding)
     by_id = dict(zip(items["id"], digests, strict=True))
     missing = items[[digest not in done for digest in digests]]
-    with _progress(len(items), len(items) - len(missing)) as bar:
-        for part, scored in _scored_parts(source, missing, how):
+    with (
+        _progress(len(items), len(items) - len(missing)) as bar,
+        closing(_scored_parts(source, missing, how)) as parts,
+    ):
+        for part, scored in parts:
             frame = _frame(source, part, scored, by_id)
             if how.kept is not None:
                 _keep(how.kept, frame)
@@ -94,16 +97,23 @@ def split_parts(items: pd.DataFrame, size: int = PART) -> Iterator[pd.DataFrame]
 
 def _scored_parts(
     source: Source, items: pd.DataFrame, how: Scoring
-) -> Iterator[tuple[pd.DataFrame, dict[str, Scored]]]:
-    parts = list(split_parts(items))
-    with ThreadPoolExecutor(1) as ahead:
-        pending = [ahead.submit(_decoded, source, part, how) for part in parts[:1]]
-        for number, part in enumerate(parts):
-            decoded = pending.pop().result()
-            pending += [
-                ahead.submit(_decoded, source, later, how) for later in parts[number + 1 :][:1]
-            ]
-            with decoded as (media, cache):
+) -> Generator[tuple[pd.DataFrame, dict[str, Scored]], None, None]:
+    parts, stop = list(split_parts(items)), threading.Event()
+    with (
+        tempfile.TemporaryDirectory(prefix="meld-lightning-") as temporary,
+        ThreadPoolExecutor(1) as ahead,
+    ):
+        caches = [Path(temporary) / str(number) for number in range(len(parts))]
+
+        def decoding(number: int) -> Future[dict[Any, ItemMedia]]:
+            return ahead.submit(_decoded, source, parts[number], how, caches[number], stop)
+
+        try:
+            pending = decoding(0) if parts else None
+            for number, (part, cache) in enumerate(zip(parts, caches, strict=True)):
+                assert pending is not None
+                media = pending.result()
+                pending = decoding(number + 1) if number + 1 < len(parts) else None
                 yield (
                     part,
                     {
@@ -111,35 +121,23 @@ def _scored_parts(
                         for name, member in source.members.items()
                     },
                 )
+                media.clear()
+                shutil.rmtree(cache)
+        finally:
+            stop.set()  # ends the decoding of a part that is no longer wanted, as after Ctrl+C
 
 
-class _Decoded:
-    """The decoded clips of a part, and their cache, which is removed after the block if it is
-    temporary."""
-
-    def __init__(self, media: dict[Any, ItemMedia], cache: Path, temporary: Any) -> None:
-        self.media, self.cache, self.temporary = media, cache, temporary
-
-    def __enter__(self) -> tuple[dict[Any, ItemMedia], Path]:
-        return self.media, self.cache
-
-    def __exit__(self, *_: object) -> None:
-        self.media.clear()
-        if self.temporary is not None:
-            self.temporary.cleanup()
-
-
-def _decoded(source: Source, part: pd.DataFrame, how: Scoring) -> _Decoded:
-    temporary = None
-    if how.cache is None:
-        temporary = tempfile.TemporaryDirectory(prefix="meld-lightning-")
-    cache = how.cache or Path(temporary.name if temporary else "")
+def _decoded(
+    source: Source, part: pd.DataFrame, how: Scoring, cache: Path, stop: threading.Event
+) -> dict[Any, ItemMedia]:
+    """What a member decodes (`decoded_as`) -> the decoded clips of a part, written into `cache`."""
     media: dict[Any, ItemMedia] = {}
+    cache.mkdir()
     with writing(cache):
         for settings, members in _decodings(source, how.decoding):
-            items = decode_items(part, settings, cache, how.given)
+            items = decode_items(part, settings, cache, how.given, stop)
             media |= dict.fromkeys(members, items)
-    return _Decoded(media, cache, temporary)
+    return media
 
 
 def _decodings(

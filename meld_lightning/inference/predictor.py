@@ -128,7 +128,7 @@ class Predictor:
         """The answers to a table of items (items/table.py); a row for each, in its order."""
         if not self.allow_mini:
             refuse_outside_items(self.source, items)
-        how = Scoring(how.kept, how.cache, {**DECODING, **how.decoding}, how.given)
+        how = Scoring(how.kept, {**DECODING, **how.decoding}, how.given)
         val = self.source.calibrated
         if asked.conformal is not None:  # fails before the work if it cannot be satisfied
             label_sets(val, val.probabilities_NC[:0], asked.conformal)

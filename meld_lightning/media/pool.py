@@ -11,6 +11,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -20,6 +21,10 @@ from meld_lightning.errors import UserError
 WORKER = (sys.executable, "-m", "meld_lightning.media.worker")
 
 Job = dict[str, Any]
+
+
+class Stopped(Exception):  # noqa: N818 -- not an error: someone asked for it
+    """Another thread has asked the pool to stop."""
 
 
 class _Worker:
@@ -59,10 +64,18 @@ class Pool:
 
     timeout_s: time limit per clip.
     command: the command line of a worker.
+    stop: once another thread has set it, `map` raises Stopped.
     """
 
-    def __init__(self, size: int, timeout_s: float, command: Sequence[str] = WORKER) -> None:
+    def __init__(
+        self,
+        size: int,
+        timeout_s: float,
+        command: Sequence[str] = WORKER,
+        stop: threading.Event | None = None,
+    ) -> None:
         self.size, self.timeout_s, self.command = size, timeout_s, command
+        self.stop = stop or threading.Event()
         self.selector = selectors.DefaultSelector()
         self.idle: list[_Worker] = []
         self.busy: list[_Worker] = []
@@ -84,6 +97,8 @@ class Pool:
         """
         waiting = list(jobs)[::-1]
         while waiting or self.busy:
+            if self.stop.is_set():
+                raise Stopped
             while waiting and (self.idle or len(self.busy) < self.size):
                 worker = self.idle.pop() if self.idle else self._start()
                 worker.give(waiting.pop())

@@ -10,6 +10,7 @@ that are neither finished nor locked by another.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -147,6 +148,7 @@ def prepare_media(
     shard: int = 0,
     processes: int = 0,
     worker: Sequence[str] = WORKER,
+    stop: threading.Event | None = None,
 ) -> Media:
     """Decodes the clips that are not decoded yet, have changed or were damaged; returns all of
     them.
@@ -157,6 +159,7 @@ def prepare_media(
     shard: the number of this process among those that share the work; each starts elsewhere.
     processes: number of decoding processes; 0 is one per core.
     worker: the command line of a decoding process.
+    stop: once another thread has set it, decoding ends with media.pool.Stopped.
     """
     rows = _rows(table)
     folder = claim_folder(_folder(table, name, settings, cache), rows, deciding_all(settings))
@@ -164,7 +167,7 @@ def prepare_media(
     start = int(_spread(shard) * chunks)
     left = [(start + step) % chunks for step in range(chunks)]
     with (
-        Pool(processes or os.cpu_count() or 1, settings["timeout_s"], worker) as pool,
+        Pool(processes or os.cpu_count() or 1, settings["timeout_s"], worker, stop) as pool,
         _bar(rows, settings) as bar,
     ):
         for wait in (False, True):

@@ -6,6 +6,9 @@ import io
 import json
 import shutil
 import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,9 @@ import pytest
 from tqdm import tqdm
 
 from meld_lightning.media import Media, nothing_decoded, prepare_media, prepared_media, store
+from meld_lightning.media.pool import Stopped
 from tests.media.test_store import SETTINGS
+from tests.running import HANGS_S
 
 ASKED = {**SETTINGS, "keep": ["audio"], "processes": 1}
 KEYS = [f"u{number}" for number in range(3)]
@@ -135,3 +140,23 @@ for line in sys.stdin:
     assert nothing_decoded(prepare(table, tmp_path / "good"), table) is None
     table["audio"] = None
     assert nothing_decoded(prepare(table, tmp_path / "none"), table) is None
+
+
+def test_another_thread_can_end_the_decoding(tmp_path: Path) -> None:
+    """As predict does at Ctrl+C: the clip would take its time limit of a minute otherwise."""
+    stop = threading.Event()
+    endless = f"import sys, time; open({str(tmp_path / 'started')!r}, 'w'); time.sleep(3600)"
+    watcher = threading.Thread(target=lambda: (until((tmp_path / "started").exists), stop.set()))
+    watcher.start()
+    with pytest.raises(Stopped):
+        prepare_media(
+            clips(tmp_path / "a", 1), "mine", ASKED, tmp_path / "cache",
+            worker=[sys.executable, "-c", endless], stop=stop,
+        )  # fmt: skip
+    watcher.join()
+
+
+def until(seen: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HANGS_S
+    while not seen() and time.monotonic() < deadline:
+        time.sleep(0.02)

@@ -33,9 +33,11 @@ from meld_lightning.inference.parts import Scoring
 from meld_lightning.inference.predictor import Asked, Predictor
 from meld_lightning.media import read_waveform
 from meld_lightning.media.errors import MediaError
-from meld_lightning.media.frames import read_frames
+from meld_lightning.media.frames import iter_frames
 
 FRAMES = 6  # shown of a clip
+EVERY, SIDE = 10, 224  # frames to choose them from, and their side in pixels
+MOST_KEPT = 256
 RATE = 16000
 LARGEST = "2gb"  # of an uploaded clip
 # Gradio's own page requests fonts and scripts from other hosts; this makes the browser refuse them.
@@ -110,11 +112,10 @@ class Demo:
     def _frames(self, clip: str | None) -> list[tuple[np.ndarray, str]]:
         """Some frames of the clip, each with the video model's answer to it alone."""
         try:
-            frames = read_frames(clip, keep_cut=True) if clip else np.zeros((0, 1, 1, 3), np.uint8)
+            chosen = _spread_frames(clip) if clip else []
         except MediaError:  # the answer says why
             return []
-        chosen = frames[np.unique(np.linspace(0, len(frames) - 1, FRAMES).round().astype(int))]
-        if not len(frames) or "video" not in self.predictor.source.members:
+        if not chosen or "video" not in self.predictor.source.members:
             return [(frame, "") for frame in chosen]
         try:
             alone = Predictor(self.predictor.source, allow_mini=True)(
@@ -128,6 +129,19 @@ class Demo:
             (frame, missing.get("video") or caption(labels, p_C))
             for frame, p_C, missing in zip(chosen, p_FC, alone["missing"], strict=True)
         ]
+
+
+def _spread_frames(clip: str) -> list[np.ndarray]:
+    """FRAMES frames spread over the clip. An hour of video takes no more memory than a minute."""
+    kept: list[np.ndarray] = []
+    step = 1  # of every how many frames one is kept
+    for number, frame in enumerate(iter_frames(clip, EVERY, SIDE, keep_cut=True)):
+        if number % step == 0:
+            kept.append(frame)
+        if len(kept) == MOST_KEPT:
+            kept, step = kept[::2], 2 * step
+    places = np.unique(np.linspace(0, len(kept) - 1, FRAMES).round().astype(int))
+    return [kept[place] for place in places] if kept else []
 
 
 def _sound(source: str | None) -> Any:

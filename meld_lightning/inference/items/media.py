@@ -3,6 +3,7 @@
 Writes decoded clips into a cache folder, as media/store.py does. Used by parts.py.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -137,15 +138,17 @@ def decode_items(
     settings: Mapping[str, Any],
     cache: Path,
     given: Mapping[str, GivenMedia] | None = None,
+    stop: threading.Event | None = None,
 ) -> ItemMedia:
     """Decodes the files of `items` (table.py) with `settings` (conf/media).
 
     given: id -> arrays, for items without a file.
+    stop: set by another thread to end the decoding early; see prepare_media.
     """
     table = items.rename(columns={"id": "key"}).reset_index(drop=True)
     for column in ("clip", "audio"):
         table[column] = [None if path is None else str(path) for path in table[column]]
         table[column] = table[column].astype(object).where(table[column].notna(), None)
     processes = int(settings.get("processes", 0))
-    decoded = prepare_media(table, "prediction", settings, cache, processes=processes)
+    decoded = prepare_media(table, "prediction", settings, cache, processes=processes, stop=stop)
     return ItemMedia(items, decoded, given or {})
