@@ -112,7 +112,8 @@ def save_clip(folder: Path) -> Path:
 
 
 def save_bert(folder: Path, words: Sequence[str]) -> Path:
-    """A random BERT whose tokenizer knows these lower-case words, one token each."""
+    """A random BERT whose tokenizer knows these lower-case words, one token each; [MASK] among them
+    becomes its mask token."""
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words]
     inner = tokenizers.Tokenizer(
         tokenizers.models.WordLevel(
@@ -127,6 +128,7 @@ def save_bert(folder: Path, words: Sequence[str]) -> Path:
         unk_token="[UNK]",
         cls_token="[CLS]",
         sep_token="[SEP]",
+        mask_token="[MASK]" if "[MASK]" in words else None,
     ).save_pretrained(folder)
     torch.manual_seed(0)
     config = tf.BertConfig(**TOWER, vocab_size=len(vocabulary), max_position_embeddings=512)

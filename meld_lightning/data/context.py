@@ -13,6 +13,7 @@ import pandas as pd
 from meld_lightning.errors import UserError
 
 MARKERS = 4  # [CLS] ... [SEP] ... [SEP] ... [SEP]
+SOMEONE = "someone"  # a speaker without a name, in a query
 
 
 @dataclass(frozen=True)
@@ -57,24 +58,40 @@ def neighbours(table: pd.DataFrame) -> Iterator[tuple[int, list[int], list[int]]
     return ((row, *turns[row]) for row in range(len(table)))
 
 
+def queries(speakers: Sequence[str], tokenizer: Any) -> list[list[int]]:
+    """Token ids of "NAME feels [MASK]" for each speaker: a question whose answer is the emotion, as
+    EmotionFlow asks it (Song et al., ICASSP 2022); UserError without a mask token."""
+    mask = tokenizer.mask_token_id
+    if mask is None:
+        raise UserError(
+            "data.query=true: this checkpoint's tokenizer has no mask token; use data.query=false"
+            " or another checkpoint"
+        )
+    texts = [f"{speaker or SOMEONE} feels" for speaker in speakers]
+    return [[*ids, mask] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+
+
 def with_context(
     utterance: list[int],
     past: Sequence[list[int]],
     future: Sequence[list[int]],
     markers: Markers,
     max_tokens: int,
+    query: Sequence[int] = (),
 ) -> tuple[list[int], tuple[int, int]]:
-    """[CLS] past [SEP] utterance [SEP] future [SEP], at most `max_tokens` long.
+    """[CLS] past [SEP] utterance [SEP] future [SEP], at most `max_tokens` long; with a query
+    [CLS] past [SEP] utterance [SEP] query [SEP] future [SEP].
 
     Turns are added nearest first, alternating between past and future. The first turn that does not
     fit ends its side.
 
     utterance, past, future: token ids of the utterance and of its turns, the nearest first.
     Returns the ids and the span (start, end) of the utterance; the span includes its two
-    markers.
+    markers. The query's last token is at end + len(query) - 1.
     """
-    own = utterance[: max_tokens - MARKERS]
-    room = max_tokens - MARKERS - len(own)
+    asked = [*query, markers.separator] if query else []
+    own = utterance[: max_tokens - MARKERS - len(asked)]
+    room = max_tokens - MARKERS - len(asked) - len(own)
     before: list[int] = []
     after: list[int] = []
     open_sides = {"before", "after"}
@@ -96,6 +113,7 @@ def with_context(
     start = len(ids) - 1  # [SEP], or [CLS] if nothing precedes the utterance
     ids += [*own, markers.separator]
     end = len(ids)
+    ids += asked
     if after:
         ids += [*after, markers.separator]
     return ids, (start, end)

@@ -17,7 +17,7 @@ from pydantic import Field
 from meld_lightning.data.context import dialogues
 from meld_lightning.data.datamodule import CorpusDataModule, Shared
 from meld_lightning.data.sources import Sources
-from meld_lightning.data.tokens import Context, cached_tokens
+from meld_lightning.data.tokens import Around, Context, cached_tokens
 from meld_lightning.errors import UserError
 
 
@@ -31,6 +31,7 @@ class TextBatch(NamedTuple):
     rows_N: torch.Tensor
     owned_N: torch.Tensor
     labels_G: torch.Tensor
+    mask_N: torch.Tensor | None = None  # with data.query: where each row has its mask token
     turns: "Turns | None" = None  # with data.batch_of=dialogues
 
 
@@ -41,6 +42,30 @@ class Turns(NamedTuple):
     same_speaker_N: torch.Tensor  # whether its speaker also has the turn before it
 
 
+def without_context(batch: TextBatch, dropped_N: torch.Tensor) -> TextBatch:
+    """The batch without the turns around the utterances that `dropped_N` marks.
+
+    Their rows become what they would be for an utterance without a dialogue: [CLS] utterance [SEP],
+    and the query if there is one.
+    """
+    places_1T = torch.arange(batch.input_ids_NT.shape[1], device=dropped_N.device)[None]
+    own_N = batch.own_mask_NT.sum(1)
+    start_N = batch.own_mask_NT.int().argmax(1)
+    # the query's mask token and the separator behind it are the last that stay
+    end_N = start_N + own_N if batch.mask_N is None else batch.mask_N + 2
+    shift_N = start_N * dropped_N
+    shifted_NT = (places_1T + shift_N[:, None]).clamp(max=places_1T.shape[1] - 1)
+    ids_NT = batch.input_ids_NT.gather(1, shifted_NT)
+    ids_NT[:, 0] = batch.input_ids_NT[:, 0]  # the utterance may have begun with a separator
+    lengths_N = torch.where(dropped_N, end_N - start_N, batch.attention_mask_NT.sum(1))
+    return batch._replace(
+        input_ids_NT=ids_NT,
+        attention_mask_NT=(places_1T < lengths_N[:, None]).long(),
+        own_mask_NT=batch.own_mask_NT.gather(1, shifted_NT) & (places_1T < lengths_N[:, None]),
+        mask_N=None if batch.mask_N is None else batch.mask_N - shift_N,
+    )
+
+
 class TextDataModule(CorpusDataModule):
     """Batches of token ids, made by the tokenizer of the model's checkpoint.
 
@@ -49,6 +74,9 @@ class TextDataModule(CorpusDataModule):
             the end of the utterance.
         context: turns of the dialogue around the utterance, with speaker names: the earlier ones
             (past), or the later ones as well (both).
+        turns: the most turns of either side; null: as many as fit.
+        query: with context, whether "NAME feels [MASK]" follows the utterance; its mask token is
+            read by model.pooling=mean_and_mask.
         batch_of: what batches are made of and data.batch_size counts: single utterances, or
             complete dialogues, which model.recurrent reads.
         loading: see CorpusDataModule.
@@ -61,6 +89,8 @@ class TextDataModule(CorpusDataModule):
         self,
         max_tokens: Annotated[int, Field(ge=8)] = 512,
         context: Context = "none",
+        turns: Annotated[int, Field(ge=1)] | None = None,
+        query: bool = False,
         batch_of: Literal["utterances", "dialogues"] = "utterances",
         *,
         sources: Sources,
@@ -71,12 +101,17 @@ class TextDataModule(CorpusDataModule):
                 "data=text needs a tokenizer, and this model names no checkpoint: add checkpoint to"
                 " its config"
             )
-        self.context, self.batch_of = context, batch_of
+        if context == "none" and (query or turns is not None):
+            raise UserError(
+                "data.query and data.turns are for an utterance with its dialogue: add"
+                " data.context=past or data.context=both"
+            )
+        self.context, self.query, self.batch_of = context, query, batch_of
         self.tokens = cached_tokens(
             sources.table,
             sources.checkpoint,
             max_tokens,
-            context,
+            Around(context, turns, query),
             sources.cache / "tokens",
             [sources.corpus_digest, sources.checkpoint_digest],
         )
@@ -106,6 +141,7 @@ class TextDataModule(CorpusDataModule):
             attention_mask_NT=torch.from_numpy(np.arange(shape[1]) < lengths[:, None]).long(),
             own_mask_NT=torch.from_numpy(own),
             **shared._asdict(),
+            mask_N=torch.from_numpy(self.tokens.mask[rows]).long() if self.query else None,
             turns=self._turns(rows) if self.batch_of == "dialogues" else None,
         )
 

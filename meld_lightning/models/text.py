@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from meld_lightning.data.text import TextBatch
+from meld_lightning.data.text import TextBatch, TextDataModule, without_context
 from meld_lightning.data.tokens import Context
 from meld_lightning.errors import UserError
 from meld_lightning.models.class_weights import ClassWeights
@@ -34,7 +34,10 @@ class TextClassifier(Classifier):
         name: the model's name in run folders and tables.
         checkpoint: folder of an encoder that from_pretrained loads.
         pooling: the architecture's own classification head, as the paper uses it, or the mean of
-            the utterance's own tokens and one linear layer, which dialogue context needs.
+            the utterance's own tokens and one linear layer, which dialogue context needs, or
+            both that mean and the mask token of the query, which needs data.query=true.
+        context_dropout: share of the training utterances whose dialogue is left out, drawn anew at
+            every step.
         layer_decay: what the learning rate of each layer of the encoder is multiplied by, once for
             every layer above it; the embeddings lie below the first. 1: all learn alike.
         head_lr_factor: what the learning rate of everything above the encoder is multiplied by.
@@ -57,7 +60,7 @@ class TextClassifier(Classifier):
         self,
         name: str,
         checkpoint: str | Path,
-        pooling: Literal["classifier", "mean"] = "classifier",
+        pooling: Literal["classifier", "mean", "mean_and_mask"] = "classifier",
         dropout: Annotated[float, Field(ge=0, le=1)] | None = None,
         class_weights: ClassWeights = "none",
         label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0,
@@ -65,6 +68,7 @@ class TextClassifier(Classifier):
         label_map: dict[str, str] | None = None,
         layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0,
         head_lr_factor: Annotated[float, Field(gt=0)] = 1.0,
+        context_dropout: Annotated[float, Field(ge=0, le=1)] = 0.0,
         recurrent: Context = "none",
         recurrent_units: Annotated[int, Field(ge=1)] = 128,
         recurrent_dropout: Annotated[float, Field(ge=0, le=1)] = 0.3,
@@ -91,7 +95,10 @@ class TextClassifier(Classifier):
                 getattr(config, "hidden_dropout_prob", 0.1) if dropout is None else dropout
             )
             self.head = nn.Linear(config.hidden_size, len(labels))
-        self.dialogue = None
+        self.mask_head = None
+        if pooling == "mean_and_mask":
+            self.mask_head = nn.Linear(config.hidden_size, len(labels))
+        self.context_dropout, self.dialogue = context_dropout, None
         if recurrent != "none":
             if pooling != "mean":
                 raise UserError(
@@ -120,14 +127,29 @@ class TextClassifier(Classifier):
 
     def on_fit_start(self) -> None:
         datamodule: Any = getattr(self.trainer, "datamodule", None)
-        if datamodule is not None and (datamodule.batch_of == "dialogues") != bool(self.dialogue):
+        if isinstance(datamodule, TextDataModule):
+            self._check_reads(datamodule)
+
+    def _check_reads(self, data: TextDataModule) -> None:
+        """UserError unless the batches have what the model reads, and no dialogue that it cannot
+        tell from the utterance."""
+        if (data.batch_of == "dialogues") != (self.dialogue is not None):
             raise UserError(
                 "data.batch_of=dialogues and model.recurrent=past or both go together: give both"
                 " or neither"
             )
-        if self.pooling == "classifier" and datamodule is not None and datamodule.context != "none":
+        if data.query != (self.mask_head is not None):
             raise UserError(
-                f"data.context={datamodule.context} needs model.pooling=mean: the model's own head"
+                "data.query=true and model.pooling=mean_and_mask go together: give both or neither"
+            )
+        if data.context == "none" and self.context_dropout > 0:
+            raise UserError(
+                f"model.context_dropout={self.context_dropout:g}: there is no dialogue to leave"
+                " out; add data.context=past or data.context=both"
+            )
+        if data.context != "none" and self.pooling == "classifier":
+            raise UserError(
+                f"data.context={data.context} needs model.pooling=mean: the model's own head"
                 " cannot tell the utterance from the dialogue around it"
             )
 
@@ -137,10 +159,17 @@ class TextClassifier(Classifier):
             assert batch.turns is not None
             mean_NH = self._means_by_length(batch)
             return self.head(self.dropout(mean_NH)) + self.dialogue(mean_NH, batch.turns)
+        if self.training and self.context_dropout > 0:
+            dropped_N = torch.rand(len(batch.rows_N), device=self.device) < self.context_dropout
+            batch = without_context(batch, dropped_N)
         output = encode(self.encoder, batch.input_ids_NT, batch.attention_mask_NT)
         if self.pooling == "classifier":
             return output if self.columns is None else _merged(output, self.columns)
-        return self.head(self.dropout(_mean(output, batch.own_mask_NT)))
+        logits_NC = self.head(self.dropout(_mean(output, batch.own_mask_NT)))
+        if self.mask_head is None:
+            return logits_NC
+        mask_NH = output[torch.arange(len(output), device=output.device), batch.mask_N]
+        return logits_NC + self.mask_head(self.dropout(mask_NH))
 
     def _means_by_length(self, batch: TextBatch) -> torch.Tensor:
         """Mean over each utterance's own tokens (N, H), encoding utterances of similar length
