@@ -1,19 +1,31 @@
 # Everything runs in .venv, which the first target that needs it creates. Examples:
 #   make reproduce-tables                                              the mini corpus: no download, no GPU
+#   make data FETCH=1 STUDY=meld MELD_ROOT=/data/MELD                  downloads MELD first
 #   make reproduce-tables STUDY=meld MELD_ROOT=/data/MELD LAUNCHER=slurm
 #   make test ARGS="-k checkpoints"
 
 PYTHON   ?= python3
-STUDY    ?= mini
 MELD_ROOT ?=
 LAUNCHER ?= local
 EXPERIMENT ?= bert_grid
 BENCH    ?= text_training
 FROM     ?=
+FETCH    ?=
+ACCEPT   ?= false
 ARGS     ?=
+
+# What `make data FETCH=1` downloads goes where MELD_ROOT says, or into data/MELD; FETCH=text leaves the clips out.
+ifneq ($(FETCH),)
+$(if $(filter-out 1 text,$(FETCH)),$(error FETCH=$(FETCH): expected 1 for all of MELD, or text for its CSV files))
+STUDY ?= $(if $(filter text,$(FETCH)),meld_minilm,meld)
+$(if $(filter mini,$(STUDY)),$(error FETCH=$(FETCH) gets MELD, which STUDY=mini does not read: give another STUDY))
+MELD_ROOT := $(or $(MELD_ROOT),data/MELD)
+endif
+STUDY    ?= mini
 
 # MELD_ROOT may contain spaces and quotes: it is quoted here for Hydra, and by "$$CORPUS_ROOT" for the shell.
 export CORPUS_ROOT := corpus.root='$(subst ',\',$(MELD_ROOT))'
+export FETCH_TO := to='$(subst ',\',$(MELD_ROOT))'
 ROOT := $(if $(MELD_ROOT),"$$CORPUS_ROOT")
 PY   := .venv/bin/python
 MELD := $(PY) -m meld_lightning
@@ -32,7 +44,8 @@ test: .venv/installed ## run the quick tests; ARGS="-m slow" runs the slow ones
 lint: .venv/installed ## run ruff and mypy
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
-data: .venv/installed ## check the study's corpus, decode its clips, get its checkpoints, write the corpus report
+data: .venv/installed ## check the study's corpus, decode its clips, get its checkpoints, write the corpus report; FETCH=1 gets MELD first
+	$(if $(FETCH),$(MELD) fetch "$$FETCH_TO" clips=$(if $(filter text,$(FETCH)),false,true) accept=$(ACCEPT))
 	$(MELD) prepare study=$(STUDY) $(ROOT) $(ARGS)
 
 reproduce-tables: .venv/installed ## run what the study's tables still need, then render them into experiments/STUDY

@@ -34,6 +34,7 @@ ROOMS = [
     "mini",
     "pretrained",
     "media",
+    "fetch",
     "corpus",
     "config",
     "storage",

@@ -14,6 +14,7 @@ from meld_lightning.launching.exits import exit_status, refuse
 from meld_lightning.tracking.console import show_messages
 
 COMMANDS = {
+    "fetch": "get MELD: download it, or take an archive at hand, unpack it and count it",
     "prepare": "check the corpus, decode its clips, get the checkpoints, write the corpus report",
     "train": "train and score one run, or with --multirun a sweep of runs",
     "fuse": "fit a fusion of finished runs on val and score it on test",

@@ -117,6 +117,28 @@ def test_a_sweep_prepares_with_those_arguments_that_prepare_takes() -> None:
     assert set(train) >= {"logger=wandb", "paths.cache=/cache", "hydra.launcher.partition=gpu"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "fetch", "prepare"),
+    [
+        (["FETCH=1"], ["clips=true", "accept=false"], "study=meld"),
+        (["FETCH=text", "ACCEPT=true"], ["clips=false", "accept=true"], "study=meld_minilm"),
+        (["FETCH=1", "STUDY=own"], ["clips=true", "accept=false"], "study=own"),
+    ],
+)
+def test_fetch_gets_meld_before_it_is_prepared(
+    asked: list[str], fetch: list[str], prepare: str
+) -> None:
+    lines = make("-n", "data", *asked).stdout.splitlines()
+    first, second = [line.split()[3:] for line in lines if "-m meld_lightning" in line]
+    assert first == ["fetch", '"$FETCH_TO"', *fetch]
+    assert second == ["prepare", prepare, '"$CORPUS_ROOT"']
+
+
+def test_fetch_of_something_else_is_refused_in_one_line() -> None:
+    assert "FETCH=yes: expected 1" in make("-n", "data", "FETCH=yes").stderr
+    assert "give another STUDY" in make("-n", "data", "FETCH=1", "STUDY=mini").stderr
+
+
 def test_without_meld_root_no_corpus_root_is_passed() -> None:
     assert "corpus" not in make("-n", "reproduce-tables").stdout
 

@@ -21,6 +21,7 @@ PAGES = [
     "docs/cluster.md",
     "docs/export.md",
     "docs/faces.md",
+    "docs/fetch.md",
     "docs/imported.md",
     "docs/log.md",
     "docs/predict.md",

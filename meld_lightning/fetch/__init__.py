@@ -1,0 +1,1 @@
+"""Gets MELD: downloads or takes its archive, unpacks it safely, and counts what is there."""
