@@ -12,7 +12,7 @@ from math import isnan
 from typing import Any
 
 from meld_lightning.report.breakdowns import choices_remark, class_grid, fusion_grids, gap_remark
-from meld_lightning.report.comparisons import TESTED, Difference, comparisons
+from meld_lightning.report.comparisons import TESTED, Difference
 from meld_lightning.report.notes import notes_of
 from meld_lightning.report.page import Grid, Page
 from meld_lightning.report.remarks import (
@@ -23,9 +23,9 @@ from meld_lightning.report.remarks import (
     tests_remark,
     verdicts,
 )
+from meld_lightning.report.row_tests import RowTests
 from meld_lightning.report.rows import Estimate, Row
 from meld_lightning.study.kinds import FOUND
-from meld_lightning.study.sources import best_place
 from meld_lightning.study.spec import BASELINE, Table
 
 TESTED_AS = {name: {"weighted_f1": "Weighted F1"}.get(name, name.capitalize()) for name in TESTED}
@@ -37,22 +37,24 @@ COUNTED = {"official": "MELD's CSV files", FOUND: "found here"}
 def runs_page(
     table: Table,
     rows: Sequence[Row],
+    tests: RowTests | None,
     seeds: Sequence[int],
     study: Mapping[str, Any],
     optimum: Mapping[str, Any] | None = None,
 ) -> Page:
     """The rows beside the paper's figures, with their tests and remarks.
 
+    tests: the rows tested against the reference row; None without one.
     optimum: the best accuracy possible, where it is known (see mini.corpus.mini_optimum).
     """
     if not study.get("show_paper", True):
         table = replace(table, paper={}, published={})
     grids, remarks = [_estimates_grid(table, rows)], reading_remark(table, rows, seeds)
     complete = [row for row in rows if row.scored]
-    reference = _reference(table, complete)
-    if reference:
-        grids += _tests_grids(table, reference, complete, rows)
-        remarks += tests_remark(table, reference)
+    reference = tests.reference if tests else None
+    if tests:
+        grids += _tests_grids(table, tests, rows)
+        remarks += tests_remark(table, tests.reference)
     remarks += choices_remark(rows)
     if table.by_class:
         grids += [class_grid(row) for row in complete if row.key != BASELINE]
@@ -149,25 +151,9 @@ def _cell(table: Table, row: Row, metric: str) -> str:
     return estimate_text(row.mean[metric], table.percent) + mark
 
 
-def _reference(table: Table, complete: Sequence[Row]) -> Row | None:
-    """The row that the others are tested against: the one named by `against`, or the best on
-    val."""
-    models = [row for row in complete if row.key != BASELINE]
-    if table.against:
-        return next((row for row in models if row.key == table.against), None)
-    if table.compare and models:
-        return models[best_place(table.compare, [row.runs for row in models])]
-    return None
-
-
-def _tests_grids(
-    table: Table, reference: Row, complete: Sequence[Row], rows: Sequence[Row]
-) -> list[Grid]:
+def _tests_grids(table: Table, tests: RowTests, rows: Sequence[Row]) -> list[Grid]:
     """Every row against the reference, one grid for each metric that is tested."""
-    others = [row for row in complete if row is not reference]
-    tests = comparisons(
-        [row.scored for row in others], reference.scored, paired=bool(table.sources)
-    )
+    labels = {row.key: row.label for row in rows}
     best = ""
     if table.compare:
         extreme = "highest" if table.compare.best == "max" else "lowest"
@@ -177,9 +163,9 @@ def _tests_grids(
     headers = ["row", "difference", "simultaneous interval", "p", "Holm p"]
     return [
         Grid(
-            f"{TESTED_AS[metric]}: differences from {reference.label}{best}{missing}",
+            f"{TESTED_AS[metric]}: differences from {tests.reference.label}{best}{missing}",
             headers,
-            [_test_line(row.label, test[metric]) for row, test in zip(others, tests, strict=True)],
+            [_test_line(labels[key], test[metric]) for key, test in tests.of_rows.items()],
         )
         for metric in TESTED_AS
     ]

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from omegaconf import DictConfig
 
 from meld_lightning.config.tree import plain
 from meld_lightning.corpus import prepared_corpus
-from meld_lightning.errors import NotPrepared, UserError
+from meld_lightning.errors import NotPrepared
 from meld_lightning.report.breakdowns import fusion_details
 from meld_lightning.report.clips import frame_strip
 from meld_lightning.report.figures import (
@@ -31,57 +30,27 @@ from meld_lightning.report.figures import (
 from meld_lightning.report.folds import pooled
 from meld_lightning.report.interval_figure import draw_intervals
 from meld_lightning.report.latex import page_latex
-from meld_lightning.report.layout import corpus_page, runs_page
 from meld_lightning.report.markdown import figure_markdown, page_markdown, readme_markdown
-from meld_lightning.report.notes import check_notes
 from meld_lightning.report.records import corpus_records, csv_text, table_records
-from meld_lightning.report.rows import Runs, table_rows
+from meld_lightning.report.results import Material, TableResults, study_results
+from meld_lightning.report.rows import Runs
 from meld_lightning.storage.atomic import writing
 from meld_lightning.study.evidence import study_folder
-from meld_lightning.study.kinds import (
-    FIGURES,
-    FOUND,
-    INTERVALS,
-    SPLITS,
-    named_table,
-    read_tables,
-)
+from meld_lightning.study.kinds import FIGURES, INTERVALS, read_tables
 from meld_lightning.study.plan import PlannedRun
 from meld_lightning.study.sources import FinishedRun, source_runs
 from meld_lightning.study.spec import RowKey, Table
 
 logger = logging.getLogger(__name__)
 
-FindClips = Callable[[FinishedRun], list[dict[str, Any]]]
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a report is rendered from.
-
-    runs: the available runs of each (table, row).
-    seeds: the seeds that every row should have; a row that lacks one shows as missing.
-    study: name, title, note, tables and compare_to_paper (whether figures are called above or below
-        the paper's).
-    corpus_report: Corpus.report; None without the corpus and without evidence of it.
-    find_clips: from a run to the clips for a figure of frames; None if there are none to show.
-    """
-
-    tables: Mapping[str, Table]
-    runs: Runs
-    seeds: Sequence[int]
-    study: Mapping[str, Any]
-    corpus_report: Mapping[str, Any] | None = None
-    find_clips: FindClips | None = None
-
 
 def render_study(
     cfg: DictConfig,
     runs: Runs,
     planned: Mapping[RowKey, Sequence[PlannedRun]],
-) -> None:
-    """Writes the chosen tables and figures below experiments/<study>/. planned: what the runs were
-    made from."""
+) -> tuple[Material, list[TableResults]]:
+    """Writes the chosen tables and figures below experiments/<study>/; returns what they were
+    written from. planned: what the runs were made from."""
     # the configs of a row's runs differ in seed and fold only, and neither changes a frame
     configs = {
         run.result.hash: of_row[0].config
@@ -97,27 +66,22 @@ def render_study(
         _corpus_report(cfg, folder / "corpus.json"),
         lambda run: frame_strip(configs[run.result.hash], run),
     )
+    results = study_results(material, cfg.tables)
     with writing(folder):
-        written = render_tables(material, cfg.tables, folder)
+        written = render_tables(material, results, folder)
     logger.info("tables: %s", written[-1])
+    return material, results
 
 
-def render_tables(material: Material, selected: Iterable[str], out: Path) -> list[Path]:
-    """Renders the selected tables into `out` and returns the files written, README.md last.
-
-    Raises UserError for a table that does not exist and for runs that cannot stand in one table.
-    """
-    if not material.seeds:
-        raise UserError("study.seeds is empty: name at least one seed")
-    check_notes(material.tables)
+def render_tables(material: Material, results: Iterable[TableResults], out: Path) -> list[Path]:
+    """Writes tables and figures into `out` and returns the files written, README.md last."""
     written = []
-    for name in selected:
-        table = named_table(material.tables, name)
-        if table.kind == INTERVALS:
+    for one in results:
+        if one.table.kind == INTERVALS:
             render = _render_intervals
         else:
-            render = _render_figure if table.kind in FIGURES else _render_table
-        written += render(material, table, out / name)
+            render = _render_figure if one.table.kind in FIGURES else _render_table
+        written += render(material, one, out / one.table.name)
     return [*written, _write(out / "README.md", readme_markdown(out, material.study))]
 
 
@@ -133,37 +97,22 @@ def _corpus_report(cfg: DictConfig, evidence: Path) -> dict[str, Any] | None:
     return report if cfg.target == "emotion" else {**report, "optimum": None}
 
 
-def _render_table(material: Material, table: Table, folder: Path) -> list[Path]:
-    report, study = material.corpus_report, material.study
-    if table.kind == "corpus":
-        counts = _corpus_counts(table.name, report)
-        page, records = corpus_page(table, counts, study), corpus_records(counts)
+def _render_table(material: Material, one: TableResults, folder: Path) -> list[Path]:
+    assert one.page is not None
+    if one.table.kind == "corpus":
+        records = corpus_records(one.counts)
     else:
-        owner = material.tables[table.source]
-        rows = table_rows(table, owner, material.runs, material.seeds)
-        page = runs_page(table, rows, material.seeds, study, (report or {}).get("optimum"))
-        records = table_records(table, rows, material.runs)
+        records = table_records(one.table, one.rows, material.runs)
     return [
-        _write(folder / "table.md", page_markdown(page)),
-        _write(folder / "table.tex", page_latex(page)),
+        _write(folder / "table.md", page_markdown(one.page)),
+        _write(folder / "table.tex", page_latex(one.page)),
         _write(folder / "results.csv", csv_text(records)),
     ]
 
 
-def _corpus_counts(name: str, report: Mapping[str, Any] | None) -> dict[str, Mapping[str, int]]:
-    """{official, found: {split: utterances}} in the order of SPLITS; official is MELD's alone."""
-    if report is None:
-        return {FOUND: {}}
-    counts = {key: report[name].get(key) for key in ("official", FOUND)}
-    return {
-        key: {split: column[split] for split in SPLITS if split in column}
-        for key, column in counts.items()
-        if column is not None
-    }
-
-
-def _render_figure(material: Material, table: Table, folder: Path) -> list[Path]:
+def _render_figure(material: Material, one: TableResults, folder: Path) -> list[Path]:
     """Draws the figure, or says in its place what is missing."""
+    table = one.table
     found = {
         name: list(source_runs(source, material.tables, material.runs, material.seeds).values())
         for name, source in table.sources.items()
@@ -195,9 +144,9 @@ def _render_figure(material: Material, table: Table, folder: Path) -> list[Path]
     ]
 
 
-def _render_intervals(material: Material, table: Table, folder: Path) -> list[Path]:
+def _render_intervals(material: Material, one: TableResults, folder: Path) -> list[Path]:
     """Draws the table's rows, or says in the figure's place which of them have no runs."""
-    rows = table_rows(table, material.tables[table.source], material.runs, material.seeds)
+    table, rows = one.table, one.rows
     for stale in folder.glob("figure.*"):
         stale.unlink()
     absent = [row.label for row in rows if row.missing]

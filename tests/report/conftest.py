@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from sklearn import metrics as sk
 
 from meld_lightning.report import statistics as st
-from meld_lightning.report.render import Material, render_tables
+from meld_lightning.report.render import render_tables
+from meld_lightning.report.results import Material, study_results
 from meld_lightning.runs.logits import logit_columns, logits_of
 from meld_lightning.runs.result import Result, read_result, write_result
 from meld_lightning.study.kinds import read_tables
@@ -232,7 +233,8 @@ def render(tables: Spec, runs: Any, study: Spec, tmp_path: Path, few_resamples: 
             "study": study,
         }
         given |= changed
-        render_tables(Material(**{**given, "tables": read_tables(given["tables"])}), selected, out)
+        material = Material(**{**given, "tables": read_tables(given["tables"])})
+        render_tables(material, study_results(material, selected), out)
         return out
 
     return rendered
