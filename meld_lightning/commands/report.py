@@ -1,5 +1,5 @@
-"""`meld-lightning report`: renders the tables from the runs that exist here, or else from the
-evidence in experiments/."""
+"""`meld-lightning report`: renders the tables and the page from the runs that exist here, or else
+from the evidence in experiments/."""
 
 import shlex
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ def main(arguments: Sequence[str]) -> None:
 def _report(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
+    from meld_lightning.page.make import make_page
     from meld_lightning.report.render import render_study
     from meld_lightning.study.evidence import find_fusions, find_runs, study_folder
     from meld_lightning.study.plan import plan_fusions, plan_runs
@@ -46,4 +47,5 @@ def _report(cfg: DictConfig) -> None:
             f" {remedy} (or run this in the folder that has them)"
         )
     fusions = find_fusions(cfg, plan_fusions(cfg, asked, runs))
-    render_study(cfg, {**runs, **fusions}, planned)
+    material, results = render_study(cfg, {**runs, **fusions}, planned)
+    make_page(cfg, asked, planned, material, results)

@@ -1,5 +1,5 @@
 """`meld-lightning reproduce`: prepares, runs what the study's tables still need, keeps the evidence
-and renders the tables."""
+and renders the tables and the page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +30,7 @@ def _reproduce(cfg: DictConfig) -> None:
     from meld_lightning.corpus import prepared_corpus
     from meld_lightning.launching.jobs import job_of
     from meld_lightning.launching.sweep import report_failures
+    from meld_lightning.page.make import make_page
     from meld_lightning.report.notes import check_notes
     from meld_lightning.report.render import render_study
     from meld_lightning.study.evidence import keep_study
@@ -63,7 +64,8 @@ def _reproduce(cfg: DictConfig) -> None:
     done = not failures and all(job.run is not None for job in flat)
     complete = done and set(cfg.tables) >= set(cfg.study.tables)
     keep_study(cfg, runs, prepared_corpus(cfg.corpus, Path(cfg.paths.cache)).report, complete)
-    render_study(cfg, runs, planned)
+    material, results = render_study(cfg, runs, planned)
+    make_page(cfg, asked, planned, material, results)
     report_failures(flat)
     if failures:
         raise UserError("\n".join([f"{len(failures)} fusions failed:", *failures]))

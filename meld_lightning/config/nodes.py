@@ -111,6 +111,9 @@ class Tables(Common):
     table: dict[str, Any] = Field(
         description="the declaration of each table; see conf/table/ and conf/study/tables/"
     )
+    reports: str = Field(
+        "reports", description="where the page is written: <reports>/<study>/index.html"
+    )
     logger: Target
 
 

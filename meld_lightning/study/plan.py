@@ -21,7 +21,10 @@ from meld_lightning.study.spec import Overrides, RowKey, Table
 from meld_lightning.tracking.loggers import grouped
 
 # overrides of `reproduce` and `report` that `train` and `fuse` do not take
-NOT_FOR_TRAIN = ("tables=", "table.", "table=", "study.seeds", "study.tables", "hydra")
+NOT_FOR_TRAIN = (
+    *("tables=", "table.", "table=", "reports="),
+    *("study.seeds", "study.tables", "hydra"),
+)
 
 
 @dataclass(frozen=True)

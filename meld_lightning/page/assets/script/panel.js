@@ -1,0 +1,78 @@
+// A run's details, opened from the figures of a table: what it was made from, and how to make it
+// again. The state's `run` is its hash.
+
+import { data } from "./data.js";
+import { el } from "./dom.js";
+import { duration, MISSING, score } from "./format.js";
+import { go, onState, state } from "./state.js";
+
+// Adds the panel to the document. It opens and closes with the state.
+export function addPanel() {
+  const dialog = el("dialog", { class: "panel", "aria-labelledby": "run-title" });
+  dialog.addEventListener("close", () => state().params.get("run") && go({ run: null, row: null }));
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  document.body.append(dialog);
+  const follow = ({ params }) => {
+    const hash = params.get("run");
+    const run = hash ? data("runs")[hash] : null;
+    if (!run) return dialog.open && dialog.close();
+    dialog.replaceChildren(...contents(hash, run, () => dialog.close()));
+    if (!dialog.open) dialog.showModal();
+    dialog.scrollTop = 0;
+    return undefined;
+  };
+  onState(follow);
+  follow(state());
+}
+
+function contents(hash, run, close) {
+  return [
+    el("header", {},
+      el("h2", { id: "run-title" }, run.name, " ", el("code", {}, hash)),
+      el("button", { class: "close", onclick: close }, "Close")),
+    seeds(hash, run),
+    el("h3", {}, "Scores"), scores(run),
+    facts(run),
+    run.command ? [el("h3", {}, "Make it again"), el("pre", { class: "command", tabindex: "0" }, run.command)] : null,
+    run.config ? [el("h3", {}, "Settings"), el("pre", { class: "config", tabindex: "0" }, run.config)] : null,
+    run.parts.length ? [el("h3", {}, "Folds"), el("p", {}, run.parts.map((part) => link(part, `fold ${data("runs")[part].fold}`)))] : null,
+  ].flat().filter(Boolean);
+}
+
+// The runs of the same row, one per seed.
+function seeds(hash, run) {
+  const rows = data("tables").tables.flatMap((table) => table.rows);
+  const row = rows.find((one) => one.runs.includes(hash));
+  if (!row || row.runs.length < 2) return null;
+  return el("p", { class: "seeds" }, `${row.label}: `, row.runs.map((other) =>
+    link(other, `seed ${data("runs")[other].seed}`, other === hash)));
+}
+
+function link(hash, text, current = false) {
+  return el("button", { class: "choice", "aria-pressed": String(current), onclick: () => go({ run: hash }, { replace: true }) }, text);
+}
+
+function scores(run) {
+  const splits = ["train", "val", "test"].filter((split) => run.metrics[split]);
+  const names = [...new Set(splits.flatMap((split) => Object.keys(run.metrics[split])))];
+  return el("table", { class: "plain" },
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "split"), names.map((name) => el("th", { scope: "col", class: "number" }, name.replace("_", " "))))),
+    el("tbody", {}, splits.map((split) => el("tr", {}, el("th", { scope: "row" }, split),
+      names.map((name) => el("td", { class: "number" }, score(run.metrics[split][name] ?? null)))))));
+}
+
+function facts(run) {
+  const shown = {
+    "Seed": String(run.seed),
+    "Fold": run.fold,
+    "Checkpoint": run.checkpoint,
+    "Chosen": run.best.epoch ? `epoch ${run.best.epoch}, ${run.best.monitor} ${score(run.best.value)}` : "",
+    "Commit": run.commit ? run.commit.slice(0, 12) + (run.dirty ? " with uncommitted changes" : "") : "outside git",
+    "Device": run.device,
+    "Wall time": run.wall_s === null ? "" : duration(run.wall_s),
+    "Peak memory": run.peak_memory_mb ? `${run.peak_memory_mb} MB` : "",
+    "Versions": Object.entries(run.versions).map(([name, version]) => `${name} ${version}`).join(", "),
+  };
+  return el("dl", { class: "facts" }, Object.entries(shown).filter(([, text]) => text).map(([name, text]) =>
+    el("div", {}, el("dt", {}, name), el("dd", {}, text || MISSING))));
+}

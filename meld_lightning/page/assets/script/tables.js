@@ -1,0 +1,181 @@
+// The tables: ours beside the paper's, with intervals, tests, and a link from every figure to its run.
+
+import { data } from "./data.js";
+import { add, el } from "./dom.js";
+import { domain, intervalBar } from "./bars.js";
+import { count, interval, MISSING, score, signed } from "./format.js";
+import { fragment, go, onState, state } from "./state.js";
+
+export const tables = { id: "tables", title: "Tables", render, printed: true };
+
+const MARKS = { better: "▲ better", worse: "▼ worse", same: "≈ same" };
+
+function render(root) {
+  const { tables: all, footnotes } = data("tables");
+  add(root,
+    el("h2", {}, "Tables"),
+    el("p", { class: "legend" },
+      "Each figure is a mean over seeds, ± their standard deviation, with its 95 % interval in brackets and as a bar. ",
+      all.some((one) => one.rows.some((row) => row.paper.some(Boolean))) ? "A diamond in a bar is the paper’s figure. " : "",
+      "The grey line is the constant baseline. Select a figure to see its run. Headers sort."),
+    all.length > 1 ? el("nav", { class: "jump", "aria-label": "Tables" }, all.map((one) =>
+      el("a", { href: fragment({ table: one.name }, "tables") }, shortTitle(one.title)))) : null,
+    all.map(article),
+    el("section", { class: "footnotes" },
+      el("h3", {}, "Notes"),
+      el("ol", {}, footnotes.map((text, place) => el("li", { id: `note-${place + 1}` }, text)))),
+  );
+  const follow = ({ section, params }) => {
+    if (section !== "tables") return;
+    sortAll(root, params.get("sort"));
+    const wanted = params.get("table");
+    if (wanted && !params.get("run")) document.getElementById(`table-${wanted}`)?.scrollIntoView();
+  };
+  onState(follow);
+  follow(state());
+}
+
+function shortTitle(title) {
+  return /^(Table|Figure) \d+/.exec(title)?.[0] ?? title;
+}
+
+function article(table) {
+  const notes = table.footnotes.map((place) => place + 1);
+  return el("article", { id: `table-${table.name}`, class: "result" },
+    el("h3", {}, table.title),
+    table.rows.length ? figures(table) : null,
+    table.kind === "corpus" ? table.grids.map(plainGrid) : null,
+    table.verdicts.length ? el("p", { class: "small" }, `Beside the paper’s figures, by our interval alone: ${table.verdicts.join("; ")}.`) : null,
+    notes.length ? el("p", { class: "small" }, "Notes ", notes.map((number, place) => [
+      place ? ", " : "", el("button", { class: "note-link", onclick: () => document.getElementById(`note-${number}`).scrollIntoView() }, String(number))])) : null,
+    table.kind !== "corpus" && table.grids.length ? el("details", {},
+      el("summary", {}, `More on ${shortTitle(table.title)}: ${table.grids.length} tables`), table.grids.map(plainGrid)) : null);
+}
+
+function figures(table) {
+  const metrics = Object.entries(table.metrics);
+  const constant = table.rows.find((row) => row.baseline);
+  const columns = [
+    { key: "row", header: "row", text: true, value: (row) => row.label, cell: rowName },
+    ...table.columns.map((header, place) => ({
+      key: `setting${place}`, header, text: false, value: (row) => row.settings[place],
+      cell: (row) => row.settings[place] || MISSING })),
+    ...metrics.flatMap(([key, header], place) => metricColumns(table, key, header, place, constant)),
+    ...Object.entries(table.tested).map(([key, header]) => testColumn(table, key, header)),
+    { key: "n", header: "n", value: (row) => row.n, cell: (row) => count(row.n) },
+  ];
+  const head = columns.map((column) => el("th",
+    { scope: "col", class: column.text ? null : "number", "data-key": column.key },
+    el("button", { class: "sort", onclick: () => sortBy(table, column.key) }, column.header)));
+  const body = table.rows.map((row, place) => {
+    const line = el("tr", { class: row.baseline ? "constant" : row.key === table.reference ? "reference" : null, "data-place": place },
+      columns.map((column) => column.text
+        ? el("th", { scope: "row" }, column.cell(row))
+        : el("td", { class: "number" }, column.cell(row))));
+    line.sortValues = Object.fromEntries(columns.map((column) => [column.key, column.value(row)]));
+    return line;
+  });
+  const others = Object.entries(table.published).map(([model, printed]) => el("tr", { class: "published" },
+    el("th", { scope: "row" }, model), columns.slice(1).map((column) =>
+      el("td", { class: "number" }, column.key === `paper.${metrics[0][0]}` ? printed : ""))));
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": table.title },
+    el("table", { class: "figures", "data-table": table.name },
+      el("caption", { class: "hidden" }, table.title),
+      el("thead", {}, el("tr", {}, head)), el("tbody", {}, others, body)));
+}
+
+function metricColumns(table, key, header, place, constant) {
+  const ours = table.rows.map((row) => row.cells[place]).filter(Boolean);
+  const paper = (row) => (row.paper[place] ? Number(row.paper[place]) / (table.percent ? 100 : 1) : null);
+  const range = domain([...ours.flatMap((cell) => [cell.value, cell.low, cell.high]), ...table.rows.map(paper)]);
+  const hasPaper = table.rows.some((row) => row.paper[place]) || (place === 0 && Object.keys(table.published).length > 0);
+  const hasInterval = ours.some((cell) => cell.low !== null);
+  const column = {
+    key, header, value: (row) => row.cells[place]?.value ?? null,
+    cell: (row) => {
+      const cell = row.cells[place];
+      if (!cell) return row.missing ? el("span", { class: "missing" }, row.missing) : MISSING;
+      const marks = { paper: paper(row), constant: constant?.cells[place]?.value ?? null };
+      return el("div", { class: "figure-cell" }, value(table, row, cell),
+        hasInterval ? intervalBar(range, { ...cell, ...marks }) : null,
+        el("span", { class: "small" }, interval(cell.low, cell.high, table.percent)));
+    } };
+  if (!hasPaper) return [column];
+  return [column, { key: `paper.${key}`, header: "paper", value: paper, cell: (row) =>
+    el("span", { class: "paper" }, row.paper[place] ? row.paper[place].replace(/^0\./, ".") : MISSING) }];
+}
+
+function value(table, row, cell) {
+  const text = score(cell.value, table.percent);
+  const shown = [
+    row.runs.length
+      ? el("a", { class: "run-link", href: fragment({ run: row.runs[0], row: row.key, table: table.name }, "tables") }, text)
+      : el("strong", {}, text),
+    cell.sd === null ? null : el("span", { class: "small" }, ` ± ${score(cell.sd, table.percent)}`),
+    cell.doubtful ? el("abbr", { class: "doubtful", title: "seeds differ by more than .02" }, "*") : null];
+  return el("span", { class: "value" }, shown);
+}
+
+function testColumn(table, key, header) {
+  const tests = table.rows.map((row) => row.tests[key]).filter(Boolean);
+  const range = domain([0, ...tests.flatMap((test) => [test.value, test.low, test.high])]);
+  const reference = table.rows.find((row) => row.key === table.reference);
+  return { key: `test.${key}`, header: `${header} − ${reference.label}`, value: (row) => row.tests[key]?.value ?? null,
+    cell: (row) => {
+      const test = row.tests[key];
+      if (!test) return row.key === table.reference ? el("span", { class: "small" }, "reference") : MISSING;
+      return el("div", { class: "figure-cell" },
+        el("span", { class: "value" }, signed(test.value)),
+        intervalBar(range, { ...test, zero: 0 }),
+        el("span", { class: `small verdict ${test.verdict}` },
+          test.verdict ? `${MARKS[test.verdict]}, p ${test.holm}` : test.holm));
+    } };
+}
+
+function rowName(row) {
+  return [row.modality ? el("span", { class: `dot ${row.modality}`, "aria-hidden": "true" }) : null, row.label];
+}
+
+function plainGrid(grid) {
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": grid.caption || "Table" }, el("table", { class: "plain" },
+    grid.caption ? el("caption", {}, grid.caption) : null,
+    el("thead", {}, el("tr", {}, grid.headers.map((header, place) => el("th", { scope: "col", class: place ? "number" : null }, header)))),
+    el("tbody", {}, grid.rows.map((row) => el("tr", {}, row.map((text, place) =>
+      place ? el("td", { class: "number" }, text) : el("th", { scope: "row" }, text)))))));
+}
+
+// The state's `sort` is TABLE:COLUMN:asc or :desc.
+function sortBy(table, key) {
+  const [name, column, order] = (state().params.get("sort") ?? "").split(":");
+  const first = key === "row" ? "asc" : "desc";
+  const turned = name === table.name && column === key && order === first;
+  go({ sort: `${table.name}:${key}:${turned ? (first === "asc" ? "desc" : "asc") : first}`, table: null }, { replace: true });
+}
+
+function sortAll(root, sort) {
+  const [name, key, order] = (sort ?? "").split(":");
+  for (const table of root.querySelectorAll("table.figures")) {
+    const chosen = table.dataset.table === name;
+    for (const header of table.tHead.rows[0].cells) {
+      if (chosen && header.dataset.key === key) header.setAttribute("aria-sort", order === "asc" ? "ascending" : "descending");
+      else header.removeAttribute("aria-sort");
+    }
+    const body = table.tBodies[0];
+    const rows = [...body.rows].filter((row) => row.sortValues);
+    const ranked = chosen ? rows.sort(byColumn(key, order)) : rows.sort((a, b) => a.dataset.place - b.dataset.place);
+    body.append(...ranked);
+  }
+}
+
+// Missing figures come last in either order; numbers as text, such as 2e-4, by their value.
+function byColumn(key, order) {
+  const sign = order === "asc" ? 1 : -1;
+  const read = (row) => row.sortValues[key];
+  const lacks = (value) => value === null || value === undefined || value === "";
+  return (one, other) => {
+    const [a, b] = [read(one), read(other)];
+    if (lacks(a) || lacks(b)) return lacks(a) - lacks(b);
+    const numbers = [Number(a), Number(b)];
+    return sign * (numbers.some(Number.isNaN) ? String(a).localeCompare(String(b)) : numbers[0] - numbers[1]);
+  };
+}

@@ -1,0 +1,73 @@
+"""From a command's config to the page: gathers what the page is made from, and writes it.
+
+Reads the prepared corpus, where it is at hand; writes reports/<study>/index.html. Used by the
+commands `report` and `reproduce`.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from meld_lightning.corpus import Corpus, prepared_corpus
+from meld_lightning.errors import UserError
+from meld_lightning.page.study_report import StudyReport
+from meld_lightning.page.write import write_page
+from meld_lightning.report.results import Material, TableResults
+from meld_lightning.study.plan import PlannedRun
+from meld_lightning.study.spec import RowKey
+
+logger = logging.getLogger(__name__)
+
+# stands in commands for the folder or file that the corpus was read from
+CORPUS = "corpus.root=CORPUS"
+
+
+def make_page(
+    cfg: DictConfig,
+    asked: Sequence[str],
+    planned: Mapping[RowKey, Sequence[PlannedRun]],
+    material: Material,
+    results: Sequence[TableResults],
+) -> Path:
+    """Writes the page of a study. asked: the command's own overrides; planned: what its training
+    runs were made from."""
+    commands = _commands(planned, material)
+    reproduce = shlex.join(["meld-lightning", "reproduce", *map(_with_corpus, asked)])
+    report = StudyReport(material, results, commands, reproduce, _corpus(cfg))
+    path = write_page(report, Path(cfg.reports) / cfg.study.name)
+    logger.info("page: %s", path)
+    return path
+
+
+def _corpus(cfg: DictConfig) -> Corpus | None:
+    """The prepared corpus; None where it is not prepared, or its files have changed since."""
+    try:
+        return prepared_corpus(cfg.corpus, Path(cfg.paths.cache))
+    except UserError:
+        return None
+
+
+def _commands(planned: Mapping[RowKey, Sequence[PlannedRun]], material: Material) -> dict[str, str]:
+    """hash -> the `train` command of each run that was planned, found again by seed and fold."""
+    from meld_lightning.report.folds import unpooled
+
+    found = {}
+    for row, of_row in planned.items():
+        by_seed = {(one.config.seed, one.config.corpus.fold): one for one in of_row}
+        folds = material.tables[row[0]].folds
+        for run in (part for one in material.runs.get(row, ()) for part in unpooled(one)):
+            fold = run.result.fold if folds else of_row[0].config.corpus.fold
+            if (one := by_seed.get((run.result.seed, fold))) is not None:
+                words = ["meld-lightning", "train", *map(_with_corpus, one.overrides)]
+                found[run.result.hash] = shlex.join(words)
+    return found
+
+
+def _with_corpus(override: str) -> str:
+    """Without the folder of this machine."""
+    return CORPUS if override.startswith("corpus.root=") else override
