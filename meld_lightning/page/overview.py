@@ -76,8 +76,7 @@ def overview_data(report: StudyReport) -> dict[str, Any]:
 
 def _facts(report: StudyReport) -> dict[str, str]:
     """What was run, in a few words each."""
-    runs = [run for run in report.runs().values() if len(unpooled(run)) == 1]
-    results = [part.result for run in runs for part in unpooled(run)]
+    results = [part.result for run in report.row_runs() for part in unpooled(run)]
     found = {
         "Runs": str(len(results)),
         "Seeds": ", ".join(map(str, report.material.seeds)),

@@ -18,6 +18,7 @@ from meld_lightning.page.tables import rounded
 from meld_lightning.report.folds import PooledRun, unpooled
 from meld_lightning.runs.evidence import settings
 from meld_lightning.study.sources import FinishedRun
+from meld_lightning.study.spec import RowKey
 
 SHOWN = ("accuracy", "weighted_f1", "macro_f1", "loss")  # of each split
 EPOCH, FIT_LOSS = "epoch", "train/fit_loss"
@@ -27,7 +28,7 @@ EPOCH, FIT_LOSS = "epoch", "train/fit_loss"
 class RunData:
     """One run. parts: hashes of the runs of its folds, if it is several.
 
-    rows: the (table, row) that it belongs to.
+    rows: the (table, row) that it belongs to. sources: of a fusion, modality -> hash.
     curve: column of metrics.csv -> a value for each epoch.
     config: as YAML, without paths.
     """
@@ -51,21 +52,28 @@ class RunData:
     curve: dict[str, list[float | None]]
     config: str
     command: str
-    rows: list[tuple[str, str]] = field(default_factory=list)
+    rows: list[RowKey] = field(default_factory=list)
+    sources: dict[str, str] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
 
 
 def runs_data(report: StudyReport) -> dict[str, RunData]:
     """hash -> run."""
-    rows: dict[str, list[tuple[str, str]]] = {}
-    for name, of_row in report.rows():
+    rows: dict[str, list[RowKey]] = {}
+    runs: dict[str, FinishedRun] = {}
+    for name, of_row in report.rows().items():
         for run in of_row:
-            for one in {run.result.hash: run, **{p.result.hash: p for p in unpooled(run)}}:
-                rows.setdefault(one, []).append(name)
-    return {name: _run(report, run, rows[name]) for name, run in report.runs().items()}
+            for one in {part.result.hash: part for part in (run, *unpooled(run))}.values():
+                runs[one.result.hash] = one
+                rows.setdefault(one.result.hash, []).append(name)
+    sources = report.sources()
+    return {
+        name: _run(run, report.commands.get(name, ""), rows[name], sources.get(name, {}))
+        for name, run in runs.items()
+    }
 
 
-def _run(report: StudyReport, run: FinishedRun, rows: list[tuple[str, str]]) -> RunData:
+def _run(run: FinishedRun, command: str, rows: list[RowKey], sources: dict[str, str]) -> RunData:
     result = run.result
     pooled = isinstance(run, PooledRun)
     name = f"{result.modality}-{result.model}"
@@ -91,8 +99,9 @@ def _run(report: StudyReport, run: FinishedRun, rows: list[tuple[str, str]]) -> 
         },
         curve={} if pooled else curve(Path(run.folder)),
         config="" if pooled else OmegaConf.to_yaml(OmegaConf.create(settings(run.config))),
-        command="" if pooled else report.commands.get(result.hash, ""),
+        command=command,
         rows=rows,
+        sources=sources,
         parts=[part.result.hash for part in unpooled(run)] if pooled else [],
     )
 

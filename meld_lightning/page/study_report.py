@@ -6,13 +6,13 @@ reads it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from meld_lightning.report.folds import unpooled
+from meld_lightning.report.breakdowns import fusion_details
 from meld_lightning.report.results import Material, TableResults
-from meld_lightning.study.sources import FinishedRun
+from meld_lightning.study.sources import FinishedRun, source_runs
 from meld_lightning.study.spec import RowKey
 
 if TYPE_CHECKING:
@@ -36,23 +36,28 @@ class StudyReport:
     reproduce: str = ""
     corpus: Corpus | None = None
 
-    def rows(self) -> Iterator[tuple[RowKey, Sequence[FinishedRun]]]:
-        """The rows that the tables show, by the table that declares them, with their runs (those of
-        several folds pooled); no row twice."""
-        seen: set[RowKey] = set()
-        for one in self.results:
-            for key in one.table.rows:
-                name = (one.table.source, key)
-                if name not in seen and self.material.runs.get(name):
-                    seen.add(name)
-                    yield name, self.material.runs[name]
+    def rows(self) -> dict[RowKey, Sequence[FinishedRun]]:
+        """The rows that the tables and figures rest on, by the table that declares them, with
+        their runs (those of several folds pooled)."""
+        return {key: runs for key, runs in self.material.runs.items() if runs}
 
-    def runs(self) -> dict[str, FinishedRun]:
-        """hash -> run, of all rows; a pooled run is followed by the runs of its folds."""
-        found: dict[str, FinishedRun] = {}
-        for _, of_row in self.rows():
-            for run in of_row:
-                found.setdefault(run.result.hash, run)
-                for part in unpooled(run):
-                    found.setdefault(part.result.hash, part)
+    def row_runs(self) -> list[FinishedRun]:
+        """The runs of all rows, no run twice."""
+        found = {run.result.hash: run for runs in self.rows().values() for run in runs}
+        return list(found.values())
+
+    def sources(self) -> dict[str, dict[str, str]]:
+        """hash of a fusion -> modality -> hash of the run that it fuses."""
+        found: dict[str, dict[str, str]] = {}
+        tables, runs, seeds = self.material.tables, self.material.runs, self.material.seeds
+        for (name, _), of_row in self.rows().items():
+            by_modality = {
+                modality: source_runs(source, tables, runs, seeds)
+                for modality, source in tables[name].sources.items()
+            }
+            for run in of_row if by_modality else ():
+                found[run.result.hash] = {
+                    modality: by_modality[modality][run.result.seed].result.hash
+                    for modality in fusion_details(run)["modalities"]
+                }
         return found

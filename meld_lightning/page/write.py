@@ -12,6 +12,7 @@ from typing import Any
 
 from meld_lightning.page.document import document
 from meld_lightning.page.overview import overview_data
+from meld_lightning.page.predictions import predictions_data
 from meld_lightning.page.runs import runs_data
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.page.tables import tables_data
@@ -19,7 +20,12 @@ from meld_lightning.report.colours import MODALITIES, OTHER
 from meld_lightning.storage.atomic import write_text
 
 # the parts of the data, by the names under which the scripts ask for them
-PARTS = {"overview": overview_data, "tables": tables_data, "runs": runs_data}
+PARTS = {
+    "overview": overview_data,
+    "tables": tables_data,
+    "runs": runs_data,
+    "predictions": predictions_data,
+}
 
 
 def write_page(report: StudyReport, folder: Path) -> Path:
