@@ -70,6 +70,11 @@ class Corpus(Node):
         description="a second manifest, all of it test; rows of the first whose unit (corpus.split)"
         " it contains are left out",
     )
+    votes: str | None = Field(
+        None,
+        description="EmotionLines' own file (friends.json), whose readers' votes are joined to the"
+        " rows; only counts and scores may be passed on",
+    )
     columns: Columns
     labels: dict[str, str | int] = Field(
         {},

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from meld_lightning.corpus.readers.layout import ReadRequest, find_reader
 from meld_lightning.corpus.report.build import build_report
+from meld_lightning.corpus.report.votes import votes_report
 from meld_lightning.corpus.table import Corpus, typed
+from meld_lightning.corpus.votes import join_votes, read_votes, with_votes
 
 
 def load_corpus(
@@ -25,6 +27,7 @@ def load_corpus(
     test: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
+    votes: str | Path | None = None,
 ) -> Corpus:
     """Reads a corpus and checks it.
 
@@ -45,6 +48,7 @@ def load_corpus(
         {"text": "utterance"}.
     labels: for a manifest, our name of each label that has another one in the file, such as
         {"happy": "joy"}; two of the file's labels may become one.
+    votes: EmotionLines' own file; its readers' votes are joined to the rows (votes.py).
 
     Raises UserError, one line, if something is missing or cannot be read.
     """
@@ -54,7 +58,14 @@ def load_corpus(
     found = find_reader(layout).read(request)
     found = replace(found, table=typed(found.table))  # a layout's own columns are none of ours
     name = name or found.name
-    report = build_report(name, layout, found)
+    counted = {}
+    if votes is not None:
+        path = absolute(votes)
+        joined = join_votes(found.table, read_votes(path))
+        table = with_votes(found.table, found.emotions, joined)
+        found = replace(found, table=table, sources=(*found.sources, path))
+        counted = {"votes": votes_report(table, joined)}
+    report = {**build_report(name, layout, found), **counted}
     return Corpus(name, found.table, found.emotions, found.sentiments, report, found.sources)
 
 

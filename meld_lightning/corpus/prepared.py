@@ -77,7 +77,7 @@ def prepared_corpus(
             raise UserError(f"{path}: missing or changed since it was prepared; {again}")
     corpus = Corpus(
         manifest["name"],
-        typed(pd.read_parquet(folder / "corpus.parquet")),
+        typed(pd.read_parquet(folder / "corpus.parquet"), votes=True),
         tuple(manifest["emotions"]),
         tuple(manifest["sentiments"]),
         json.loads((folder / "report.json").read_text(encoding="utf-8")),
@@ -120,7 +120,7 @@ def _settings(cfg_corpus: Mapping[str, Any]) -> dict[str, Any]:
             f"corpus.name {name!r}: it names a folder, so only letters, digits, '.', '_' and '-'"
             " are possible"
         )
-    split, test = cfg_corpus.get("split"), cfg_corpus.get("test")
+    split, test, votes = (cfg_corpus.get(key) for key in ("split", "test", "votes"))
     names = {
         key: {
             str(one): str(other)
@@ -140,6 +140,7 @@ def _settings(cfg_corpus: Mapping[str, Any]) -> dict[str, Any]:
         **{
             key: given for key, given in names.items() if given
         },  # else settings stay what they were
+        **({} if votes is None else {"votes": str(absolute(str(votes)))}),
     }
 
 
@@ -156,6 +157,8 @@ def _command(settings: Mapping[str, Any], cache: Path, others: Sequence[str]) ->
         words += [f"corpus.{key}={settings[key]}" for key in ("split", "folds", "fold")]
     if settings["test"] is not None:
         words.append(f"corpus.test={settings['test']}")
+    if "votes" in settings:
+        words.append(f"corpus.votes={settings['votes']}")
     for key in _NAMES:
         words += [f"corpus.{key}.{one}={other}" for one, other in settings.get(key, {}).items()]
     return f"run: meld-lightning prepare {shlex.join([*words, *others])}"

@@ -45,6 +45,7 @@ DIGESTED = (
     "start_s",
     "end_s",
 )
+VOTES = "votes."  # begins the columns of readers' votes, which only corpus.votes adds
 _OPTIONAL = ("dialogue_id", "speaker", "sentiment", "clip", "audio")
 _WHOLE = ("utterance_id", "season", "episode")
 
@@ -58,7 +59,8 @@ class Corpus:
         `split` is train, val or test; times are in seconds; `clip` and `audio` are paths or None;
         `unit` is what intervals and tests take as independent: the coarser of what the splits keep
         whole and the dialogue, else the speaker, else the utterance. If the source lacks a column,
-        its values are None, <NA> or NaN.
+        its values are None, <NA> or NaN. With corpus.votes it also has a column `votes.<emotion>`
+        for each emotion that readers voted for (see votes.py).
     emotions, sentiments: the labels in their fixed order; sentiments is empty if there are none.
     report: what was found, as JSON-able data (see report/build.py).
     sources: the files that the table was read from.
@@ -99,13 +101,16 @@ class Corpus:
         return bytes_digest(json.dumps([_plain(value) for value in row]).encode() for row in rows)
 
 
-def typed(table: pd.DataFrame) -> pd.DataFrame:
+def typed(table: pd.DataFrame, votes: bool = False) -> pd.DataFrame:
     """`table` with exactly COLUMNS, each with its own type, so that a table read from the source
-    equals one read from Parquet."""
-    table = table.reindex(columns=list(COLUMNS)).reset_index(drop=True)
-    for column in COLUMNS:
+    equals one read from Parquet. votes: with its columns of votes, too."""
+    voted = [str(name) for name in table if votes and str(name).startswith(VOTES)]
+    table = table.reindex(columns=[*COLUMNS, *voted]).reset_index(drop=True)
+    for column in table:
         values = table[column]
-        if column in _WHOLE:
+        if column in voted:
+            table[column] = values.astype("Int64")
+        elif column in _WHOLE:
             table[column] = values.astype("Int64" if values.isna().any() else "int64")
         elif column in ("start_s", "end_s"):
             table[column] = values.astype("float64")

@@ -25,6 +25,7 @@ from meld_lightning.data.batches import (
     by_length,
     rank_share,
 )
+from meld_lightning.data.soft_labels import train_targets
 from meld_lightning.data.sources import Sources
 from meld_lightning.errors import UserError
 
@@ -66,6 +67,8 @@ class CorpusDataModule(pl.LightningDataModule):
             data.batch_of=dialogues dialogues.
         eval_batch_size: groups per batch and rank when scoring.
         sampling: order of the training utterances; oversampled draws every class equally often.
+        soft_labels: what share of a training utterance's target are the votes of its readers
+            (corpus.votes) instead of its label.
         seed: decides the order of the training batches, together with the epoch.
         workers: data-loading processes.
         rank, world_size: this DDP process and their number.
@@ -80,6 +83,7 @@ class CorpusDataModule(pl.LightningDataModule):
         self,
         batch_size: Annotated[int, Field(ge=1)] = 16,
         sampling: Sampling = "shuffled",
+        soft_labels: Annotated[float, Field(ge=0, le=1)] = 0.0,
         *,
         sources: Sources,
         lengths_N: np.ndarray,
@@ -103,6 +107,10 @@ class CorpusDataModule(pl.LightningDataModule):
         self.lengths_N, self.present_N = np.asarray(lengths_N), np.asarray(present_N)
         self.splits_N = sources.table["split"].to_numpy()
         self.labels_N = sources.table["label"].to_numpy(np.int64)
+        # the target of each row as probabilities (N, C); None: its label
+        self.train_targets_NC = (
+            train_targets(sources.table, sources.labels, soft_labels) if soft_labels else None
+        )
         self.all_groups = groups
         require_some(self.present_N, self.modality)
         if groups is not None and sampling == "oversampled":

@@ -3,7 +3,8 @@
 Reads batches with `labels_N`, `rows_N`, `owned_N` and `labels_G`. A model adds
 `forward(batch) -> logits_NC`. Used by training.
 
-Axes: N utterances of a batch (of a split, in completed), G of the global batch, C classes.
+Axes: N utterances of a batch (of a split, in completed), G of the global batch, C classes, R rows
+of the corpus table.
 """
 
 from collections.abc import Callable, Iterable
@@ -63,6 +64,8 @@ class Classifier(pl.LightningModule):
         self.register_buffer(
             "prior_C", torch.log(torch.tensor(train_counts + 1.0)), persistent=False
         )
+        self.soft_labels_RC: torch.Tensor | None
+        self.register_buffer("soft_labels_RC", None, persistent=False)
         self.label_smoothing, self.gradient_clip, self.seed = label_smoothing, gradient_clip, seed
         self.make_optimizer, self.scheduler, self.total_steps = optimizer, scheduler, total_steps
         # this epoch's summed loss and summed class weights, of this rank's utterances
@@ -109,13 +112,24 @@ class Classifier(pl.LightningModule):
 
     def losses(self, batch: Any) -> torch.Tensor:
         """Loss of each utterance (N,), weighted by its class."""
-        return self.cross_entropy(self(batch).float(), batch.labels_N)
+        return self.cross_entropy(self(batch).float(), self.targets(batch))
 
-    def cross_entropy(self, logits_NC: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of each utterance (N,), with the class weights and label smoothing."""
+    def use_soft_labels(self, soft_labels_RC: np.ndarray) -> None:
+        """Trains on probabilities in place of labels. soft_labels_RC: those of every row of the
+        corpus table."""
+        soft = torch.from_numpy(soft_labels_RC)
+        self.register_buffer("soft_labels_RC", soft, persistent=False)
+
+    def targets(self, batch: Any) -> torch.Tensor:
+        """What the batch's utterances are trained on: labels (N,) or probabilities (N, C)."""
+        return batch.labels_N if self.soft_labels_RC is None else self.soft_labels_RC[batch.rows_N]
+
+    def cross_entropy(self, logits_NC: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of each utterance (N,), with the class weights and label smoothing.
+        targets: see `targets`."""
         return functional.cross_entropy(
             logits_NC,
-            labels_N,
+            targets,
             weight=self.class_weights_C,
             label_smoothing=self.label_smoothing,
             reduction="none",

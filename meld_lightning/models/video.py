@@ -125,9 +125,9 @@ class ClipProbe(Classifier):
         share = torch.distributions.Beta(self.mixup, self.mixup).sample()
         others_N = torch.randperm(len(batch.frames_N), device=self.device)
         logits_NC = self(batch._replace(embeds_NFD=mixed(batch, others_N, share))).float()
+        targets = self.targets(batch)
         own_N, other_N = (
-            self.cross_entropy(logits_NC, labels_N)
-            for labels_N in (batch.labels_N, batch.labels_N[others_N])
+            self.cross_entropy(logits_NC, one) for one in (targets, targets[others_N])
         )
         return share * own_N + (1 - share) * other_N
 

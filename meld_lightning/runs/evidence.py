@@ -20,6 +20,8 @@ from meld_lightning.runs.run import Run
 OF_A_FUSION = ("fusion.json", "fitted_fusion.json", "fitted_fusion.safetensors")
 
 
+# of the corpus's settings: paths, whose content the digests name, and what is not decisive
+NOT_KEPT = ("root", "layout", "votes")
 KEPT_SPLITS = ("val", "test")  # whose logits are evidence: tables read no others
 
 
@@ -51,7 +53,7 @@ def settings(config: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     kept = {str(key): value for key, value in plain.items() if key not in NOT_IDENTIFYING}
-    corpus = {key: value for key, value in kept["corpus"].items() if key not in ("root", "layout")}
+    corpus = {key: value for key, value in kept["corpus"].items() if key not in NOT_KEPT}
     if corpus.get("test") is None:
         corpus.pop("test", None)
     else:

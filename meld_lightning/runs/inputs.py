@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.corpus import SPLITS, Corpus, prepared_corpus
 from meld_lightning.corpus.texts import has_text
+from meld_lightning.corpus.votes import required_votes
 from meld_lightning.errors import UserError
 from meld_lightning.mini import checkpoints as mini
 from meld_lightning.runs.identity import class_value, decoded_kind
@@ -38,6 +39,7 @@ class Inputs(NamedTuple):
     modality: what the datamodule says it is: text, audio, video or another word.
     decoded: the kind of media that is read: frames, faces or audio.
     replaced_head: the checkpoint's task, if the model puts a new head in the place of its own.
+    votes: a digest of the readers' votes of train, if they are trained on (data.soft_labels).
     """
 
     corpus: Corpus
@@ -46,17 +48,20 @@ class Inputs(NamedTuple):
     modality: str
     decoded: str | None
     replaced_head: str | None = None
+    votes: str | None = None
 
     @property
     def digests(self) -> dict[str, str]:
-        """sha256 (hex) of corpus, checkpoint and the media of the kind that is read; for a run of
-        text also digests of the utterances without any, and of a head that is replaced, if there
-        are such."""
+        """sha256 (hex) of corpus, checkpoint, the media of the kind that is read, and the votes
+        that are trained on; for a run of text also digests of the utterances without any, and of a
+        head that is replaced, if there are such."""
         found = {"corpus": self.corpus.digest}
         if self.checkpoint is not None:
             found["checkpoint"] = self.checkpoint.digest
         if self.media is not None and self.decoded is not None:
             found["media"] = self.media.digest(self.decoded)
+        if self.votes is not None:
+            found["votes"] = self.votes
         if self.modality == "text":
             texts = self.corpus.table[["key", "text"]].itertuples(index=False)
             # until they counted as missing, the same corpus and settings gave another result
@@ -80,6 +85,7 @@ def read_inputs(cfg: DictConfig) -> Inputs:
             f"model={cfg.model.name}: no checkpoint is named for it; give prepare and train"
             f" {CHECKPOINTS_AT_HAND}"
         )
+    votes = _votes(corpus, cfg.target) if cfg.data.get("soft_labels") else None
     decoded = decoded_kind(cfg.data)
     if decoded is not None:
         from meld_lightning.media import prepared_media
@@ -100,7 +106,14 @@ def read_inputs(cfg: DictConfig) -> Inputs:
         checkpoint = prepared_checkpoint(str(cfg.model.checkpoint), cache)
     modality = str(class_value(cfg.data, "modality"))
     replaced = _replaced_head(cfg, checkpoint) if modality == "text" else None
-    return Inputs(corpus, media, checkpoint, modality, decoded, replaced)
+    return Inputs(corpus, media, checkpoint, modality, decoded, replaced, votes)
+
+
+def _votes(corpus: Corpus, target: str) -> str:
+    """A digest of the readers' votes in train; UserError if there are none."""
+    train = corpus.table[corpus.table["split"] == "train"]
+    votes_NC = required_votes(train, corpus.labels(target))
+    return digest_of([train["key"].tolist(), votes_NC.tolist()])
 
 
 def _replaced_head(cfg: DictConfig, checkpoint: "Checkpoint | None") -> str | None:

@@ -81,6 +81,8 @@ def build(cfg: DictConfig, found: Inputs, microbatches: int = 1) -> Built:
         found.checkpoint.folder if found.checkpoint else None,
         total_steps=cfg.epochs * datamodule.steps_per_epoch,
     )
+    if datamodule.train_targets_NC is not None:
+        module.use_soft_labels(datamodule.train_targets_NC)
     _check_pair(cfg, datamodule, module)
     return Built(table, labels, datamodule, module)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from meld_lightning.corpus.labels import SPLITS
+from meld_lightning.corpus.report.grid import cell, grid
+from meld_lightning.corpus.report.votes import render_votes
 
 SHOWN = 20  # rows listed per reason; report.json lists all
 TABLE_01 = {
@@ -78,7 +80,7 @@ def render_report(report: dict[str, Any], media: Mapping[str, Any] | None = None
         "## Size (Table 1)",
         _table_01(report),
         "## Splits",
-        _table(
+        grid(
             ("", *SPLITS),
             [
                 (text, *(_shown(report["splits"][split][name]) for split in SPLITS))
@@ -91,6 +93,7 @@ def render_report(report: dict[str, Any], media: Mapping[str, Any] | None = None
     if any(report["sentiments"].values()):
         parts.append(_balance("sentiment", report["sentiments"]))
     parts += [
+        *(render_votes(report["votes"]) if "votes" in report else []),
         "## Irregularities",
         "Counts by split. Rows are kept as they are, except for repaired characters and for"
         " rows left out because of corpus.test, if any.",
@@ -101,7 +104,7 @@ def render_report(report: dict[str, Any], media: Mapping[str, Any] | None = None
         "## Doubtful rows",
         *_doubts(report["rows"]),
         "## Sources",
-        _table(
+        grid(
             ("file", "bytes", "sha256"),
             [
                 (source["name"], str(source["size"]), source["sha256"])
@@ -130,9 +133,9 @@ def _introduction(report: dict[str, Any]) -> list[str]:
             )
             for name in best["test"]
         ]
-        parts.append(_table(("modality", *SPLITS), rows))
+        parts.append(grid(("modality", *SPLITS), rows))
     if report["assumed"]:
-        parts.append("\n".join(f"- {_cell(line)}" for line in report["assumed"]))
+        parts.append("\n".join(f"- {cell(line)}" for line in report["assumed"]))
     if report["ignored_columns"]:
         parts.append(f"Columns that are not used: {', '.join(report['ignored_columns'])}.")
     return parts
@@ -151,7 +154,7 @@ def _table_01(report: dict[str, Any]) -> str:
         if found[split] != count
     ]
     note = f"This is not the published corpus: {'; '.join(off)}. A CSV file may be truncated."
-    return _table(("utterances", *SPLITS), rows) + (f"\n\n{note}" if off else "")
+    return grid(("utterances", *SPLITS), rows) + (f"\n\n{note}" if off else "")
 
 
 def _balance(target: str, counts: dict[str, dict[str, int]]) -> str:
@@ -166,11 +169,11 @@ def _balance(target: str, counts: dict[str, dict[str, int]]) -> str:
         )
         for label in counts["train"]
     ]
-    return _table((target, *SPLITS), rows)
+    return grid((target, *SPLITS), rows)
 
 
 def _counts(counts: dict[str, dict[str, int]], names: dict[str, str]) -> str:
-    return _table(
+    return grid(
         ("", *SPLITS),
         [
             (text, *(str(counts[name].get(split, "-")) for split in SPLITS))
@@ -199,7 +202,7 @@ def render_media(media: Mapping[str, Any]) -> list[str]:
         (f"with {MODALITIES[kind]}", *(str(counts[split]) for split in SPLITS))
         for kind, counts in media["counts"].items()
     ]
-    parts = ["## Decoded clips", _table(("utterances", *SPLITS), rows)]
+    parts = ["## Decoded clips", grid(("utterances", *SPLITS), rows)]
     if media["rows"]:
         wanted = "frames, faces or sound" if "faces" in media["counts"] else "frames or sound"
         parts.append(f"Utterances without {wanted}, by reason:")
@@ -227,12 +230,12 @@ def _lost(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The tracks that lost packets, frames or their end; all of the doubtful ones by name."""
     listed = [(_loss(row), f"{row['key']} ({MODALITIES[row['modality']]})") for row in rows]
     parts = ["Clips that lost a part of their frames or sound; the rest was kept:"]
-    parts.append("\n".join(f"- {_cell(key)}: {loss}" for loss, key in listed[:SHOWN]))
+    parts.append("\n".join(f"- {cell(key)}: {loss}" for loss, key in listed[:SHOWN]))
     if len(listed) > SHOWN:
         parts.append(f"And {len(listed) - SHOWN} more (all are in media.json).")
     doubtful = list(dict.fromkeys(row["key"] for row in rows if row["doubtful"]))
     if doubtful:
-        names = "; ".join(_cell(key) for key in doubtful)
+        names = "; ".join(cell(key) for key in doubtful)
         parts.append(
             f"**Doubtful**, because more than a tenth of a track or its end is lost: {names}."
         )
@@ -279,16 +282,7 @@ def _some(listed: Sequence[str]) -> str:
     more = (
         f"; and {len(listed) - SHOWN} more (all are in report.json)" if len(listed) > SHOWN else ""
     )
-    return "; ".join(_cell(item) for item in listed[:SHOWN]) + more
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(_cell(str(cell)) for cell in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return "; ".join(cell(item) for item in listed[:SHOWN]) + more
 
 
 def _shown(value: Any) -> str:
