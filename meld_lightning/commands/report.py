@@ -25,6 +25,7 @@ def _report(cfg: DictConfig) -> None:
     from meld_lightning.report.render import render_study
     from meld_lightning.study.evidence import find_fusions, find_runs, study_folder
     from meld_lightning.study.plan import plan_fusions, plan_runs
+    from meld_lightning.study.warm_starts import in_waves
 
     asked = list(HydraConfig.get().overrides.task)
     remedy = shlex.join(["meld-lightning", "reproduce", *asked])
@@ -32,6 +33,7 @@ def _report(cfg: DictConfig) -> None:
         cfg.corpus.root = NO_ROOT
         asked.append(f"corpus.root='{NO_ROOT}'")
     planned = plan_runs(cfg, asked)
+    in_waves(planned)
     runs = find_runs(cfg, planned)
     if planned and not any(runs.values()):
         others = len(list(Path(cfg.paths.runs).glob("*/*/result.json")))

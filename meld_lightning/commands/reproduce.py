@@ -37,6 +37,7 @@ def _reproduce(cfg: DictConfig) -> None:
     from meld_lightning.study.kinds import read_tables
     from meld_lightning.study.plan import plan_fusions, plan_runs
     from meld_lightning.study.preparation import prepare_for_runs
+    from meld_lightning.study.warm_starts import in_waves
 
     choice = HydraConfig.get().runtime.choices["hydra/launcher"]
     if choice not in LAUNCHERS:
@@ -48,6 +49,7 @@ def _reproduce(cfg: DictConfig) -> None:
     planned = plan_runs(cfg, asked)
     check_notes(read_tables(plain(cfg.table)))
     prepare_for_runs(cfg, [run.config for of_row in planned.values() for run in of_row])
+    waves = in_waves(planned)
     jobs = {
         row: [job_of("train", run.config, run.overrides) for run in runs]
         for row, runs in planned.items()
@@ -55,8 +57,9 @@ def _reproduce(cfg: DictConfig) -> None:
     launcher = instantiate(HydraConfig.get().launcher)
     logs = Path(HydraConfig.get().sweep.dir)
     flat = [job for of_row in jobs.values() for job in of_row]
-    if flat:
-        launcher.run(flat, logs)
+    for number, rows in enumerate(waves):
+        own_logs = logs / f"wave_{number + 1}" if number else logs
+        launcher.run([job for row in rows for job in jobs[row]], own_logs)
     runs = {row: [job.run for job in of_row if job.run is not None] for row, of_row in jobs.items()}
     fusions = plan_fusions(cfg, asked, runs)
     fused, failures = fuse_all(fusions)

@@ -52,6 +52,11 @@ class Train(Common):
     predictions: str | None = Field(
         None, description="with model=imported: a CSV or Parquet file, a column for each label"
     )
+    warm_start: str | None = Field(
+        None,
+        description="a finished run whose weights this one starts from: its folder, hash or name;"
+        " in a study's table TABLE.ROW, the row's run of the same seed",
+    )
     data: Target
     optimizer: Optimizer
     scheduler: Scheduler

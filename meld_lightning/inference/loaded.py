@@ -45,6 +45,7 @@ from meld_lightning.runs.run import Run, load_run
 from meld_lightning.storage.atomic import atomic_folder
 from meld_lightning.storage.fingerprint import bytes_digest
 from meld_lightning.training.build import make_module
+from meld_lightning.training.checkpoint_file import best_weights
 
 MEMBER = "member.json"  # of an exported model: the name of its checkpoint, train's class counts
 PROCESSORS = {  # by the kind of decoded media that the datamodule reads
@@ -165,7 +166,7 @@ def _trained(run: Run, cache: str | Path | None) -> LoadedModel:
         )
     loaded = _loaded(run, _checkpoint_of(run, cache), _train_counts(run))
     if any(parameter.requires_grad for parameter in loaded.module.parameters()):
-        _restore(loaded.module, _best_epoch(run), run.folder)
+        _restore(loaded.module, best_weights(run.folder), run.folder)
     return loaded
 
 
@@ -239,21 +240,6 @@ def _restore(module: Classifier, weights: Weights, folder: Path) -> None:
         raise UserError(
             f"{folder}: its weights do not fit its model ({said[:200]}); {AGAIN}"
         ) from error
-
-
-def _best_epoch(run: Run) -> Weights:
-    """The weights of the epoch that val chose."""
-    path = run.folder / "checkpoints" / "best.ckpt"
-    if not path.is_file():
-        raise UserError(
-            f"{run.folder}: no checkpoints/best.ckpt there, as in the evidence of a study, which"
-            " keeps no weights; name the folder that the training wrote, or train it again"
-        )
-    try:
-        return torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
-    except Exception as error:  # torch raises many kinds for a damaged file
-        said = " ".join(str(error).split())
-        raise UserError(f"{path}: damaged ({said[:200]}); {AGAIN}") from error
 
 
 def _train_counts(run: Run) -> np.ndarray:

@@ -28,7 +28,7 @@ RESULT_VERSION = 1
 FUSION_RESULT_VERSION = 2  # likewise, but moves fusions alone
 
 # Left out of the hash: keys that change no result, and keys whose effect enters by digest
-# (checkpoints, runs, alternatives, predictions) or is added below (media).
+# (checkpoints, runs, alternatives, predictions, warm_start) or is added below (media).
 NOT_IDENTIFYING = (
     "hydra",
     "machine",
@@ -42,6 +42,7 @@ NOT_IDENTIFYING = (
     "alternatives",
     "rerun",
     "predictions",
+    "warm_start",
     "keep_last",
 )
 IMPORTED = "models.imported.Imported"  # the end of the class's dotted path
@@ -97,6 +98,9 @@ def canonical_config(cfg: DictConfig) -> dict[str, Any]:
             from meld_lightning.media import SETTINGS, deciding
 
             kept["media"] = deciding(plain["media"], SETTINGS[decoded])
+        if plain.get("warm_start"):
+            # which run it is enters by digest; this tells evidence of both kinds apart without one
+            kept["warm_start"] = True
     kept = {key: canonical(value) for key, value in kept.items()}
     version = FUSION_RESULT_VERSION if "fusion" in kept else RESULT_VERSION
     return {**kept, "result_version": version}

@@ -18,6 +18,7 @@ from meld_lightning.corpus.votes import required_votes
 from meld_lightning.errors import UserError
 from meld_lightning.mini import checkpoints as mini
 from meld_lightning.runs.identity import class_value, decoded_kind
+from meld_lightning.runs.names import find_folder
 from meld_lightning.storage.fingerprint import digest_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Inputs(NamedTuple):
     decoded: the kind of media that is read: frames, faces or audio.
     replaced_head: the checkpoint's task, if the model puts a new head in the place of its own.
     votes: a digest of the readers' votes of train, if they are trained on (data.soft_labels).
+    warm_start: the folder of the run whose weights it starts from, which may still be running.
     """
 
     corpus: Corpus
@@ -49,12 +51,14 @@ class Inputs(NamedTuple):
     decoded: str | None
     replaced_head: str | None = None
     votes: str | None = None
+    warm_start: Path | None = None
 
     @property
     def digests(self) -> dict[str, str]:
-        """sha256 (hex) of corpus, checkpoint, the media of the kind that is read, and the votes
-        that are trained on; for a run of text also digests of the utterances without any, and of a
-        head that is replaced, if there are such."""
+        """sha256 (hex) of corpus, checkpoint, the media of the kind that is read and the votes
+        that are trained on, and the hash of the run whose weights it starts from; for a run of text
+        also digests of the utterances without any, and of a head that is replaced, if there are
+        such."""
         found = {"corpus": self.corpus.digest}
         if self.checkpoint is not None:
             found["checkpoint"] = self.checkpoint.digest
@@ -62,6 +66,8 @@ class Inputs(NamedTuple):
             found["media"] = self.media.digest(self.decoded)
         if self.votes is not None:
             found["votes"] = self.votes
+        if self.warm_start is not None:
+            found["warm_start"] = self.warm_start.name
         if self.modality == "text":
             texts = self.corpus.table[["key", "text"]].itertuples(index=False)
             # until they counted as missing, the same corpus and settings gave another result
@@ -106,7 +112,10 @@ def read_inputs(cfg: DictConfig) -> Inputs:
         checkpoint = prepared_checkpoint(str(cfg.model.checkpoint), cache)
     modality = str(class_value(cfg.data, "modality"))
     replaced = _replaced_head(cfg, checkpoint) if modality == "text" else None
-    return Inputs(corpus, media, checkpoint, modality, decoded, replaced, votes)
+    warm_start = None
+    if cfg.get("warm_start"):  # absent from runs of earlier versions
+        warm_start = find_folder(str(cfg.warm_start), Path(cfg.paths.runs))
+    return Inputs(corpus, media, checkpoint, modality, decoded, replaced, votes, warm_start)
 
 
 def _votes(corpus: Corpus, target: str) -> str:

@@ -1,6 +1,7 @@
-"""Writes checkpoints so that a failure has its reason and no second copy is made.
+"""Writes checkpoints so that a failure has its reason and no second copy is made, and reads the
+weights of a finished run.
 
-Used by the callbacks, the Trainer and fit.py.
+Used by the callbacks, the Trainer, fit.py, warm_start.py and inference.
 """
 
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from meld_lightning.errors import UserError
+from meld_lightning.runs.result import AGAIN
 
 
 class CheckpointFile(TorchCheckpointIO):
@@ -25,3 +29,22 @@ def save_tensors(value: Any, path: Path) -> None:
     not."""
     with path.open("wb") as file:
         torch.save(value, file)
+
+
+def best_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of the epoch that val chose, from a run's folder; UserError if they are not there
+    or cannot be read."""
+    path = folder / "checkpoints" / "best.ckpt"
+    if not path.is_file():
+        raise UserError(
+            f"{folder}: no checkpoints/best.ckpt there, as in the evidence of a study, which keeps"
+            " no weights; name the folder that the training wrote, or train it again"
+        )
+    try:
+        weights: dict[str, torch.Tensor] = torch.load(path, weights_only=True, map_location="cpu")[
+            "state_dict"
+        ]
+    except Exception as error:  # torch raises many kinds for a damaged file
+        said = " ".join(str(error).split())
+        raise UserError(f"{path}: damaged ({said[:200]}); {AGAIN}") from error
+    return weights

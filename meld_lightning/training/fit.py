@@ -41,6 +41,7 @@ from meld_lightning.training.process import advise_on_precision, keep_freed_memo
 from meld_lightning.training.progress import EpochBar
 from meld_lightning.training.scored import ScoredSplit, mark_not_finite
 from meld_lightning.training.signals import StopRequest, stop_request
+from meld_lightning.training.warm_start import start_from
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,8 @@ class Fit:
             raise UserError(f"{resume}: damaged; delete it and the run starts over")
         if resume and trainer.is_global_zero:
             logger.info("%s: resuming from its last checkpoint", self.identity.folder)
+        if not resume and self.inputs.warm_start is not None:
+            start_from(self.inputs.warm_start, built.module, built.labels, self.cfg.corpus)
         trainer.fit(built.module, built.datamodule, ckpt_path=resume, weights_only=True)
         best = torch.load(callbacks.best.path, weights_only=True, map_location="cpu")
         built.module.load_state_dict(best["state_dict"])

@@ -44,7 +44,8 @@ def val_batch(*args: Any, **given: Any) -> TextBatch:
     """The utterances of val in the order of their turns."""
     batch = next(iter(made_data(*args, **given).scoring_dataloader("val")))
     order = batch.rows_N.argsort()
-    return TextBatch(*(None if one is None else one[order] for one in batch[:-1]))
+    parts: Any = [None if one is None else one[order] for one in batch[:-1]]
+    return TextBatch(*parts)
 
 
 def model(checkpoint: Path, pooling: Any = "mean_and_mask", **given: Any) -> TextClassifier:

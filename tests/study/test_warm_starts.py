@@ -1,0 +1,67 @@
+"""Rows that start from the runs of other rows: their order, and the run that each starts from."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from meld_lightning.errors import UserError
+from meld_lightning.runs.identity import canonical_config
+from meld_lightning.study.plan import PlannedRun
+from meld_lightning.study.warm_starts import in_waves
+from meld_lightning.training.train import Training
+
+Compose = Callable[[list[str]], Any]
+
+
+def planned(compose: Compose, **rows: str | None) -> Any:
+    """Two seeds of each row of table `t`, by the row that it starts from."""
+    found = {}
+    for row, source in rows.items():
+        settings = [] if source is None else [f"warm_start={source}"]
+        found["t", row] = [PlannedRun([], compose([*settings, f"seed={seed}"])) for seed in (1, 2)]
+    return found
+
+
+def test_a_row_runs_after_the_row_it_starts_from(compose_train: Compose) -> None:
+    rows = planned(compose_train, last="t.second", second="t.first", first=None, other=None)
+    assert in_waves(rows) == [[("t", "first"), ("t", "other")], [("t", "second")], [("t", "last")]]
+    for row, source in (("second", "first"), ("last", "second")):
+        for run, other in zip(rows["t", row], rows["t", source], strict=True):
+            assert run.config.warm_start == str(Training(other.config).identity.folder)
+    hashes = {Training(run.config).identity.hash for runs in rows.values() for run in runs}
+    assert len(hashes) == 6, "first and other are the same runs, all others differ"
+
+
+def test_evidence_tells_a_warm_start_from_a_cold_one(compose_train: Compose) -> None:
+    cold, one, other = (
+        canonical_config(compose_train(given))
+        for given in ([], ["warm_start=t.first"], ["warm_start=runs/text-bert/abc"])
+    )
+    assert one == other == {**cold, "warm_start": True}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"first": "t.second", "second": "t.first"}, "t.first, t.second start from each other"),
+        ({"first": None, "second": "t.frist"}, "warm_start=t.frist is not a trained row of these"),
+    ],
+)
+def test_a_source_that_cannot_be_is_refused(
+    compose_train: Compose, rows: dict[str, str | None], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        in_waves(planned(compose_train, **rows))
+
+
+def test_nothing_is_resolved_where_nothing_is_prepared(
+    compose_train: Compose, tmp_path: Any
+) -> None:
+    rows = planned(compose_train, first=None, second="t.first")
+    for runs in rows.values():
+        for run in runs:
+            OmegaConf.update(run.config, "paths.cache", str(tmp_path))
+    assert in_waves(rows) == [[("t", "first")], [("t", "second")]]
+    assert rows["t", "second"][0].config.warm_start == "t.first"
