@@ -9,7 +9,6 @@ configure_input_video_filter (fftools/ffmpeg_filter.c) and get_rotation (fftools
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -44,9 +43,12 @@ def upright(frame: av.VideoFrame) -> np.ndarray:
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """The nine numbers of a frame's display matrix, row by row; None if it has none."""
-    from av.sidedata.sidedata import Type
+    from av.sidedata.sidedata import SideDataContainer, Type
 
-    found: dict[Any, Any] = {data.type: data for data in cast("Iterable[Any]", frame.side_data)}
+    # not frame.side_data: the frame would keep that container, which keeps the frame, and hundreds
+    # of frames stay in memory until Python's collector of such circles runs
+    side_data = cast("Any", SideDataContainer)(frame)  # its stub has no arguments
+    found: dict[Any, Any] = {data.type: data for data in side_data}
     data = found.get(Type.DISPLAYMATRIX)
     return None if data is None else tuple(np.frombuffer(memoryview(data), np.int32, 9).tolist())
 

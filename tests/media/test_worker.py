@@ -1,10 +1,12 @@
 """The process that decodes clips one at a time."""
 
+import gc
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -40,3 +42,16 @@ def test_the_frames_of_a_clip_are_written_as_they_come(
     assert worker.decode(job)["frames"] == {"count": 60, "reason": None}
     assert (len(held), max(held)) == (60, 2), "frames are kept after they are written"
     assert (tmp_path / "out.frames").stat().st_size == 60 * 32 * 32 * 3
+
+
+def test_no_decoded_frame_waits_for_the_garbage_collector(write_clip: Write) -> None:
+    """At 4K each takes 12 MB."""
+    clip = write_clip("clip.mp4", frames=60, shape=(48, 64), layout=None)
+    gc.collect()
+    gc.disable()
+    try:
+        decoded = sum(1 for _ in iter_frames(clip, 1, 32))
+        left = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert (decoded, left) == (60, 0)
