@@ -104,6 +104,9 @@ class Prepare(Common):
 
     unused = ("target", "rerun", "numerics", "machine", "paths.runs", "paths.experiments")
 
+    only: Literal["checkpoints"] | None = Field(
+        None, description="checkpoints: get these alone, where there is a network but no corpus"
+    )
     shard: int = Field(
         0, ge=0, le=1023, description="--multirun shard=0,1,2 shares decoding among 3 processes"
     )

@@ -5,6 +5,7 @@ checkpoints.py.
 """
 
 import importlib.util
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,31 @@ from meld_lightning.pretrained.files import PICKLED, SAFETENSORS, SETTINGS, matc
 from meld_lightning.storage.fingerprint import file_digest
 
 log = logging.getLogger(__name__)
+
+
+class NotInHubCacheError(UserError):
+    """A hub checkpoint is not on this machine, and cannot be downloaded now.
+
+    name: of the checkpoint. reason: why, in words.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(not_in_hub_cache([self]))
+
+
+def not_in_hub_cache(missing: "Sequence[NotInHubCacheError]") -> str:
+    """One line for all checkpoints that are not in the hub's cache, with what to do."""
+    from huggingface_hub import constants
+
+    names = ", ".join(one.name for one in missing)
+    return (
+        f"{'checkpoint' if len(missing) == 1 else 'checkpoints'} {names}: not in the hub's local"
+        f" cache, {constants.HF_HUB_CACHE}, and the download failed ({missing[0].reason}); run"
+        " meld-lightning prepare only=checkpoints with the same checkpoints= where there is a"
+        " network and HF_HUB_OFFLINE is not set, or give the path of a folder that save_pretrained"
+        " wrote instead"
+    )
 
 
 @dataclass(frozen=True)
@@ -91,7 +117,18 @@ def _hub(name: str) -> Path:
             name,
         )
         folder = _snapshot(name, SETTINGS + PICKLED)
+    if not _has_weights(folder):
+        raise NotInHubCacheError(name, "a part of its files is missing")
     return folder
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether all weights are there: a download that was killed leaves some of a snapshot's
+    files, and offline the hub's client takes these for all."""
+    for index in matching(folder.iterdir(), ("*.safetensors.index.json", "*.bin.index.json")):
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return all((folder / shard).is_file() for shard in shards)
+    return bool(matching(folder.iterdir(), SAFETENSORS + PICKLED))
 
 
 def _announce_download(name: str) -> None:
@@ -130,7 +167,7 @@ def _in_words(size: float) -> str:
 
 
 def _snapshot(name: str, patterns: Sequence[str]) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
@@ -153,7 +190,6 @@ def _snapshot(name: str, patterns: Sequence[str]) -> Path:
         ) from None
     except (OSError, HTTPError) as error:  # offline, timed out, server error, disk full
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(
-            f"checkpoint {name}: not in the hub's local cache, and the download failed ({reason}); "
-            f"go online, unset HF_HUB_OFFLINE, or {remedy}"
-        ) from None
+        if constants.HF_HUB_OFFLINE:
+            reason = "HF_HUB_OFFLINE is set"
+        raise NotInHubCacheError(name, reason) from None

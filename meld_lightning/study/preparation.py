@@ -16,7 +16,7 @@ from meld_lightning.config.nodes import Prepare
 from meld_lightning.config.tree import plain
 from meld_lightning.errors import UserError
 from meld_lightning.pretrained.checkpoints import Checkpoint, prepare_checkpoint
-from meld_lightning.pretrained.find import BUNDLED
+from meld_lightning.pretrained.find import BUNDLED, NotInHubCacheError, not_in_hub_cache
 from meld_lightning.runs.identity import decoded_kind
 
 if TYPE_CHECKING:
@@ -27,9 +27,15 @@ logger = logging.getLogger(__name__)
 
 
 def prepare_study(cfg: DictConfig) -> None:
-    """Checks the config and prepares everything that it names."""
+    """Checks the config and prepares everything that it names, or its checkpoints alone."""
+    alone = cfg.get("only") == "checkpoints"
+    if alone and OmegaConf.is_missing(cfg.corpus, "root"):
+        cfg.corpus.root = ""  # which is not read
     check(cfg, Prepare)
-    prepare(cfg)
+    if alone:
+        _find_checkpoints(cfg, _named(cfg), Path(cfg.paths.cache))
+    else:
+        prepare(cfg)
 
 
 def prepare_for_runs(cfg: DictConfig, configs: Sequence[DictConfig]) -> None:
@@ -64,7 +70,7 @@ def prepare(
         prepared_folder,
     )
     from meld_lightning.mini.checkpoints import PREFIX, recipe
-    from meld_lightning.runs.inputs import CHECKPOINTS_AT_HAND, warn_of_toy  # imports pandas
+    from meld_lightning.runs.inputs import warn_of_toy  # imports pandas
 
     cache = Path(cfg.paths.cache)
     corpus = prepare_corpus(cfg.corpus, cache)
@@ -76,20 +82,12 @@ def prepare(
     counts = ", ".join(f"{split} {(corpus.table['split'] == split).sum()}" for split in SPLITS)
     report = prepared_folder(cfg.corpus, cache) / "report.md"
     logger.info("corpus %s: %s utterances; report: %s", corpus.name, counts, report)
-    named = {str(name) for name in cfg.checkpoints.values() if name is not None}
-    names = sorted(named if checkpoints is None else checkpoints)
+    names = _named(cfg) if checkpoints is None else sorted(checkpoints)
     made_here = [name for name in names if name.startswith(PREFIX)]
-    if checkpoints is None and not names:
-        logger.info(
-            "checkpoints: none is named; for models that start from pretrained weights give prepare"
-            " and train %s",
-            CHECKPOINTS_AT_HAND,
-        )
-    # before the clips, whose decoding takes long: a checkpoint that is missing is known at once
     for name in names:
         warn_of_toy(name, cfg.corpus)
-        if name not in made_here:
-            _find_checkpoint(cfg, name, cache)
+    # before the clips, whose decoding takes long: a checkpoint that is missing is known at once
+    _find_checkpoints(cfg, names, cache)
     if decode:
         if cfg.media.keep:
             logger.info("decoding the clips of %s that are not in the cache ...", corpus.name)
@@ -98,6 +96,38 @@ def prepare(
         mini = _mini_sources(cfg, cache)
         for name in made_here:
             _announce(prepare_checkpoint(name, cache, recipe(name, mini)))
+
+
+def _named(cfg: DictConfig) -> list[str]:
+    """The checkpoints that the config names, sorted; logs how to name one if there is none."""
+    from meld_lightning.runs.inputs import CHECKPOINTS_AT_HAND  # imports pandas
+
+    names = sorted({str(name) for name in cfg.checkpoints.values() if name is not None})
+    if not names:
+        logger.info(
+            "checkpoints: none is named; for models that start from pretrained weights give prepare"
+            " and train %s",
+            CHECKPOINTS_AT_HAND,
+        )
+    return names
+
+
+def _find_checkpoints(cfg: DictConfig, names: Sequence[str], cache: Path) -> None:
+    """Finds or downloads every checkpoint but those that are made here. UserError once all were
+    tried: one line names all that the hub's cache lacks, so that one way to the network is
+    enough."""
+    from meld_lightning.mini.checkpoints import PREFIX
+
+    missing: list[NotInHubCacheError] = []
+    for name in names:
+        if name.startswith(PREFIX):
+            continue
+        try:
+            _find_checkpoint(cfg, name, cache)
+        except NotInHubCacheError as error:
+            missing.append(error)
+    if missing:
+        raise UserError(not_in_hub_cache(missing))
 
 
 def _find_checkpoint(cfg: DictConfig, name: str, cache: Path) -> None:

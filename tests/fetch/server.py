@@ -32,7 +32,7 @@ class Server:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves `server.content` under every path, with ranges and If-Range."""
+    """Serves `given.content` under every path, with ranges and If-Range."""
 
     protocol_version = "HTTP/1.1"
     given: Server
@@ -43,6 +43,8 @@ class Handler(BaseHTTPRequestHandler):
             self.given.behave(self, len(self.given.ranges))
         else:
             self.serve()
+
+    do_HEAD = do_GET
 
     def serve(self, ends_after: int | None = None) -> None:
         """As a good server does, or a part of the body and then the end of the connection."""
@@ -75,7 +77,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {**usual, **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body[:ends_after])
+        if self.command == "GET":
+            self.wfile.write(body[:ends_after])
         self.close_connection = ends_after is not None or "Content-Length" in headers
 
     def log_message(self, *_: Any) -> None:

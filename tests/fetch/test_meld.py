@@ -154,6 +154,15 @@ def test_a_download_that_was_killed_is_continued(tmp_path: Path, site: Site) -> 
     assert not (to / "MELD.Raw.tar.gz").exists()
 
 
+def test_what_a_killed_process_unpacked_does_not_count(tmp_path: Path, site: Site) -> None:
+    to = tmp_path / "MELD"
+    site.fetch(to)
+    (to / "MELD.Raw").rename(to / ".MELD.Raw.0123abcd.tmp")
+    assert site.fetch(to) == ALL
+    assert (to / "MELD.Raw").is_dir()
+    assert not list(to.glob(".MELD.Raw.*"))
+
+
 def test_an_incomplete_copy_is_named_and_not_downloaded_again(tmp_path: Path, site: Site) -> None:
     clips = {"train": CLIPS + 2, "val": CLIPS, "test": CLIPS}
     site.published = replace(site.published, contents=replace(ALL, clips=clips))
@@ -169,11 +178,11 @@ def test_an_incomplete_copy_is_named_and_not_downloaded_again(tmp_path: Path, si
 def test_too_little_disk_is_said_with_the_arithmetic_before_anything_is_asked(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = shutil.disk_usage(tmp_path)._replace(free=12_000_000_000)
+    usage = shutil.disk_usage(tmp_path)._replace(free=15_000_000_000)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     archive = replace(site.published.archive, size=meld().archive.size)
     site.published = replace(site.published, archive=archive)
-    message = r"22\.9 GB of disk are needed.*10\.9 to download, up to 12\.0 unpacked.*12\.0 GB are"
+    message = r"22\.9 GB of disk are needed.*10\.9 to download, up to 12\.0 unpacked.*15\.0 GB are"
     with pytest.raises(UserError, match=message):
         site.fetch(tmp_path / "MELD")
     assert site.asked == []

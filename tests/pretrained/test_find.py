@@ -1,6 +1,7 @@
 """Checkpoints are found in a package, in a folder or on the hub; what is missing is explained in
 one line."""
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,21 @@ def test_hub_offline_is_one_line_that_says_what_to_do(
     with pytest.raises(UserError, match="bert-base-uncased.*HF_HUB_OFFLINE.*folder") as caught:
         prepare_checkpoint("bert-base-uncased", tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shards", [["a.safetensors"], []])
+def test_a_snapshot_without_all_of_its_weights_is_not_a_checkpoint(
+    tmp_path: Path, shards: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients of the hub before 2.0 hand out what a killed download left."""
+    hub = snapshot(tmp_path / "hub", ["config.json", *shards])
+    if shards:
+        index = {"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}
+        (hub / "model.safetensors.index.json").write_text(json.dumps(index))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(hub))
+    with pytest.raises(UserError, match="some/model.*a part of its files is missing"):
+        find.find_checkpoint("some/model")
 
 
 def test_a_download_is_announced_with_its_files_and_sizes(
