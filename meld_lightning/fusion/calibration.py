@@ -60,19 +60,30 @@ def calibration_error(log_probs_NC: np.ndarray, labels_N: np.ndarray) -> float:
 
 
 class Bins(NamedTuple):
-    """Utterances and accuracy of each bin of confidence, (B,) each; accuracy is 0 where empty."""
+    """Utterances, accuracy and mean confidence of each bin of confidence, (B,) each; accuracy and
+    confidence are 0 where a bin is empty."""
 
     count_B: np.ndarray
     accuracy_B: np.ndarray
+    confidence_B: np.ndarray
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error, as `calibration_error` has torchmetrics compute it."""
+        distance_B = np.abs(self.accuracy_B - self.confidence_B)
+        return float((self.count_B * distance_B).sum() / self.count_B.sum())
 
 
 def binned(log_probs_NC: np.ndarray, labels_N: np.ndarray) -> Bins:
     """The bins that torchmetrics uses: equally wide, the lower edge included."""
     edges = np.linspace(0, 1, BINS + 1, dtype=np.float32)
-    bin_N = np.digitize(_probabilities(log_probs_NC).max(1), edges) - 1
+    confidence_N = _probabilities(log_probs_NC).max(1)
+    bin_N = np.digitize(confidence_N, edges) - 1
     count_B = np.bincount(bin_N, minlength=BINS)
     right_B = np.bincount(bin_N, log_probs_NC.argmax(1) == labels_N, minlength=BINS)
-    return Bins(count_B, right_B / np.maximum(count_B, 1))
+    total_B = np.bincount(bin_N, confidence_N, minlength=BINS)
+    filled_B = np.maximum(count_B, 1)
+    return Bins(count_B, right_B / filled_B, total_B / filled_B)
 
 
 def draw_reliability(curves: Mapping[str, np.ndarray], labels_N: np.ndarray, path: Path) -> None:

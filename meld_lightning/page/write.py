@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from meld_lightning.page.document import document
+from meld_lightning.page.figures import figures_data
 from meld_lightning.page.overview import overview_data
 from meld_lightning.page.predictions import predictions_data
 from meld_lightning.page.runs import runs_data
@@ -25,6 +26,7 @@ PARTS = {
     "tables": tables_data,
     "runs": runs_data,
     "predictions": predictions_data,
+    "figures": figures_data,
 }
 
 

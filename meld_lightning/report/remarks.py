@@ -46,14 +46,14 @@ def reading_remark(table: Table, rows: Sequence[Row], seeds: Sequence[int]) -> l
 def _units(scored: Scored, split: str) -> str:
     """The number and kind of the units that intervals and tests draw on, such as "12 speakers"."""
     kinds = {
-        _kind(str(unit), str(key), split)
+        unit_kind(str(unit), str(key), split)
         for unit, key in zip(scored.units, scored.keys, strict=True)
     }
     number = len(set(scored.units))
     return f"{number} {kinds.pop()}" if len(kinds) == 1 else f"{number} units"
 
 
-def _kind(unit: str, key: str, split: str) -> str:
+def unit_kind(unit: str, key: str, split: str) -> str:
     """The kind of a unit, by its name: the corpus readers name dialogues `split/dialogue`."""
     if unit == key:
         return "utterances"

@@ -9,7 +9,7 @@ import { go, onState, state } from "./state.js";
 // Adds the panel to the document. It opens and closes with the state.
 export function addPanel() {
   const dialog = el("dialog", { class: "panel", "aria-labelledby": "run-title" });
-  dialog.addEventListener("close", () => state().params.get("run") && go({ run: null, row: null }));
+  dialog.addEventListener("close", () => state().params.get("run") && go({ run: null }));
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   document.body.append(dialog);
   const follow = ({ params }) => {

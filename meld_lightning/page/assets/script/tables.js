@@ -109,7 +109,7 @@ function value(table, row, cell) {
   const text = score(cell.value, table.percent);
   const shown = [
     row.runs.length
-      ? el("a", { class: "run-link", href: fragment({ run: row.runs[0], row: row.key, table: table.name }, "tables") }, text)
+      ? el("a", { class: "run-link", href: fragment({ run: row.runs[0], table: table.name }, "tables") }, text)
       : el("strong", {}, text),
     cell.sd === null ? null : el("span", { class: "small" }, ` ± ${score(cell.sd, table.percent)}`),
     cell.doubtful ? el("abbr", { class: "doubtful", title: "seeds differ by more than .02" }, "*") : null];

@@ -1,0 +1,45 @@
+// The row that the figures show, and the one beside it: the state's `row` and `beside`, as
+// TABLE.ROW.
+
+import { data } from "./data.js";
+import { el } from "./dom.js";
+import { modalityColour } from "./plots.js";
+import { go } from "./state.js";
+
+export function rowName(row) {
+  return `${row.table}.${row.row}`;
+}
+
+function find(name) {
+  return data("figures").rows.find((row) => rowName(row) === name) ?? null;
+}
+
+// [row] or [row, beside].
+export function chosenRows(params) {
+  const { rows, main } = data("figures");
+  const row = find(params.get("row")) ?? rows[main];
+  const beside = find(params.get("beside"));
+  return beside && beside !== row ? [row, beside] : [row];
+}
+
+// How the chosen rows are drawn: the first with filled dots, the second with hollow ones.
+export function asSeries(rows) {
+  return rows.map((row, place) => ({
+    row, name: row.row, modality: row.modality, colour: modalityColour(row.modality), filled: place === 0 }));
+}
+
+// The two menus.
+export function rowMenus(params) {
+  const [row, beside] = chosenRows(params);
+  return el("div", { class: "menus" },
+    el("label", {}, "Row ", menu(row, false, (name) => go({ row: name }))),
+    el("label", {}, "beside ", menu(beside, true, (name) => go({ beside: name }))));
+}
+
+function menu(current, optional, choose) {
+  const groups = d3.group(data("figures").rows, (row) => row.title);
+  return el("select", { onchange: (event) => choose(event.target.value) },
+    optional ? el("option", { value: "" }, "none") : null,
+    [...groups].map(([title, rows]) => el("optgroup", { label: title }, rows.map((row) =>
+      el("option", { value: rowName(row), selected: row === current }, row.row)))));
+}

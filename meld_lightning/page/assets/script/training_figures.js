@@ -1,0 +1,106 @@
+// Figures of trainings: learning curves, and settings against the score on val.
+
+import { data } from "./data.js";
+import { el } from "./dom.js";
+import { score } from "./format.js";
+import { absent, choices, FAINT, figure, GROUND, modalityColour, plot, SOFT, widthFor } from "./plots.js";
+import { go } from "./state.js";
+
+const CURVES = [["val/weighted_f1", "val F1"], ["val/accuracy", "val accuracy"], ["val/loss", "val loss"], ["train/fit_loss", "train loss"]];
+const SIZE = { width: 228, height: 168 };
+
+export function curvesFigure(params) {
+  const runs = data("runs");
+  const shown = CURVES.find(([key]) => key === params.get("curve")) ?? CURVES[0];
+  const rows = data("figures").rows.map((row) => ({ row, runs: trained(row, runs) })).filter((one) => one.runs.length);
+  const head = { id: "curves", title: "Learning curves", caption: "One line for each seed; the dot is the epoch that val chose." };
+  if (!rows.length) return absent(head.title, "no row was trained here; fusions and imports have no epochs");
+  const values = rows.flatMap((one) => one.runs.flatMap((run) => run.curve[shown[0]] ?? [])).filter((value) => value !== null);
+  const range = values.length ? d3.nice(...d3.extent([...values, d3.min(values) + 0.05]), 4) : [0, 1];
+  return figure(head,
+    choices("Curve", CURVES, shown[0], (key) => go({ curve: key === CURVES[0][0] ? null : key }, { replace: true })),
+    el("div", { class: "multiples" }, rows.map((one) => el("div", {}, el("p", { class: "small-title" }, one.row.row), curve(one, shown, range)))));
+}
+
+// The runs with epochs: those of the folds, where a run is several.
+function trained(row, runs) {
+  return row.runs.flatMap((hash) => (runs[hash].parts.length ? runs[hash].parts : [hash]))
+    .map((hash) => runs[hash]).filter((run) => run.curve.epoch);
+}
+
+function curve({ row, runs }, [key, header], range) {
+  const points = runs.flatMap((run, place) => run.curve.epoch.map((epoch, step) => ({ epoch, value: run.curve[key]?.[step] ?? null, place })));
+  const chosen = runs.map((run, place) => points.find((point) => point.place === place && point.epoch === run.best.epoch)).filter(Boolean);
+  const colour = modalityColour(row.modality);
+  const last = d3.max(points, (point) => point.epoch);
+  return plot(`${header} of ${row.row} by epoch`, {
+    ...SIZE, marginLeft: 34, marginBottom: 30, marginTop: 8, marginRight: 8,
+    x: { domain: [last > 1 ? 1 : 0, Math.max(last, 1) + (last > 1 ? 0 : 1)], label: "epoch", labelAnchor: "center", labelArrow: "none", ticks: [1, ...(last > 3 ? [Math.round((1 + last) / 2)] : last === 3 ? [2] : []), ...(last > 1 ? [last] : [])], tickFormat: "d" },
+    y: { domain: range, label: null, ticks: 4, grid: true, tickFormat: decimal },
+    marks: [
+      Plot.line(points.filter((point) => point.value !== null), { x: "epoch", y: "value", z: "place", stroke: colour, strokeOpacity: 0.75, strokeWidth: 1.4 }),
+      Plot.dot(chosen, { x: "epoch", y: "value", r: 3, fill: colour, title: (point) => `epoch ${point.epoch}: ${score(point.value)}` }),
+    ],
+  });
+}
+
+// .45, 1.2
+function decimal(value) {
+  return String(+value.toFixed(3)).replace(/^0\./, ".");
+}
+
+export function tuningFigures() {
+  const { tunings } = data("figures");
+  if (!tunings.length) {
+    return absent("Settings and the score on val", "the trained rows differ in no setting");
+  }
+  return tunings.map((one, place) => figure({
+    id: place ? `tuning-${one.modality}` : "tuning", title: `Settings and the score on val: ${one.modality}`,
+    caption: "Every line is a run, from its settings to its weighted F1 on val; the stronger its colour, the better. Below: the same runs, one setting at a time, with the mean at each value as a bar." },
+  parallel(one), marginals(one)));
+}
+
+const shortKey = (key) => key.split(".").slice(-2).join(".");
+
+function parallel(one) {
+  const axes = one.axes;
+  const [low, high] = d3.extent(one.runs, (run) => run.score);
+  const room = (high - low || 0.1) * 0.05;
+  const scale = d3.scaleLinear([low - room, high + room], [0, 1]);
+  const at = (axis, place) => (axis.values.length > 1 ? place / (axis.values.length - 1) : 0.5) * 0.9 + 0.05;
+  const names = [...axes.map((axis) => axis.key), "score"];
+  const points = one.runs.flatMap((run, line) => [
+    ...axes.map((axis, place) => ({ line, run, axis: axis.key, value: run.values[place] === null ? null : at(axis, run.values[place]) })),
+    { line, run, axis: "score", value: scale(run.score) }]);
+  const ticks = axes.flatMap((axis) => axis.values.map((value, place) => ({ axis: axis.key, value: at(axis, place), text: value })));
+  const ends = scale.ticks(5).map((value) => ({ axis: "score", value: scale(value), text: decimal(value) }));
+  const colour = modalityColour(one.modality);
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Settings and scores" },
+    plot(`Settings of ${one.modality} runs and their weighted F1 on val`, {
+      width: Math.max(widthFor(1100), names.length * 120), height: 260, marginLeft: 30, marginRight: 70, marginTop: 34, marginBottom: 10,
+      x: { type: "point", domain: names, axis: null }, y: { domain: [0, 1], axis: null },
+      marks: [
+        Plot.ruleX(names, { stroke: FAINT }),
+        Plot.line(points.filter((point) => point.value !== null), { x: "axis", y: "value", z: "line", stroke: colour, strokeWidth: 1.6, strokeOpacity: (point) => 0.15 + 0.75 * scale(point.run.score), curve: "bump-x" }),
+        Plot.text([...ticks, ...ends], { x: "axis", y: "value", text: "text", dx: 6, textAnchor: "start", fill: "var(--ink)", stroke: GROUND, strokeWidth: 4, fontSize: 11 }),
+        Plot.text(names, { x: (name) => name, frameAnchor: "top", dy: -22, text: (name) => (name === "score" ? "val F1" : shortKey(name)), fill: SOFT, fontSize: 11 }),
+      ],
+    }));
+}
+
+function marginals(one) {
+  const domain = d3.extent(one.runs, (run) => run.score);
+  const colour = modalityColour(one.modality);
+  return el("div", { class: "multiples" }, one.axes.map((axis, place) => {
+    const runs = one.runs.filter((run) => run.values[place] !== null).map((run) => ({ value: axis.values[run.values[place]], score: run.score }));
+    return el("div", {}, el("p", { class: "small-title" }, shortKey(axis.key)), plot(`Weighted F1 on val by ${axis.key}`, {
+      ...SIZE, marginLeft: 40, marginBottom: 24, marginTop: 8,
+      x: { type: "band", domain: axis.values, label: null, tickFormat: (value) => (value.length > 12 ? `${value.slice(0, 11)}…` : value) },
+      y: { domain, label: null, ticks: 4, grid: true, nice: true, tickFormat: decimal },
+      marks: [
+        Plot.dot(runs, { x: "value", y: "score", r: 3, stroke: colour, fill: colour, fillOpacity: 0.35 }),
+        Plot.tickY(runs, Plot.groupX({ y: "mean" }, { x: "value", y: "score", stroke: "var(--ink)", strokeWidth: 2 })),
+      ],
+    }));
+  }));
+}

@@ -1,0 +1,101 @@
+"""What the page's figures show, row by row: classes, reliability, groups of utterances, fusions and
+settings.
+
+Computes with report/; writes nothing. Used by page/write.py; read by the page's figures.js. What
+the evidence at hand cannot show is named, with what would fill it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from meld_lightning.page.fusions import complements, surfaces
+from meld_lightning.page.groupings import groupings
+from meld_lightning.page.rows import DIGITS, FigureRow, Score, figure_rows, score
+from meld_lightning.page.study_report import StudyReport
+from meld_lightning.page.tuning import tunings
+from meld_lightning.report.classes import class_estimates
+from meld_lightning.report.reliability import reliability
+
+
+@dataclass(frozen=True)
+class ReliabilityData:
+    """The filled bins of confidence, and the expected calibration error."""
+
+    confidence: list[float]
+    accuracy: list[float]
+    count: list[int]
+    error: float
+
+
+@dataclass(frozen=True)
+class RowFigures:
+    """A row. runs: hashes, one per seed. support: utterances of each label; f1, precision, recall:
+    of each label."""
+
+    table: str
+    title: str
+    row: str
+    modality: str
+    runs: list[str]
+    labels: list[str]
+    support: list[int]
+    n: int
+    f1: list[Score]
+    precision: list[Score]
+    recall: list[Score]
+    reliability: ReliabilityData
+
+
+def figures_data(report: StudyReport) -> dict[str, Any]:
+    """{rows, main, groupings, surfaces, complements, tunings}; main: the row shown first."""
+    rows = figure_rows(report)
+    return {
+        "rows": [_row(report, row) for row in rows],
+        "main": _main(report, rows),
+        "groupings": groupings(report, rows),
+        "surfaces": surfaces(report, rows),
+        "complements": complements(report, rows),
+        "tunings": tunings(rows),
+    }
+
+
+def _main(report: StudyReport, rows: list[FigureRow]) -> int:
+    """The reference row of the last table that has tests; else the first row."""
+    places = {row.key: place for place, row in enumerate(rows)}
+    for one in reversed(report.results):
+        if one.tests is not None:
+            name = (one.table.source, one.tests.reference.declared)
+            if name in places:
+                return places[name]
+    return 0
+
+
+def _row(report: StudyReport, row: FigureRow) -> RowFigures:
+    table, key = row.key
+    first = row.scored[0]
+    classes = class_estimates(row.scored)
+    bins = reliability(row.runs)
+    filled = bins.count_B > 0
+    return RowFigures(
+        table,
+        report.material.tables[table].title,
+        key,
+        row.runs[0].result.modality,
+        [run.result.hash for run in row.runs],
+        list(first.labels),
+        np.bincount(first.true, minlength=len(first.labels)).tolist(),
+        len(first.keys),
+        [score(one) for one in classes["f1"]],
+        [score(one) for one in classes["precision"]],
+        [score(one) for one in classes["recall"]],
+        ReliabilityData(
+            bins.confidence_B[filled].round(DIGITS).tolist(),
+            bins.accuracy_B[filled].round(DIGITS).tolist(),
+            bins.count_B[filled].tolist(),
+            round(bins.error, DIGITS),
+        ),
+    )
