@@ -18,6 +18,7 @@ from meld_lightning.fusion.alone import Alone
 from meld_lightning.fusion.average import Average
 from meld_lightning.fusion.learned import Learned
 from meld_lightning.fusion.likelihood_ratio import Single
+from meld_lightning.fusion.matrix import Matrix
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.fusion.searched import Searched
 from meld_lightning.fusion.stacked import Stacked
@@ -27,7 +28,9 @@ from meld_lightning.storage.fingerprint import file_digest
 DESCRIPTION, ARRAYS = "fitted_fusion.json", "fitted_fusion.safetensors"
 FORMAT = 1  # raised when the two files change their meaning
 # Our methods are saved by class name, so that their files may move; others by their import path.
-METHODS = {one.__name__: one for one in (Alone, Average, Single, Searched, Learned, Stacked)}
+METHODS = {
+    one.__name__: one for one in (Alone, Average, Single, Searched, Learned, Matrix, Stacked)
+}
 
 
 def save_fusion(fusion: Fusion, folder: Path) -> None:

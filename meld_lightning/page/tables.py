@@ -121,7 +121,7 @@ def _table(report: StudyReport, one: TableResults, footnotes: dict[str, int]) ->
         assert page is not None
         return TableData(*shared, "", [], {}, [], footnotes=numbers, grids=page.grids)
     # the first grids are the rows and the tests, which stand here as figures
-    first = 1 + (len(TESTED_AS) if one.tests else 0)
+    first = (1 if one.rows else 0) + (len(TESTED_AS) if one.tests else 0)
     return TableData(
         *shared,
         table.split,

@@ -6,16 +6,19 @@ Reads rows and their runs' fusion.json, writes nothing. Used by report/layout.py
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from meld_lightning.metrics import by_class, confusion
+from meld_lightning.report.folds import unpooled
 from meld_lightning.report.page import Grid
 from meld_lightning.report.rows import Row
 from meld_lightning.study.sources import FinishedRun
+
+Place = tuple[int, int | None]  # a run's seed, and its fold if a row has several
 
 
 def class_grid(row: Row) -> Grid:
@@ -36,16 +39,16 @@ def class_grid(row: Row) -> Grid:
 
 
 def fusion_details(run: FinishedRun) -> dict[str, Any]:
-    """fusion.json of a fusion run."""
+    """fusion.json of a fusion run, of one fold if there are several."""
     return dict(json.loads((Path(run.folder) / "fusion.json").read_text()))
 
 
 def fusion_grids(row: Row) -> list[Grid]:
     """The candidates' scores on val, the errors that other modalities would fix, and calibration;
-    all from the row's first seed."""
-    run = row.runs[0]
+    all from the row's first seed and fold."""
+    run, *others = unpooled(row.runs[0])
     found = fusion_details(run)
-    seed = f"seed {run.result.seed}"
+    seed = f"seed {run.result.seed}" + (f", fold {run.result.fold}" if others else "")
     return [
         _candidates_grid(row, found, seed),
         _fixes_grid(found, seed),
@@ -103,17 +106,21 @@ def choices_remark(rows: Sequence[Row]) -> list[str]:
     which rows without a choice lie below one of their own runs there. One paragraph, none without
     fusions."""
     found = {
-        row.label: {run.result.seed: fusion_details(run) for run in row.runs}
+        row.label: {
+            place: fusion_details(run) for pooled in row.runs for place, run in _places(pooled)
+        }
         for row in rows
         if row.runs and row.runs[0].result.modality == "fusion"
     }
     chosen = {
-        label: _by_seed({seed: one["chosen"] for seed, one in of_row.items()})
+        label: _by_place({place: one["chosen"] for place, one in of_row.items()})
         for label, of_row in found.items()
         if any(len(one["cross_validated"]) > 1 for one in of_row.values())
     }
     below = {
-        label: _by_seed({seed: best for seed, one in of_row.items() if (best := one["better_run"])})
+        label: _by_place(
+            {place: best for place, one in of_row.items() if (best := one["better_run"])}
+        )
         for label, of_row in found.items()
     }
     sentences = []
@@ -136,7 +143,15 @@ def choices_remark(rows: Sequence[Row]) -> list[str]:
     return [" ".join(sentences)] if sentences else []
 
 
-def _alternatives(found: Iterable[Mapping[int, Mapping[str, Any]]]) -> dict[str, int]:
+def _places(run: FinishedRun) -> list[tuple[Place, FinishedRun]]:
+    """The runs behind a row's run, by seed and, if there are several, by fold."""
+    parts = unpooled(run)
+    return [
+        ((part.result.seed, part.result.fold if len(parts) > 1 else None), part) for part in parts
+    ]
+
+
+def _alternatives(found: Iterable[Mapping[Place, Mapping[str, Any]]]) -> dict[str, int]:
     """Modality -> the number of runs that its run was chosen over on val, where it was."""
     return {
         name: number
@@ -146,15 +161,26 @@ def _alternatives(found: Iterable[Mapping[int, Mapping[str, Any]]]) -> dict[str,
     }
 
 
-def _by_seed(values: Mapping[int, str]) -> str:
-    """The value of every seed, as in "stacked (seeds 1, 3), learned (seed 2)"."""
-    seeds: dict[str, list[str]] = {}
-    for seed, value in values.items():
-        seeds.setdefault(value, []).append(str(seed))
-    return ", ".join(
-        f"{value} ({'seed' if len(of_value) == 1 else 'seeds'} {', '.join(of_value)})"
-        for value, of_value in seeds.items()
+def _by_place(values: Mapping[Place, str]) -> str:
+    """Each value with its seeds, as in "stacked (seeds 1, 3), learned (seed 2)"; over folds as in
+    "stacked (seed 1, folds 0, 2)"."""
+    by_value: dict[str, dict[int, list[Any]]] = {}
+    for (seed, fold), value in values.items():
+        by_value.setdefault(value, {}).setdefault(seed, []).append(fold)
+    return ", ".join(f"{value} ({_seeds_text(seeds)})" for value, seeds in by_value.items())
+
+
+def _seeds_text(folds_of: Mapping[int, Sequence[Any]]) -> str:
+    if all(folds == [None] for folds in folds_of.values()):
+        return f"{_plural('seed', folds_of)} {', '.join(map(str, folds_of))}"
+    return "; ".join(
+        f"seed {seed}, {_plural('fold', folds)} {', '.join(map(str, folds))}"
+        for seed, folds in folds_of.items()
     )
+
+
+def _plural(noun: str, some: Collection[Any]) -> str:
+    return noun if len(some) == 1 else f"{noun}s"
 
 
 def gap_remark(row: Row, optimum: Mapping[str, Any]) -> list[str]:

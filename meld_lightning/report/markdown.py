@@ -31,11 +31,13 @@ def page_markdown(page: Page) -> str:
 def figure_markdown(title: str, study_note: str, folder: str, missing: str) -> str:
     """table.md of a figure. folder: its folder's name; missing: why it was not drawn, "" if it
     was."""
-    if missing:
-        body = f"Not drawn: {missing}."
-    else:
-        body = f"![{title}]({folder}/figure.png)\n\n[SVG]({folder}/figure.svg)"
+    body = f"Not drawn: {missing}." if missing else picture(title, folder)
     return f"# {title}\n\n{study_note}\n\n{body}\n"
+
+
+def picture(title: str, folder: str) -> str:
+    """The figure in `folder`, as the study's README shows it."""
+    return f"![{title}]({folder}/figure.png)\n\n[SVG]({folder}/figure.svg)"
 
 
 def readme_markdown(out: Path, study: Mapping[str, Any]) -> str:

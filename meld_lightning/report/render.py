@@ -30,13 +30,21 @@ from meld_lightning.report.figures import (
 from meld_lightning.report.folds import pooled
 from meld_lightning.report.interval_figure import draw_intervals
 from meld_lightning.report.latex import page_latex
-from meld_lightning.report.markdown import figure_markdown, page_markdown, readme_markdown
+from meld_lightning.report.markdown import (
+    figure_markdown,
+    page_markdown,
+    picture,
+    readme_markdown,
+)
+from meld_lightning.report.missing import COLUMNS as MISSING_COLUMNS
+from meld_lightning.report.missing import missing_records
+from meld_lightning.report.missing_figure import draw_missing
 from meld_lightning.report.records import corpus_records, csv_text, table_records
 from meld_lightning.report.results import Material, TableResults, study_results
 from meld_lightning.report.rows import Runs
 from meld_lightning.storage.atomic import writing
 from meld_lightning.study.evidence import study_folder
-from meld_lightning.study.kinds import FIGURES, INTERVALS, read_tables
+from meld_lightning.study.kinds import INTERVALS, MISSING, read_tables
 from meld_lightning.study.plan import PlannedRun
 from meld_lightning.study.sources import FinishedRun, source_runs
 from meld_lightning.study.spec import RowKey, Table
@@ -77,10 +85,7 @@ def render_tables(material: Material, results: Iterable[TableResults], out: Path
     """Writes tables and figures into `out` and returns the files written, README.md last."""
     written = []
     for one in results:
-        if one.table.kind == INTERVALS:
-            render = _render_intervals
-        else:
-            render = _render_figure if one.table.kind in FIGURES else _render_table
+        render = RENDERERS.get(one.table.kind, _render_figure)
         written += render(material, one, out / one.table.name)
     return [*written, _write(out / "README.md", readme_markdown(out, material.study))]
 
@@ -161,6 +166,26 @@ def _render_intervals(material: Material, one: TableResults, folder: Path) -> li
     ]
 
 
+def _render_missing(material: Material, one: TableResults, folder: Path) -> list[Path]:
+    """Draws the curves, or says in their place which rows have no runs."""
+    for stale in folder.glob("figure.*"):
+        stale.unlink()
+    title = one.table.title
+    if one.page is not None:
+        draw_missing(one.table, one.curves, folder / "figure")
+        text = f"{page_markdown(one.page)}\n{picture(title, folder.name)}\n"
+    else:
+        absent = ", ".join(row.label for row in one.rows if row.missing)
+        note = material.study["note"]
+        text = figure_markdown(title, note, folder.name, f"no runs yet for {absent}")
+    records = missing_records(one.table, one.curves)
+    return [
+        _write(folder / "table.md", text),
+        _write(folder / "results.csv", csv_text(records, MISSING_COLUMNS)),
+        *sorted(folder.glob("figure.*")),
+    ]
+
+
 def _draw(
     material: Material,
     table: Table,
@@ -187,6 +212,14 @@ def _fused_models(material: Material, table: Table, fusion: FinishedRun) -> dict
         modality: runs[modality][fusion.result.seed].result.model
         for modality in fusion_details(fusion)["modalities"]
     }
+
+
+RENDERERS = {
+    "runs": _render_table,
+    "corpus": _render_table,
+    INTERVALS: _render_intervals,
+    MISSING: _render_missing,
+}
 
 
 def _write(path: Path, text: str) -> Path:

@@ -12,11 +12,17 @@ from typing import Any
 
 from meld_lightning.errors import UserError
 from meld_lightning.report.layout import corpus_page, runs_page
+from meld_lightning.report.missing import (
+    Robustness,
+    missing_grids,
+    missing_remark,
+    robustness,
+)
 from meld_lightning.report.notes import check_notes
 from meld_lightning.report.page import Page
 from meld_lightning.report.row_tests import RowTests, tested_rows
 from meld_lightning.report.rows import Row, Runs, table_rows
-from meld_lightning.study.kinds import FOUND, INTERVALS, SPLITS, named_table
+from meld_lightning.study.kinds import FOUND, INTERVALS, MISSING, SPLITS, named_table
 from meld_lightning.study.sources import FinishedRun
 from meld_lightning.study.spec import Table
 
@@ -51,6 +57,7 @@ class TableResults:
     tests: the rows against the reference row; None without one.
     counts: {official, found: {split: utterances}} of a table of kind corpus.
     page: the printed table; None for a figure.
+    curves: of a table of kind missing.
     """
 
     table: Table
@@ -58,6 +65,7 @@ class TableResults:
     tests: RowTests | None = None
     counts: dict[str, Mapping[str, int]] = field(default_factory=dict)
     page: Page | None = None
+    curves: tuple[Robustness, ...] = ()
 
 
 def study_results(material: Material, selected: Iterable[str]) -> list[TableResults]:
@@ -76,6 +84,8 @@ def _table_results(material: Material, table: Table) -> TableResults:
     if table.kind == "corpus":
         counts = _corpus_counts(table.name, report)
         return TableResults(table, counts=counts, page=corpus_page(table, counts, study))
+    if table.kind == MISSING:
+        return _missing_results(material, table)
     if table.kind not in ("runs", INTERVALS):
         return TableResults(table)
     rows = table_rows(table, material.tables[table.source], material.runs, material.seeds)
@@ -84,6 +94,17 @@ def _table_results(material: Material, table: Table) -> TableResults:
     tests = tested_rows(table, rows)
     page = runs_page(table, rows, tests, material.seeds, study, (report or {}).get("optimum"))
     return TableResults(table, tuple(rows), tests, page=page)
+
+
+def _missing_results(material: Material, table: Table) -> TableResults:
+    """The curves of all rows; only the rows if one of them lacks its runs."""
+    rows = table_rows(table, material.tables[table.source], material.runs, material.seeds)
+    if any(row.missing for row in rows):
+        return TableResults(table, tuple(rows))
+    found = robustness(table, material.tables, rows, material.runs, material.seeds)
+    grids, remarks = missing_grids(table, found), [missing_remark(found)]
+    page = Page(table.name, table.title, material.study["note"], grids, remarks)
+    return TableResults(table, page=page, curves=tuple(found))
 
 
 def _corpus_counts(name: str, report: Mapping[str, Any] | None) -> dict[str, Mapping[str, int]]:

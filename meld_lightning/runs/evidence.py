@@ -1,10 +1,10 @@
 """Evidence: a small copy of a finished run that can be committed.
 
 Reads run folders; writes <study>/runs/<hash>/ with result, metrics, config without paths, and the
-logits of val and test. Used by studies.
+logits of val and test; of a fusion, which can be fitted again from its runs, those of test. Used by
+studies.
 """
 
-import csv
 import os
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.media import SETTINGS, deciding
 from meld_lightning.runs.identity import NOT_IDENTIFYING, decoded_kind
-from meld_lightning.runs.run import Run
+from meld_lightning.runs.run import Run, undamaged_run
 
 # its findings, and the fitted fusion itself
 OF_A_FUSION = ("fusion.json", "fitted_fusion.json", "fitted_fusion.safetensors")
@@ -22,12 +22,23 @@ OF_A_FUSION = ("fusion.json", "fitted_fusion.json", "fitted_fusion.safetensors")
 
 # of the corpus's settings: paths, whose content the digests name, and what is not decisive
 NOT_KEPT = ("root", "layout", "votes")
-KEPT_SPLITS = ("val", "test")  # whose logits are evidence: tables read no others
+# whose logits are evidence: tables read no others
+KEPT_SPLITS = ("val", "test")
+KEPT_OF_A_FUSION = ("test",)
+
+
+def kept_run(folder: Path) -> Run | None:
+    """The run whose evidence is in `folder`; None, with a line that says why, if it is damaged."""
+    return undamaged_run(folder, _splits(folder))
+
+
+def _splits(folder: Path) -> tuple[str, ...]:
+    """The splits whose logits are evidence of the run in `folder`."""
+    return KEPT_OF_A_FUSION if (folder / "fusion.json").is_file() else KEPT_SPLITS
 
 
 def keep_evidence(run: Run, folder: Path) -> None:
-    """Copies `run` to folder/<hash>; of a fusion also its findings, the fitted fusion and each
-    modality's predictions."""
+    """Copies `run` to folder/<hash>; of a fusion also its findings and the fitted fusion."""
     target = folder / run.result.hash
     temporary = folder / f".{run.result.hash}.{os.getpid()}"
     (temporary / "logits").mkdir(parents=True, exist_ok=True)
@@ -36,9 +47,7 @@ def keep_evidence(run: Run, folder: Path) -> None:
     for name in OF_A_FUSION:
         if (run.folder / name).is_file():
             shutil.copyfile(run.folder / name, temporary / name)
-    if (run.folder / "fusion.json").is_file():
-        _without_text(run.folder / "predictions.csv", temporary / "predictions.csv")
-    for split in KEPT_SPLITS:
+    for split in _splits(run.folder):
         name = f"{split}.parquet"
         shutil.copyfile(run.folder / "logits" / name, temporary / "logits" / name)
     shutil.copyfile(run.folder / "metrics.csv", temporary / "metrics.csv")
@@ -64,16 +73,3 @@ def settings(config: DictConfig) -> dict[str, Any]:
         if decoded := decoded_kind(config.data):
             kept["media"] = deciding(plain["media"], SETTINGS[decoded])
     return kept
-
-
-def _without_text(source: Path, target: Path) -> None:
-    """Copies predictions.csv without the columns that a corpus's licence may forbid to pass on."""
-    with (
-        source.open(newline="", encoding="utf-8") as read,
-        target.open("w", newline="", encoding="utf-8") as written,
-    ):
-        rows = csv.DictReader(read)
-        columns = [name for name in rows.fieldnames or () if name not in ("text", "speaker")]
-        writer = csv.DictWriter(written, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

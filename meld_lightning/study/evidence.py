@@ -13,9 +13,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from meld_lightning.errors import NotPrepared, UserError
-from meld_lightning.runs.evidence import KEPT_SPLITS, keep_evidence
+from meld_lightning.runs.evidence import keep_evidence, kept_run
 from meld_lightning.runs.identity import canonical_config
-from meld_lightning.runs.run import Run, find_run, undamaged_run
+from meld_lightning.runs.run import Run, find_run
 from meld_lightning.storage.atomic import write_json, writing
 from meld_lightning.storage.fingerprint import digest_of
 from meld_lightning.study.plan import PlannedRun
@@ -45,7 +45,7 @@ def find_fusions(
             identity = Fusing(config).identity
             run = find_run(identity)
             if run is None and identity.hash in evidence:
-                run = undamaged_run(evidence[identity.hash], KEPT_SPLITS)
+                run = kept_run(evidence[identity.hash])
             found.setdefault(row, []).extend([run] if run else [])
     return found
 
@@ -61,7 +61,7 @@ def find_runs(
     """
     folder = study_folder(cfg)
     folders = [path.parent for path in sorted(folder.glob("runs/*/result.json"))]
-    evidence = [run for one in folders if (run := undamaged_run(one, KEPT_SPLITS))]
+    evidence = [run for one in folders if (run := kept_run(one))]
     found = {
         row: [run for one in runs if (run := _find(one.config, evidence))]
         for row, runs in planned.items()

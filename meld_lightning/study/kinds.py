@@ -19,7 +19,9 @@ from meld_lightning.study.spec import (
 )
 
 INTERVALS = "intervals"
-FIGURES = ("confusion", "frames", "diagram", INTERVALS)
+MISSING = "missing"
+OF_ONE_RUN = ("frames", "diagram")
+OF_SOURCES = ("confusion", *OF_ONE_RUN)
 FOUND = "found"  # the one row of a table of kind corpus: the utterances of each split
 SPLITS = ("train", "val", "test")
 
@@ -47,17 +49,19 @@ def named_table(tables: Mapping[str, Table], name: str) -> Table:
 def _check(table: Table) -> None:
     if len(set(table.folds)) < len(table.folds):
         raise spec_error(table.name, "folds", f"is {list(table.folds)}, which names a fold twice")
+    if table.folds and table.kind in OF_ONE_RUN:
+        raise spec_error(table.name, "folds", f"is given, but a figure of {table.kind} is of a run")
     if table.against is not None and table.against not in table.rows:
         raise spec_error(
             table.name,
             "against",
             f"is {table.against!r}, which is no row{near_miss(table.against, table.rows)}",
         )
-    if table.kind in ("runs", INTERVALS):
+    if table.kind in ("runs", INTERVALS, MISSING):
         _check_runs(table)
     elif table.kind == "corpus":
         _check_corpus(table)
-    elif not table.sources:
+    if table.kind in (*OF_SOURCES, MISSING) and not table.sources:
         raise spec_error(table.name, "sources", "is missing: it says whose runs the figure shows")
 
 
@@ -106,9 +110,13 @@ def _check_sources(table: Table, tables: Mapping[str, Table]) -> None:
                 raise spec_error(
                     table.name, at, f"names {name!r}, which is no table{near_miss(name, tables)}"
                 )
-            if tables[name].folds:
+            if tables[name].folds != table.folds:
+                theirs, ours = (list(one.folds) or "none" for one in (tables[name], table))
                 raise spec_error(
-                    table.name, at, f"names {name}, whose rows are several runs each (folds)"
+                    table.name,
+                    at,
+                    f"names {name}, whose folds are {theirs}; here they are {ours}: give both the"
+                    " same",
                 )
         first = tables[source.tables[0]]
         if source.row is not None and source.row not in first.rows:

@@ -16,7 +16,7 @@ from meld_lightning.config.nodes import Tables
 from meld_lightning.config.tree import plain
 from meld_lightning.runs.run import Run
 from meld_lightning.study.kinds import named_table, read_tables
-from meld_lightning.study.sources import ranked_runs
+from meld_lightning.study.sources import of_fold, ranked_runs
 from meld_lightning.study.spec import Overrides, RowKey, Table
 from meld_lightning.tracking.loggers import grouped
 
@@ -61,7 +61,7 @@ def plan_runs(cfg: DictConfig, asked: Sequence[str]) -> dict[RowKey, list[Planne
 def plan_fusions(
     cfg: DictConfig, asked: Sequence[str], runs: Mapping[RowKey, Sequence[Run]]
 ) -> dict[RowKey, list[DictConfig]]:
-    """The fusions of every row that the chosen tables need, one config per seed.
+    """The fusions of every row that the chosen tables need, one config per seed and fold.
 
     runs: the training runs that exist. A row whose source runs are not all among them is left out.
     """
@@ -69,21 +69,27 @@ def plan_fusions(
     tables = read_tables(plain(cfg.table))
     planned: dict[RowKey, list[DictConfig]] = {}
     for (table, row), overrides in needed_fusions(plain(cfg.table), cfg.tables).items():
-        by_modality = {
-            name: ranked_runs(source, tables, runs, cfg.study.seeds)
-            for name, source in tables[table].sources.items()
-        }
-        for seed in cfg.study.seeds if all(by_modality.values()) else ():
-            config = compose("fuse", [*shared, *overrides, f"seed={seed}"])
-            ranked = {name: by_seed[seed] for name, by_seed in by_modality.items()}
-            config.runs = {name: str(one.folder) for name, (one, *_) in ranked.items()}
-            config.alternatives = {
-                name: [str(one.folder) for one in others]
-                for name, (_, *others) in ranked.items()
-                if others
+        for fold in tables[table].folds or (None,):
+            by_modality = {
+                name: ranked_runs(source, tables, of_fold(runs, fold), cfg.study.seeds)
+                for name, source in tables[table].sources.items()
             }
-            planned.setdefault((table, row), []).append(config)
+            words = [*shared, *overrides, *([] if fold is None else [f"corpus.fold={fold}"])]
+            for seed in cfg.study.seeds if all(by_modality.values()) else ():
+                ranked = {name: by_seed[seed] for name, by_seed in by_modality.items()}
+                config = _fusion_of(compose("fuse", [*words, f"seed={seed}"]), ranked)
+                planned.setdefault((table, row), []).append(config)
     return planned
+
+
+def _fusion_of(config: DictConfig, ranked: Mapping[str, Sequence[Run]]) -> DictConfig:
+    """The fusion's config with its runs. ranked: modality -> its run, then those it was chosen
+    over."""
+    config.runs = {name: str(one.folder) for name, (one, *_) in ranked.items()}
+    config.alternatives = {
+        name: [str(one.folder) for one in others] for name, (_, *others) in ranked.items() if others
+    }
+    return config
 
 
 def needed_rows(

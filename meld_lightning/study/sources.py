@@ -32,6 +32,16 @@ class FinishedRun(Protocol):
 AnyRun = TypeVar("AnyRun", bound=FinishedRun)
 
 
+def of_fold(
+    runs: Mapping[RowKey, Sequence[AnyRun]], fold: int | None
+) -> dict[RowKey, list[AnyRun]]:
+    """The runs of one fold; all of them if `fold` is None."""
+    return {
+        row: [run for run in of_row if fold is None or run.result.fold == fold]
+        for row, of_row in runs.items()
+    }
+
+
 def source_runs(
     source: Source,
     tables: Mapping[str, Table],

@@ -7,12 +7,13 @@ need, and by report/.
 A spec's keys (all but `title` optional):
     title      the caption
     kind       runs (the default), corpus (the corpus report's counts), or a figure: confusion,
-               frames, diagram, or intervals (the first metric of every row with its interval)
+               frames, diagram, intervals (the first metric of every row with its interval), or
+               missing (the first metric of every fusion while modalities are missing)
     rows       {key: [overrides of train]}. null: the study does not run this row
     product    {override: [values]}: a row for each combination, in addition to `rows`
     folds      [0, 1, 2, 3]: every row is run on each of these corpus.fold, and each utterance is
                predicted by the run that held it out
-    from       the table whose rows these are
+    from       the table whose rows, and sources, these are
     sources    {modality: where its run comes from}: "table_08.wav2vec2", or "max val/weighted_f1 of
                table_02 table_04". The rows are then fusions of these runs, with overrides of
                `fuse`; a figure shows the runs
@@ -51,7 +52,7 @@ CHOSEN, OWN_CHOSEN, BASELINE = RESERVED = ("chosen", "own_chosen", "baseline")
 
 Overrides = list[str]
 RowKey = tuple[str, str]  # (table, row)
-Kind = Literal["runs", "corpus", "confusion", "frames", "diagram", "intervals"]
+Kind = Literal["runs", "corpus", "confusion", "frames", "diagram", "intervals", "missing"]
 Fold = Annotated[int, Field(ge=0)]
 
 # what was expected, by pydantic's type of error
@@ -160,7 +161,10 @@ def parse_table(name: str, specs: Mapping[str, dict[str, Any]]) -> Table:
             folds=_as_tuple(owner.get("folds", [])),
             select=_rule(name, "select", spec.get("select")),
             compare=_rule(name, "compare", spec.get("compare")),
-            sources={key: _source(name, key, one) for key, one in spec.get("sources", {}).items()},
+            sources={
+                key: _source(name, key, one)
+                for key, one in spec.get("sources", owner.get("sources", {})).items()
+            },
             **{key: spec[key] for key in verbatim if key in spec},
         )
     except ValidationError as error:

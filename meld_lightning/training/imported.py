@@ -6,6 +6,7 @@ training except checkpoints, so that tables, fusions and reports treat it alike.
 
 import logging
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import numpy as np
 import pandas as pd
 
 from meld_lightning.corpus import SPLITS, Corpus, prepared_corpus
+from meld_lightning.corpus.vote_counts import votes_file
+from meld_lightning.data.predictions import Predictions, read_predictions
+from meld_lightning.data.votes import aligned_votes, votes_as_predictions, votes_digest
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.fusion.method import log_prior
 from meld_lightning.metrics import METRICS, check_monitor
@@ -47,9 +51,21 @@ class Importing(RunRequest):
                 " column key and one for each label)"
             )
         path = Path(given).expanduser()
-        if not path.is_file():  # committed evidence of the run can be read without it
+        # committed evidence of the run can be read without the file
+        if not (path.exists() if self.has_votes else path.is_file()):
             raise NotPrepared(f"predictions={given}: no such file")
-        return path
+        return votes_file(path) if self.has_votes else path
+
+    @property
+    def has_votes(self) -> bool:
+        """Whether the file holds people's votes, rather than scores."""
+        return self.cfg.model.get("scores") == "votes"
+
+    @cached_property
+    def votes(self) -> np.ndarray:
+        """The votes for each row of the corpus and each label (N, C)."""
+        labels, keys = self.corpus.labels(self.cfg.target), self.corpus.table["key"].tolist()
+        return aligned_votes(self.path, self.modality, keys, labels)
 
     @cached_property
     def modality(self) -> str:
@@ -58,7 +74,11 @@ class Importing(RunRequest):
 
     @cached_property
     def identity(self) -> Identity:
-        digests = {"predictions": file_digest(self.path), "corpus": self.corpus.digest}
+        if self.has_votes:
+            read = votes_digest(self.votes, self.corpus.table["key"].tolist())
+        else:
+            read = file_digest(self.path)
+        digests = {"predictions": read, "corpus": self.corpus.digest}
         return identify(self.cfg, self.modality, self.cfg.model.name, digests)
 
     @property
@@ -80,15 +100,13 @@ class Importing(RunRequest):
     def execute(self) -> None:
         import torch
 
-        from meld_lightning.data.predictions import read_predictions
         from meld_lightning.runs.logits import write_logits
         from meld_lightning.runs.predictions import predictions, write_predictions
         from meld_lightning.runs.result import Result, provenance, split_metrics, write_result
 
         cfg, folder = self.cfg, self.identity.folder
         table, labels = labelled(self.corpus, cfg.target)
-        keys = table["key"].tolist()
-        found = read_predictions(self.path, keys, labels, cfg.model.scores)
+        found = self._predictions(table["key"].tolist(), labels)
         table["present"] = found.given_N
         self._mention_missing(table)
         train_N = table.loc[table["split"] == "train", "label"].to_numpy()
@@ -108,7 +126,7 @@ class Importing(RunRequest):
             **provenance(self.identity, torch.device("cpu")),
             modality=self.modality,
             model=cfg.model.name,
-            checkpoint=f"predictions in {self.path.name}",
+            checkpoint="people's votes" if self.has_votes else f"predictions in {self.path.name}",
             seed=cfg.seed,
             fold=cfg.corpus.fold if cfg.corpus.split else None,
             labels=labels,
@@ -117,6 +135,13 @@ class Importing(RunRequest):
             best={"monitor": cfg.monitor, "epoch": 0, "step": 0, "value": val[cfg.monitor]},
         )
         write_result(folder, result)
+
+    def _predictions(self, keys: Sequence[str], labels: Sequence[str]) -> Predictions:
+        model = self.cfg.model
+        if self.has_votes:
+            smoothing, most = model.get("smoothing", 1.0), model.get("votes")
+            return votes_as_predictions(self.votes, keys, smoothing, most, self.cfg.seed)
+        return read_predictions(self.path, keys, labels, model.scores)
 
     def _mention_missing(self, table: pd.DataFrame) -> None:
         """Warns of utterances without a prediction; UserError if no utterance of val has one."""

@@ -16,7 +16,7 @@ from meld_lightning.fusion.searched import simplex, weight_scores
 from meld_lightning.mini.cues import PRIOR_C, optimum
 from tests.fusion.conftest import configured, drawn, joined, with_gaps
 
-FITTED = ("searched", "learned", "stacked")
+FITTED = ("searched", "learned", "matrix", "stacked")
 
 
 @pytest.mark.parametrize("name", FITTED)
@@ -193,3 +193,17 @@ def test_modality_dropout_makes_the_network_rely_less_on_any_one_modality() -> N
         losses.append(-without_NC[np.arange(2000), unseen.labels_N].mean())
     assert changed[1] < changed[0] / 2
     assert losses[1] < losses[0] - 0.1
+
+
+def test_a_matrix_recognises_a_class_that_is_taken_for_another() -> None:
+    labels_N = np.random.default_rng(1).integers(0, 3, 900)
+    logits_NC = np.random.default_rng(2).normal(size=(900, 3))
+    logits_NC[np.arange(900), (labels_N + 1) % 3] += 5  # every class is taken for the next one
+    data, half = joined(logits_NC[None], labels_N), np.arange(900) < 450
+    right = {}
+    for name in ("learned", "matrix"):
+        fusion = configured(name, "fusion.l2=1")
+        fusion.fit(data.where(half), seed=1)
+        right[name] = (fusion(data.batch.where(~half)).argmax(1) == labels_N[~half]).mean()
+    assert right["matrix"] > 0.95
+    assert right["learned"] < 0.6

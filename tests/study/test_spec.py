@@ -88,8 +88,8 @@ def test_settings_are_written_as_people_write_them() -> None:
         ({"from": "grid_2"}, "grid.from is 'grid_2', expected a table with rows of its own"),
         (
             {"kind": "corups"},
-            "grid.kind is 'corups', expected 'runs', 'corpus', 'confusion', 'frames', 'diagram' or"
-            " 'intervals'",
+            "grid.kind is 'corups', expected 'runs', 'corpus', 'confusion', 'frames', 'diagram',"
+            " 'intervals' or 'missing'",
         ),
         ({"kind": "corpus"}, "grid.paper has no 'found'"),
         ({"metrics": {"train/fit_loss": "loss"}}, "grid.metrics score []"),

@@ -93,7 +93,8 @@ def test_utterances_without_a_row_lack_the_modality(
         (["model=bert", "predictions=x"], UserError, "model=bert is trained and reads none; add"),
         (["model.modality=fusion"], UserError, "model.modality='fusion': expected a word"),
         (["model.modality=a/b"], UserError, "model.modality='a/b': expected a word of letters"),
-        (["model.scores=votes"], UserError, "model.scores='votes': expected probabilities or logi"),
+        (["model.scores=vote"], UserError, "model.scores='vote': expected probabilities, logits o"),
+        (["model.scores=votes"], UserError, "no column votes_"),
     ],
 )
 def test_wrong_settings_are_refused(
@@ -121,3 +122,27 @@ def test_an_import_is_fused_like_any_run(
     assert json.loads((fusion / "fusion.json").read_text())["modalities"] == ["text", "votes"]
     config = load_run(fusion).config
     assert config.runs.text == f"runs/{finished.parent.name}/{finished.name}"
+
+
+def test_votes_are_named_by_the_votes_and_drawn_by_the_seed(
+    finished: Path, tmp_path: Path, compose_train: Compose
+) -> None:
+    run = load_run(finished)
+    frame = pd.concat([run.logits(split) for split in ("train", "val", "test")])
+    counts = pd.DataFrame({"id": frame["key"]})
+    for label in run.result.labels:
+        counts[f"face_{label}"] = np.where(frame["label"] == label, 5, 1)
+    path, other = tmp_path / "votes.csv", tmp_path / "other.csv"
+    counts.to_csv(path, index=False)
+    counts.iloc[::-1].to_csv(other, index=False)
+
+    def request(path: Path, *more: str) -> Any:
+        words = asked(tmp_path, path, "model.scores=votes", "model.modality=face", *more)
+        return training_request(compose_train(words))
+
+    one = obtain(request(path))
+    assert one.result.metrics["test"]["accuracy"] == 1
+    assert request(other).identity.hash == one.result.hash
+    drawn = [obtain(request(path, "model.votes=1", f"seed={seed}")) for seed in (1, 2)]
+    assert all(0.3 < run.result.metrics["test"]["accuracy"] < 0.7 for run in drawn)
+    assert not drawn[0].logits("test").equals(drawn[1].logits("test"))
