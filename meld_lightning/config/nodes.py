@@ -141,6 +141,7 @@ class Dashboards(Common):
             "study.note",
             "study.compare_to_paper",
             "study.show_paper",
+            "study.show_clips",
             "study.seeds",
             "study.tables",
         ),

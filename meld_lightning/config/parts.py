@@ -177,6 +177,9 @@ class Study(Node):
     show_paper: bool = Field(
         True, description="whether the tables print the paper's figures beside the study's"
     )
+    show_clips: bool = Field(
+        False, description="whether the page shows frames and waveforms of test clips"
+    )
     seeds: list[Seed] = Field(
         [1, 2, 3], description="every row of a table is run with each of these"
     )

@@ -13,7 +13,10 @@ from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
 VENDORED = ("d3.min.js", "plot.umd.min.js")  # in the order in which they load; see vendored.json
-STYLES = ("base.css", "layout.css", "tables.css", "panel.css", "figures.css", "print.css")
+STYLES = (
+    *("base.css", "layout.css", "tables.css", "panel.css", "figures.css", "explorer.css"),
+    "print.css",
+)
 ENTRY = "main"
 IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";$', re.MULTILINE)
 EXPORT = re.compile(r"^export ((?:async )?function|const|class) (\w+)", re.MULTILINE)

@@ -10,11 +10,13 @@ import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.corpus import Corpus, prepared_corpus
 from meld_lightning.errors import UserError
+from meld_lightning.media import Media, prepared_media
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.page.write import write_page
 from meld_lightning.report.results import Material, TableResults
@@ -38,7 +40,9 @@ def make_page(
     runs were made from."""
     commands = _commands(planned, material)
     reproduce = shlex.join(["meld-lightning", "reproduce", *map(_with_corpus, asked)])
-    report = StudyReport(material, results, commands, reproduce, _corpus(cfg))
+    corpus = _corpus(cfg)
+    media = None if corpus is None else _media(cfg, corpus)
+    report = StudyReport(material, results, commands, reproduce, corpus, media)
     path = write_page(report, Path(cfg.reports) / cfg.study.name)
     logger.info("page: %s", path)
     return path
@@ -48,6 +52,17 @@ def _corpus(cfg: DictConfig) -> Corpus | None:
     """The prepared corpus; None where it is not prepared, or its files have changed since."""
     try:
         return prepared_corpus(cfg.corpus, Path(cfg.paths.cache))
+    except UserError:
+        return None
+
+
+def _media(cfg: DictConfig, corpus: Corpus) -> Media | None:
+    """The decoded clips; None unless the study shows them and they are decoded here."""
+    if not cfg.study.get("show_clips", False):
+        return None
+    settings: Any = OmegaConf.to_container(cfg.media, resolve=True)
+    try:
+        return prepared_media(corpus.table, corpus.name, settings, Path(cfg.paths.cache))
     except UserError:
         return None
 

@@ -17,6 +17,7 @@ from meld_lightning.study.spec import RowKey
 
 if TYPE_CHECKING:
     from meld_lightning.corpus import Corpus
+    from meld_lightning.media import Media
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class StudyReport:
     commands: hash of a run -> the command that makes it again.
     reproduce: the command that makes whatever is missing.
     corpus: the prepared corpus; None where only evidence is at hand, which holds no texts.
+    media: its decoded clips; None where they are not at hand or study.show_clips is off.
     """
 
     material: Material
@@ -35,6 +37,7 @@ class StudyReport:
     commands: Mapping[str, str] = field(default_factory=dict)
     reproduce: str = ""
     corpus: Corpus | None = None
+    media: Media | None = None
 
     def rows(self) -> dict[RowKey, Sequence[FinishedRun]]:
         """The rows that the tables and figures rest on, by the table that declares them, with

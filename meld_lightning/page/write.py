@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from meld_lightning.page.document import document
+from meld_lightning.page.explorer import explorer_data
 from meld_lightning.page.figures import figures_data
 from meld_lightning.page.overview import overview_data
 from meld_lightning.page.predictions import predictions_data
@@ -40,8 +41,10 @@ def write_page(report: StudyReport, folder: Path) -> Path:
 
 def page_html(report: StudyReport) -> str:
     """The page as text."""
-    parts = {name: _plain(build(report)) for name, build in PARTS.items()}
-    return document(str(report.material.study["title"]), parts, _colours())
+    parts: dict[str, Any] = {name: build(report) for name, build in PARTS.items()}
+    parts["explorer"] = explorer_data(report, parts["predictions"]["sets"])
+    title = str(report.material.study["title"])
+    return document(title, {name: _plain(part) for name, part in parts.items()}, _colours())
 
 
 def _plain(value: Any) -> Any:

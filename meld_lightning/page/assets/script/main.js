@@ -5,11 +5,12 @@ import { addPanel } from "./panel.js";
 import { figures } from "./figures.js";
 import { overview } from "./overview.js";
 import { tables } from "./tables.js";
+import { explorer } from "./explorer.js";
 import { fragment, onState, state } from "./state.js";
 
 // In the order of the navigation. A section: {id, title, render(root), printed}; `available()`, if
 // it has one, says whether there is anything to show.
-const SECTIONS = [overview, tables, figures].filter((section) => section.available?.() ?? true);
+const SECTIONS = [overview, tables, figures, explorer].filter((one) => one.available?.() ?? true);
 
 const main = document.getElementById("main");
 const links = new Map();

@@ -1,0 +1,69 @@
+// The rows of the tables and their runs, to choose from: grouped by modality, the same runs once.
+
+import { data } from "./data.js";
+import { el } from "./dom.js";
+
+const FIRST = ["fusion", "text", "audio", "video"];
+
+// A row or a run as {id, label, group, runs: [hash]}. A row's id is TABLE/ROW, a run's its hash.
+function rows() {
+  const known = data("predictions").runs;
+  const found = new Map();
+  for (const table of data("tables").tables) {
+    for (const row of table.rows.filter((one) => one.runs.length && one.runs.every((run) => known[run]))) {
+      const label = `${row.label} (${table.title.split(":")[0]})`;
+      const choice = { id: `${table.name}/${row.key}`, label, group: row.modality, runs: row.runs };
+      choice.reference = row.key === table.reference;
+      if (!found.has(row.runs.join())) found.set(row.runs.join(), choice);
+    }
+  }
+  return [...found.values()];
+}
+
+function runsOf(row) {
+  return row.runs.map((hash) => ({
+    ...row, id: hash, runs: [hash],
+    label: row.runs.length > 1 ? `${row.label}, seed ${data("runs")[hash].seed}` : row.label,
+  }));
+}
+
+// Every run of a row.
+export function runChoices() {
+  return rows().flatMap(runsOf);
+}
+
+// Every row; after a row of several runs, each of these.
+export function rowChoices() {
+  return rows().flatMap((row) => (row.runs.length > 1 ? [{ ...row, label: `${row.label}, mean of ${row.runs.length} seeds` }, ...runsOf(row)] : [row]));
+}
+
+// The choice of that id among `choices`, also by the id of another row with the same runs, or by a
+// run's hash.
+export function chosen(choices, id) {
+  if (!id) return null;
+  const exact = choices.find((one) => one.id === id);
+  if (exact) return exact;
+  const [name, key] = [id.slice(0, id.indexOf("/")), id.slice(id.indexOf("/") + 1)];
+  const row = data("tables").tables.find((one) => one.name === name)?.rows.find((one) => one.key === key);
+  const runs = row ? row.runs.join() : id;
+  return choices.find((one) => one.runs.join() === runs) ?? null;
+}
+
+// What a reader most likely wants to see: the fusion of most modalities, that which tests are about
+// before others.
+export function firstChoice(choices) {
+  const weight = (one) => 10 * Object.keys(data("runs")[one.runs[0]].sources).length + (one.reference ? 1 : 0);
+  return d3.greatest(choices, (a, b) => weight(a) - weight(b)) ?? null;
+}
+
+// A select of these choices. none: the text of an option for no choice.
+export function select(choices, id, onchange, none = null) {
+  const groups = d3.group(choices, (one) => one.group);
+  const place = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
+  const names = [...groups.keys()].sort((a, b) => place(a) - place(b));
+  const node = el("select", { onchange: () => onchange(node.value) },
+    none === null ? null : el("option", { value: "" }, none),
+    names.map((name) => el("optgroup", { label: name }, groups.get(name).map((one) =>
+      el("option", { value: one.id, selected: one.id === id }, one.label)))));
+  return node;
+}
