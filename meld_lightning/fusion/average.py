@@ -18,14 +18,18 @@ class Average(Fusion):
 
     Args:
         weights: modality -> weight, divided by the sum over the modalities that are present. A
-            modality without a weight is left out.
+            modality without a weight is left out. null: all have the same weight.
     """
 
     fitted = ("weight_M",)
 
-    def __init__(self, name: str, weights: Mapping[str, float]) -> None:
+    def __init__(self, name: str, weights: Mapping[str, float] | None) -> None:
         super().__init__(name)
-        self.weights = {str(modality): float(weight) for modality, weight in weights.items()}
+        self.weights = (
+            None
+            if weights is None
+            else {str(modality): float(weight) for modality, weight in weights.items()}
+        )
 
     def candidates(self, modalities: Sequence[str]) -> dict[str, Fusion]:
         left_out = self.left_out(modalities)
@@ -37,10 +41,15 @@ class Average(Fusion):
         return super().candidates(modalities)
 
     def left_out(self, modalities: Sequence[str]) -> list[str]:
+        if self.weights is None:
+            return []
         return [name for name in modalities if not self.weights.get(name)]
 
     def fit_to(self, data: Joined, seed: int) -> None:
-        self.weight_M = np.array([self.weights.get(name, 0.0) for name in data.modalities])
+        if self.weights is None:
+            self.weight_M = np.ones(len(data.modalities))
+        else:
+            self.weight_M = np.array([self.weights.get(name, 0.0) for name in data.modalities])
 
     def __call__(self, batch: LogitsBatch) -> np.ndarray:
         weight_MN = self.weight_M[:, None] * batch.present_MN

@@ -88,11 +88,13 @@ def _table_results(material: Material, table: Table) -> TableResults:
         return _missing_results(material, table)
     if table.kind not in ("runs", INTERVALS):
         return TableResults(table)
-    rows = table_rows(table, material.tables[table.source], material.runs, material.seeds)
+    owner = material.tables[table.source]
+    seeds = owner.seeds(material.seeds)
+    rows = table_rows(table, owner, material.runs, seeds)
     if table.kind == INTERVALS:
         return TableResults(table, tuple(rows))
     tests = tested_rows(table, rows)
-    page = runs_page(table, rows, tests, material.seeds, study, (report or {}).get("optimum"))
+    page = runs_page(table, rows, tests, seeds, study, (report or {}).get("optimum"))
     return TableResults(table, tuple(rows), tests, page=page)
 
 

@@ -61,7 +61,8 @@ def plan_runs(cfg: DictConfig, asked: Sequence[str]) -> dict[RowKey, list[Planne
 def plan_fusions(
     cfg: DictConfig, asked: Sequence[str], runs: Mapping[RowKey, Sequence[Run]]
 ) -> dict[RowKey, list[DictConfig]]:
-    """The fusions of every row that the chosen tables need, one config per seed and fold.
+    """The fusions of every row that the chosen tables need, one config per seed and fold; one per
+    fold for an ensemble of seeds.
 
     runs: the training runs that exist. A row whose source runs are not all among them is left out.
     """
@@ -75,7 +76,8 @@ def plan_fusions(
                 for name, source in tables[table].sources.items()
             }
             words = [*shared, *overrides, *([] if fold is None else [f"corpus.fold={fold}"])]
-            for seed in cfg.study.seeds if all(by_modality.values()) else ():
+            seeds = tables[table].seeds(cfg.study.seeds)
+            for seed in seeds if all(by_modality.values()) else ():
                 ranked = {name: by_seed[seed] for name, by_seed in by_modality.items()}
                 config = _fusion_of(compose("fuse", [*words, f"seed={seed}"]), ranked)
                 planned.setdefault((table, row), []).append(config)

@@ -59,7 +59,8 @@ def ranked_runs(
     seeds: Sequence[int],
 ) -> dict[int, list[AnyRun]]:
     """seed -> the run that `source` stands for, then those it was chosen over by the source's rule;
-    empty while any candidate lacks a run."""
+    empty while any candidate lacks a run, or where the source names a seed that the study does not
+    run."""
     candidates = []
     for key in source.candidates(tables):
         by_seed = {run.result.seed: run for run in runs.get(key, ())}
@@ -71,6 +72,9 @@ def ranked_runs(
     place = 0
     if source.rule is not None:
         place = best_place(source.rule, [list(one.values()) for one in candidates])
+    if source.seed is not None:
+        named = candidates[place].get(source.seed)
+        return {seed: [named] for seed in seeds} if named is not None else {}
     ordered = [candidates[place], *candidates[:place], *candidates[place + 1 :]]
     return {seed: [one[seed] for one in ordered if seed in one] for seed in candidates[place]}
 

@@ -16,7 +16,8 @@ A spec's keys (all but `title` optional):
     from       the table whose rows, and sources, these are
     sources    {modality: where its run comes from}: "table_08.wav2vec2", or "max val/weighted_f1 of
                table_02 table_04". The rows are then fusions of these runs, with overrides of
-               `fuse`; a figure shows the runs
+               `fuse`; a figure shows the runs. "table_02.batch_8 seed 1" is the run of one seed: a
+               table whose sources all name one has ensembles of seeds, one run per row
     select     "max val/weighted_f1": prints one row, the best on val among the rows that the paper
                prints, and a second one, the best among the study's own rows, if it has any. The
                key of the first is `chosen`, its name `label`
@@ -35,7 +36,7 @@ A spec's keys (all but `title` optional):
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, cast
 
@@ -76,11 +77,12 @@ class Rule:
 @dataclass(frozen=True)
 class Source:
     """Where a run comes from: one row of one table, or the best by `rule` of all rows of several
-    tables."""
+    tables; with `seed` that seed's run, whichever seed is fused."""
 
     tables: tuple[str, ...]
     row: str | None = None
     rule: Rule | None = None
+    seed: int | None = None
 
     def candidates(self, tables: Mapping[str, Table]) -> list[RowKey]:
         """The rows that may be the source, without those that the study does not run."""
@@ -115,6 +117,12 @@ class Table:
     against: str | None = None
     by_class: bool = False
     folds: tuple[Fold, ...] = ()
+
+    def seeds(self, of_study: Sequence[int]) -> Sequence[int]:
+        """The seeds that its rows have a run for: those of the study, or the first of them for
+        ensembles of seeds."""
+        ensembles = self.sources and all(one.seed is not None for one in self.sources.values())
+        return of_study[:1] if ensembles else of_study
 
     @property
     def split(self) -> str:
@@ -253,11 +261,14 @@ def _source(name: str, key: str, text: Any) -> Source:
     choice, of, names = str(text).partition(" of ")
     if of:
         return Source(tuple(names.split()), rule=_rule(name, f"sources.{key}", choice))
-    table, dot, row = str(text).partition(".")
+    text, _, seed = str(text).partition(" seed ")
+    if seed and not seed.isdecimal():
+        raise spec_error(name, f"sources.{key}", f"has seed {seed!r}, expected a whole number")
+    table, dot, row = text.partition(".")
     if not dot or not row:
         raise spec_error(
             name,
             f"sources.{key}",
-            f"is {text!r}, expected TABLE.ROW or 'max val/<metric> of TABLE ...'",
+            f"is {text!r}, expected TABLE.ROW, TABLE.ROW seed N or 'max val/<metric> of TABLE ...'",
         )
-    return Source((table,), row=row)
+    return Source((table,), row=row, seed=int(seed) if seed else None)

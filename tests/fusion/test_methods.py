@@ -76,6 +76,15 @@ def test_the_average_is_a_weighted_mean_of_the_probabilities_at_hand() -> None:
             np.testing.assert_allclose(np.exp(scores_C), expected_C, atol=1e-9)
 
 
+def test_an_average_without_weights_weighs_all_alike() -> None:
+    data = with_gaps(drawn(300)[0])
+    equal, ones = Average("average", None), Average("average", dict.fromkeys(data.modalities, 1.0))
+    for fusion in (equal, ones):
+        fusion.fit(data, seed=1)
+    np.testing.assert_array_equal(equal(data.batch), ones(data.batch))
+    assert equal.left_out(["text", "seed_2"]) == []
+
+
 def test_the_average_leaves_out_a_modality_without_a_weight() -> None:
     data, _ = drawn(300)
     fusion = Average("average", {"text": 3.0, "audio": 1.0})

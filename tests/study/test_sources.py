@@ -13,7 +13,7 @@ from meld_lightning.runs.result import Result
 from meld_lightning.study.kinds import read_tables
 from meld_lightning.study.plan import needed_rows, plan_fusions
 from meld_lightning.study.sources import best_place, ranked_runs, source_runs, stored
-from meld_lightning.study.spec import Rule, Table
+from meld_lightning.study.spec import Rule, Source, Table
 from tests.running import CHECKOUT
 from tests.study.conftest import result_of
 
@@ -55,6 +55,21 @@ class Scored:
 @pytest.fixture
 def tables() -> dict[str, Table]:
     return read_tables(SPEC)
+
+
+def test_an_ensemble_fuses_the_same_runs_whichever_seed_is_asked_for() -> None:
+    sources = {"one": "scored.a seed 1", "two": "scored.a seed 2"}
+    of = read_tables({**SPEC, "fused": {**SPEC["fused"], "sources": sources}})
+    runs = {("scored", "a"): [Scored(0.5, seed, folder=f"runs/{seed}") for seed in (1, 2)]}
+    for name, wanted in (("one", 1), ("two", 2)):
+        found = source_runs(of["fused"].sources[name], of, runs, [1, 2])
+        assert {seed: run.result.seed for seed, run in found.items()} == {1: wanted, 2: wanted}
+    assert of["fused"].seeds([1, 2]) == [1]
+    assert of["scored"].seeds([1, 2]) == read_tables(SPEC)["fused"].seeds([1, 2]) == [1, 2]
+    mixed = {**SPEC, "fused": {**SPEC["fused"], "sources": {**sources, "text": "scored.b"}}}
+    assert read_tables(mixed)["fused"].seeds([1, 2]) == [1, 2]
+    # a seed that the study does not run
+    assert source_runs(Source(("scored",), row="a", seed=3), of, runs, [1, 2]) == {}
 
 
 def test_the_best_on_val_is_taken_and_the_first_of_equals(tables: dict[str, Table]) -> None:
