@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> None:
 def _report(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
-    from meld_lightning.page.make import make_page
+    from meld_lightning.page.make import Plans, make_page
     from meld_lightning.report.render import render_study
     from meld_lightning.study.evidence import find_fusions, find_runs, study_folder
     from meld_lightning.study.plan import plan_fusions, plan_runs
@@ -48,6 +48,7 @@ def _report(cfg: DictConfig) -> None:
             f" tables', and there is no evidence of one in {study_folder(cfg)}/{theirs}; run:"
             f" {remedy} (or run this in the folder that has them)"
         )
-    fusions = find_fusions(cfg, plan_fusions(cfg, asked, runs))
+    plans = Plans(planned, plan_fusions(cfg, asked, runs))
+    fusions = find_fusions(cfg, plans.fusions)
     material, results = render_study(cfg, {**runs, **fusions}, planned)
-    make_page(cfg, asked, planned, material, results)
+    make_page(cfg, asked, plans, material, results)

@@ -30,7 +30,7 @@ def _reproduce(cfg: DictConfig) -> None:
     from meld_lightning.corpus import prepared_corpus
     from meld_lightning.launching.jobs import job_of
     from meld_lightning.launching.sweep import report_failures
-    from meld_lightning.page.make import make_page
+    from meld_lightning.page.make import Plans, make_page
     from meld_lightning.report.notes import check_notes
     from meld_lightning.report.render import render_study
     from meld_lightning.study.evidence import keep_study
@@ -68,7 +68,7 @@ def _reproduce(cfg: DictConfig) -> None:
     complete = done and set(cfg.tables) >= set(cfg.study.tables)
     keep_study(cfg, runs, prepared_corpus(cfg.corpus, Path(cfg.paths.cache)).report, complete)
     material, results = render_study(cfg, runs, planned)
-    make_page(cfg, asked, planned, material, results)
+    make_page(cfg, asked, Plans(planned, fusions), material, results)
     report_failures(flat)
     if failures:
         raise UserError("\n".join([f"{len(failures)} fusions failed:", *failures]))

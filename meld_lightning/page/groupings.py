@@ -10,15 +10,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from meld_lightning.corpus.table import VOTES
 from meld_lightning.page.rows import SPLIT, FigureRow, Score, score
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.report.groups import (
+    AGREEMENT,
     FIRST,
     LENGTHS,
     OTHER,
     PLACES,
     SAME,
     Names,
+    by_agreement,
     by_length,
     by_place,
     by_presence,
@@ -65,6 +71,7 @@ class Facts:
     dialogue: list[str] | None
     text: list[str | None] | None
     speaker: list[str | None] | None
+    votes_NC: NDArray[np.float64] | None = None
 
 
 NEEDS = {
@@ -73,6 +80,7 @@ NEEDS = {
     "length": "the texts are not part of the evidence: run `report` where the corpus is prepared",
     "speaker": "the speakers are not part of the evidence: run `report` where the corpus is"
     " prepared",
+    "agreement": "the corpus has no readers' votes: `prepare` it with corpus.votes=FILE",
     "presence": "no modality is missing from any utterance",
 }
 TITLES = {
@@ -80,12 +88,14 @@ TITLES = {
     "shift": "By shift of emotion",
     "length": "By number of words",
     "speaker": "By speaker",
+    "agreement": "By agreement of readers",
     "presence": "By the modalities that are there",
 }
 ORDERS: dict[str, Sequence[str]] = {
     "place": range_names(PLACES),
     "shift": (FIRST, SAME, OTHER),
     "length": range_names(LENGTHS),
+    "agreement": AGREEMENT[::-1],
 }
 
 
@@ -129,6 +139,7 @@ def _names(facts: Facts, first: Scored) -> dict[str, Names | None]:
         else None,
         "length": by_length(facts.text) if facts.text else None,
         "speaker": by_speaker(facts.speaker) if facts.speaker else None,
+        "agreement": None if facts.votes_NC is None else by_agreement(facts.votes_NC),
     }
 
 
@@ -152,12 +163,14 @@ def _facts(report: StudyReport, row: FigureRow) -> Facts:
         table = report.corpus.table.set_index("key").loc[list(first.keys)]
         dialogues = [None if one is None else str(one) for one in table["dialogue_id"]]
         known = all(one is not None for one in dialogues)
+        votes = [name for name in table.columns if name.startswith(VOTES)]
         speakers = [None if one is None else str(one) for one in table["speaker"]]
         return Facts(
             _places(table.index, table["dialogue_id"], table["utterance_id"]) if known else None,
             [str(one) for one in dialogues] if known else None,
             list(table["text"]) if table["text"].str.strip().any() else None,
             speakers if len(set(speakers)) > 1 else None,
+            table[votes].to_numpy(np.float64) if votes else None,
         )
     frame = row.runs[0].logits(SPLIT)
     units = dict(zip(frame["key"], frame["unit"].astype(str), strict=True))

@@ -9,19 +9,22 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from meld_lightning.config.tree import plain
 from meld_lightning.corpus import Corpus, prepared_corpus
 from meld_lightning.errors import UserError
 from meld_lightning.media import Media, prepared_media
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.page.write import write_page
+from meld_lightning.report.folds import unpooled
 from meld_lightning.report.results import Material, TableResults
-from meld_lightning.study.plan import PlannedRun
-from meld_lightning.study.spec import RowKey
+from meld_lightning.study.plan import PlannedRun, needed_fusions, shared_overrides
+from meld_lightning.study.spec import Overrides, RowKey
 
 logger = logging.getLogger(__name__)
 
@@ -29,20 +32,33 @@ logger = logging.getLogger(__name__)
 CORPUS = "corpus.root=CORPUS"
 
 
+@dataclass(frozen=True)
+class Plans:
+    """What a study's runs are made from: overrides and configs of its trainings, configs of its
+    fusions."""
+
+    runs: Mapping[RowKey, Sequence[PlannedRun]]
+    fusions: Mapping[RowKey, Sequence[DictConfig]]
+
+
 def make_page(
     cfg: DictConfig,
     asked: Sequence[str],
-    planned: Mapping[RowKey, Sequence[PlannedRun]],
+    plans: Plans,
     material: Material,
     results: Sequence[TableResults],
 ) -> Path:
-    """Writes the page of a study. asked: the command's own overrides; planned: what its training
-    runs were made from."""
-    commands = _commands(planned, material)
-    reproduce = shlex.join(["meld-lightning", "reproduce", *map(_with_corpus, asked)])
+    """Writes the page of a study. asked: the command's own overrides."""
+    fusions = needed_fusions(plain(cfg.table), cfg.tables)
+    commands = {
+        **_train_commands(plans.runs, material),
+        **_fuse_commands(plans.fusions, fusions, asked, material),
+    }
     corpus = _corpus(cfg)
     media = None if corpus is None else _media(cfg, corpus)
-    report = StudyReport(material, results, commands, reproduce, corpus, media)
+    report = StudyReport(
+        material, results, commands, _command("reproduce", asked), corpus, media
+    )
     path = write_page(report, Path(cfg.reports) / cfg.study.name)
     logger.info("page: %s", path)
     return path
@@ -67,10 +83,10 @@ def _media(cfg: DictConfig, corpus: Corpus) -> Media | None:
         return None
 
 
-def _commands(planned: Mapping[RowKey, Sequence[PlannedRun]], material: Material) -> dict[str, str]:
+def _train_commands(
+    planned: Mapping[RowKey, Sequence[PlannedRun]], material: Material
+) -> dict[str, str]:
     """hash -> the `train` command of each run that was planned, found again by seed and fold."""
-    from meld_lightning.report.folds import unpooled
-
     found = {}
     for row, of_row in planned.items():
         by_seed = {(one.config.seed, one.config.corpus.fold): one for one in of_row}
@@ -78,9 +94,38 @@ def _commands(planned: Mapping[RowKey, Sequence[PlannedRun]], material: Material
         for run in (part for one in material.runs.get(row, ()) for part in unpooled(one)):
             fold = run.result.fold if folds else of_row[0].config.corpus.fold
             if (one := by_seed.get((run.result.seed, fold))) is not None:
-                words = ["meld-lightning", "train", *map(_with_corpus, one.overrides)]
-                found[run.result.hash] = shlex.join(words)
+                found[run.result.hash] = _command("train", one.overrides)
     return found
+
+
+def _fuse_commands(
+    planned: Mapping[RowKey, Sequence[DictConfig]],
+    declared: Mapping[RowKey, Overrides],
+    asked: Sequence[str],
+    material: Material,
+) -> dict[str, str]:
+    """hash -> the `fuse` command of each fusion, which names the folders of the runs it fuses."""
+    found = {}
+    for row, configs in planned.items():
+        by_seed = {config.seed: config for config in configs}
+        for run in material.runs.get(row, ()):
+            config = by_seed[run.result.seed]
+            words = [
+                *shared_overrides(asked),
+                *declared[row],
+                f"seed={config.seed}",
+                *(f"runs.{name}={folder}" for name, folder in config.runs.items()),
+                *(
+                    f"+alternatives.{name}=[{','.join(folders)}]"
+                    for name, folders in config.alternatives.items()
+                ),
+            ]
+            found[run.result.hash] = _command("fuse", words)
+    return found
+
+
+def _command(name: str, words: Sequence[str]) -> str:
+    return shlex.join(["meld-lightning", name, *map(_with_corpus, words)])
 
 
 def _with_corpus(override: str) -> str:

@@ -28,6 +28,7 @@ Names = NDArray[np.object_]  # (N,): each utterance's group, None for those in n
 PLACES = ((1, 1), (2, 3), (4, 7), (8, 15), (16, None))  # in a dialogue, from 1
 LENGTHS = ((1, 3), (4, 7), (8, 15), (16, None))  # in words
 MOST_SPEAKERS = 12
+AGREEMENT = ("tie", "3 of 5 readers", "4 of 5 readers", "5 of 5 readers")
 FIRST, SAME, OTHER = "first turn", "same as the turn before", "another than the turn before"
 
 
@@ -116,6 +117,14 @@ def by_speaker(speakers: Sequence[str | None]) -> Names:
     known = [speaker for speaker in speakers if speaker]
     ranked = sorted(set(known), key=lambda name: (-known.count(name), name))[:MOST_SPEAKERS]
     named = [name if name in ranked else "others" if name else None for name in speakers]
+    return np.array(named, dtype=object)
+
+
+def by_agreement(votes_NC: NDArray[np.float64]) -> Names:
+    """How many of five readers chose the emotion that most of them chose; a tie where no three did.
+    votes_NC: votes for each emotion, nan or zeros for an utterance without any."""
+    most_N = np.nan_to_num(votes_NC).max(1)
+    named = [None if not one else AGREEMENT[max(0, int(one) - 2)] for one in most_N]
     return np.array(named, dtype=object)
 
 

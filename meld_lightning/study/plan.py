@@ -43,7 +43,7 @@ def plan_runs(cfg: DictConfig, asked: Sequence[str]) -> dict[RowKey, list[Planne
     Raises UserError for a wrong config, before anything runs.
     """
     check(cfg, Tables)
-    shared, tables = _shared(asked), read_tables(plain(cfg.table))
+    shared, tables = shared_overrides(asked), read_tables(plain(cfg.table))
     planned: dict[RowKey, list[PlannedRun]] = {}
     for (table, row), overrides in needed_rows(plain(cfg.table), cfg.tables).items():
         folds = [[f"corpus.fold={fold}"] for fold in tables[table].folds] or [[]]
@@ -66,7 +66,7 @@ def plan_fusions(
 
     runs: the training runs that exist. A row whose source runs are not all among them is left out.
     """
-    shared = [one for one in _shared(asked) if not one.lstrip("+~").startswith("logger")]
+    shared = [one for one in shared_overrides(asked) if not one.lstrip("+~").startswith("logger")]
     tables = read_tables(plain(cfg.table))
     planned: dict[RowKey, list[DictConfig]] = {}
     for (table, row), overrides in needed_fusions(plain(cfg.table), cfg.tables).items():
@@ -135,5 +135,6 @@ def _with_sources(tables: Mapping[str, Table], selected: Iterable[str]) -> list[
     return list(found.values())
 
 
-def _shared(asked: Sequence[str]) -> list[str]:
+def shared_overrides(asked: Sequence[str]) -> list[str]:
+    """Those of the command's own overrides that its runs inherit."""
     return [override for override in asked if not override.lstrip("+~").startswith(NOT_FOR_TRAIN)]

@@ -91,7 +91,7 @@ function upset(one) {
       Plot.barX(named, { y: "name", x: "n", fill: "var(--accent)", fillOpacity: 0.22, insetTop: 4, insetBottom: 4 }),
       Plot.barX(named, { y: "name", x: "fused", fill: "var(--accent)", insetTop: 4, insetBottom: 4 }),
       Plot.text(named, { y: "name", x: "n", dx: 8, textAnchor: "start", fill: "var(--ink)",
-        text: (subset) => `${count(Math.round(subset.n))}${subset.right.length ? `, ${share(subset.fused / subset.n)} kept` : `, ${share(subset.fused / subset.n)} right`}` }),
+        text: (subset) => `${count(Number(subset.n.toFixed(subset.n < 10 ? 1 : 0)))}${subset.right.length ? `, ${share(subset.fused / subset.n)} kept` : `, ${share(subset.fused / subset.n)} right`}` }),
       ...one.modalities.flatMap((modality, place) => [
         Plot.dot(grid.filter((dot) => dot.place === place), { y: "name", x: 0, dx: dx(place), r: 5, fill: (dot) => (dot.on ? modalityColour(modality) : "var(--faint)") }),
         Plot.text([modality], { frameAnchor: "top-left", dx: dx(place), dy: -22, textAnchor: "middle", text: (text) => text, fill: modalityColour(modality), fontWeight: 600 }),

@@ -5,6 +5,7 @@ import { data } from "./data.js";
 import { el } from "./dom.js";
 import { duration, MISSING, score } from "./format.js";
 import { go, onState, state } from "./state.js";
+import { runCurves } from "./training_figures.js";
 
 // Adds the panel to the document. It opens and closes with the state.
 export function addPanel() {
@@ -32,9 +33,11 @@ function contents(hash, run, close) {
       el("button", { class: "close", onclick: close }, "Close")),
     seeds(hash, run),
     el("h3", {}, "Scores"), scores(run),
+    run.curve.epoch?.length > 1 ? [el("h3", {}, "Learning curve"), runCurves(run)] : null,
     facts(run),
     run.command ? [el("h3", {}, "Make it again"), el("pre", { class: "command", tabindex: "0" }, run.command)] : null,
     run.config ? [el("h3", {}, "Settings"), el("pre", { class: "config", tabindex: "0" }, run.config)] : null,
+    Object.keys(run.sources).length ? [el("h3", {}, "Fuses"), el("p", {}, Object.entries(run.sources).map(([name, other]) => link(other, name)))] : null,
     run.parts.length ? [el("h3", {}, "Folds"), el("p", {}, run.parts.map((part) => link(part, `fold ${data("runs")[part].fold}`)))] : null,
   ].flat().filter(Boolean);
 }

@@ -98,7 +98,7 @@ function metricColumns(table, key, header, place, constant) {
       const marks = { paper: paper(row), constant: constant?.cells[place]?.value ?? null };
       return el("div", { class: "figure-cell" }, value(table, row, cell),
         hasInterval ? intervalBar(range, { ...cell, ...marks }) : null,
-        el("span", { class: "small" }, interval(cell.low, cell.high, table.percent)));
+        el("span", { class: "small" }, [cell.sd === null ? "" : `±${score(cell.sd, table.percent)}`, interval(cell.low, cell.high, table.percent)].join(" ")));
     } };
   if (!hasPaper) return [column];
   return [column, { key: `paper.${key}`, header: "paper", value: paper, cell: (row) =>
@@ -111,7 +111,6 @@ function value(table, row, cell) {
     row.runs.length
       ? el("a", { class: "run-link", href: fragment({ run: row.runs[0], table: table.name }, "tables") }, text)
       : el("strong", {}, text),
-    cell.sd === null ? null : el("span", { class: "small" }, ` ± ${score(cell.sd, table.percent)}`),
     cell.doubtful ? el("abbr", { class: "doubtful", title: "seeds differ by more than .02" }, "*") : null];
   return el("span", { class: "value" }, shown);
 }

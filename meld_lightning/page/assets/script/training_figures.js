@@ -44,6 +44,18 @@ function curve({ row, runs }, [key, header], range) {
   });
 }
 
+// The curves of one run: its score on val, and its losses.
+export function runCurves(run) {
+  if (!run.curve.epoch || run.curve.epoch.length < 2) return null;
+  const one = { row: { row: run.name, modality: run.modality }, runs: [run] };
+  return el("div", { class: "multiples" }, [CURVES[0], CURVES[3], CURVES[2]].map((shown) => {
+    const values = (run.curve[shown[0]] ?? []).filter((value) => value !== null);
+    if (!values.length) return null;
+    const range = d3.nice(...d3.extent([...values, d3.min(values) + 0.02]), 4);
+    return el("div", {}, el("p", { class: "small-title" }, shown[1]), curve(one, shown, range));
+  }));
+}
+
 // .45, 1.2
 function decimal(value) {
   return String(+value.toFixed(3)).replace(/^0\./, ".");
