@@ -18,7 +18,9 @@ from meld_lightning.page.rows import DIGITS, FigureRow, Score, figure_rows, scor
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.page.tuning import tunings
 from meld_lightning.report.classes import class_estimates
+from meld_lightning.report.missing import SHARES
 from meld_lightning.report.reliability import reliability
+from meld_lightning.report.results import TableResults
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class RowFigures:
 
 
 def figures_data(report: StudyReport) -> dict[str, Any]:
-    """{rows, main, groupings, surfaces, complements, tunings}; main: the row shown first."""
+    """{rows, main, groupings, surfaces, complements, tunings, robustness}; main: the place of the
+    row that is shown first."""
     rows = figure_rows(report)
     return {
         "rows": [_row(report, row) for row in rows],
@@ -60,7 +63,37 @@ def figures_data(report: StudyReport) -> dict[str, Any]:
         "surfaces": surfaces(report, rows),
         "complements": complements(report, rows),
         "tunings": tunings(rows),
+        "robustness": [_robustness(one) for one in report.results if one.curves],
     }
+
+
+@dataclass(frozen=True)
+class CurveData:
+    """A fusion's score at each share of missing modalities."""
+
+    label: str
+    scores: list[Score]
+
+
+@dataclass(frozen=True)
+class RobustnessData:
+    """A table of kind missing. shares: of the modalities of test that are missing at random."""
+
+    table: str
+    title: str
+    metric: str
+    shares: list[float]
+    curves: list[CurveData]
+
+
+def _robustness(one: TableResults) -> RobustnessData:
+    table = one.table
+    curves = [
+        CurveData(found.label, [score(estimate) for estimate in found.by_share])
+        for found in one.curves
+    ]
+    metric = next(iter(table.metrics.values()))
+    return RobustnessData(table.name, table.title, metric, list(SHARES), curves)
 
 
 def _main(report: StudyReport, rows: list[FigureRow]) -> int:

@@ -13,8 +13,8 @@ from meld_lightning.page.rows import DIGITS, FigureRow
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.report.breakdowns import fusion_details
 from meld_lightning.report.complement import complement
+from meld_lightning.report.folds import unpooled
 from meld_lightning.report.weights import SHOWN, surface
-from meld_lightning.runs.run import Run
 from meld_lightning.study.sources import FinishedRun
 
 
@@ -78,8 +78,7 @@ def surfaces(report: StudyReport, rows: Sequence[FigureRow]) -> list[SurfaceData
         if len(names) not in SHOWN or len(names) < len(report.material.tables[table].sources):
             continue
         if table not in found:
-            fused = {name: runs[one] for name, one in members.items()}
-            scores = surface({name: run for name, run in fused.items() if isinstance(run, Run)})
+            scores = surface({name: runs[one] for name, one in members.items()})
             found[table] = SurfaceData(
                 table,
                 report.material.tables[table].title,
@@ -89,7 +88,7 @@ def surfaces(report: StudyReport, rows: Sequence[FigureRow]) -> list[SurfaceData
                 scores.score_W.round(DIGITS).tolist(),
                 [],
             )
-        for run in row.runs:
+        for run in (part for one in row.runs for part in unpooled(one)):
             weights = fusion_details(run)["fitted"].get("weights", {})
             if set(weights) == set(names):
                 shares = _shares([float(weights[name]) for name in names])

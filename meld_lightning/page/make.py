@@ -56,9 +56,7 @@ def make_page(
     }
     corpus = _corpus(cfg)
     media = None if corpus is None else _media(cfg, corpus)
-    report = StudyReport(
-        material, results, commands, _command("reproduce", asked), corpus, media
-    )
+    report = StudyReport(material, results, commands, _command("reproduce", asked), corpus, media)
     path = write_page(report, Path(cfg.reports) / cfg.study.name)
     logger.info("page: %s", path)
     return path
@@ -107,12 +105,14 @@ def _fuse_commands(
     """hash -> the `fuse` command of each fusion, which names the folders of the runs it fuses."""
     found = {}
     for row, configs in planned.items():
-        by_seed = {config.seed: config for config in configs}
-        for run in material.runs.get(row, ()):
-            config = by_seed[run.result.seed]
+        folds = material.tables[row[0]].folds
+        by_seed = {(one.seed, one.corpus.fold if folds else None): one for one in configs}
+        for run in (part for one in material.runs.get(row, ()) for part in unpooled(one)):
+            config = by_seed[run.result.seed, run.result.fold if folds else None]
             words = [
                 *shared_overrides(asked),
                 *declared[row],
+                *([f"corpus.fold={config.corpus.fold}"] if folds else []),
                 f"seed={config.seed}",
                 *(f"runs.{name}={folder}" for name, folder in config.runs.items()),
                 *(

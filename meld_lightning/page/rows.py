@@ -46,11 +46,11 @@ def figure_rows(report: StudyReport) -> list[FigureRow]:
         for row in one.rows
         if row.runs and row.scored
     }
-    seeds = len(report.material.seeds)
+    tables, seeds = report.material.tables, report.material.seeds
     return [
         FigureRow(key, runs, known.get(key) or tuple(scored(run, SPLIT) for run in runs))
         for key, runs in report.rows().items()
-        if len(runs) == seeds
+        if len(runs) == len(tables[key[0]].seeds(seeds))
     ]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from meld_lightning.report.breakdowns import fusion_details
+from meld_lightning.report.folds import unpooled
 from meld_lightning.report.results import Material, TableResults
 from meld_lightning.study.sources import FinishedRun, source_runs
 from meld_lightning.study.spec import RowKey
@@ -61,6 +62,6 @@ class StudyReport:
             for run in of_row if by_modality else ():
                 found[run.result.hash] = {
                     modality: by_modality[modality][run.result.seed].result.hash
-                    for modality in fusion_details(run)["modalities"]
+                    for modality in fusion_details(unpooled(run)[0])["modalities"]
                 }
         return found

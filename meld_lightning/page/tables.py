@@ -117,8 +117,7 @@ def _table(report: StudyReport, one: TableResults, footnotes: dict[str, int]) ->
     numbers = [footnotes.setdefault(text, len(footnotes)) for text in texts]
     show_paper = bool(report.material.study.get("show_paper", True))
     shared = (table.name, table.title, table.kind, table.percent)
-    if table.kind == "corpus":
-        assert page is not None
+    if page is not None and not one.rows:
         return TableData(*shared, "", [], {}, [], footnotes=numbers, grids=page.grids)
     # the first grids are the rows and the tests, which stand here as figures
     first = (1 if one.rows else 0) + (len(TESTED_AS) if one.tests else 0)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
 from meld_lightning.fusion.joined import JoinedRuns
 from meld_lightning.fusion.likelihood_ratio import Single
 from meld_lightning.fusion.searched import simplex, weight_scores
-from meld_lightning.runs.run import Run
+from meld_lightning.study.sources import FinishedRun
 
 STEPS = 20  # weights in steps of .05
 SHOWN = (2, 3)  # numbers of modalities that a figure can show
@@ -32,9 +33,9 @@ class Surface:
     score_W: np.ndarray
 
 
-def surface(runs: Mapping[str, Run]) -> Surface:
+def surface(runs: Mapping[str, FinishedRun]) -> Surface:
     """The scores on val of all weightings of the runs. runs: modality -> run, two or three."""
-    val = JoinedRuns(runs).split("val")
+    val = JoinedRuns(cast(Any, runs)).split("val")
     calibrated = Single("calibrated", val.modalities[0])  # fits temperatures and prior alone
     calibrated.fit(val, seed=0)
     evidence_MNC = calibrated.evidence(val.batch)

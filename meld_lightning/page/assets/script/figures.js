@@ -4,7 +4,7 @@ import { add, el } from "./dom.js";
 import { chosenRows, rowMenus } from "./chosen_rows.js";
 import { confusionFigure } from "./confusion.js";
 import { data } from "./data.js";
-import { complementFigure, missingModalitiesFigure, surfaceFigures } from "./fusion_figures.js";
+import { complementFigure, missingModalitiesFigure, robustnessFigures, surfaceFigures } from "./fusion_figures.js";
 import { classesFigure, groupFigures, reliabilityFigure } from "./row_figures.js";
 import { curvesFigure, tuningFigures } from "./training_figures.js";
 import { fragment, onState, state } from "./state.js";
@@ -16,7 +16,7 @@ const GROUPS = [
   { title: "One row, or two beside each other", keys: ["row", "beside", "cells", "by"], menus: true,
     draw: (params, rows) => [confusionFigure(rows, params), classesFigure(rows, params), reliabilityFigure(rows), groupFigures(rows)] },
   { title: "Trainings", keys: ["curve"], wide: true, draw: (params) => [curvesFigure(params), tuningFigures()] },
-  { title: "Fusions", keys: ["row", "beside"], draw: (params, rows) => [missingModalitiesFigure(), surfaceFigures(), complementFigure(rows)] },
+  { title: "Fusions", keys: ["row", "beside"], draw: (params, rows) => [missingModalitiesFigure(), surfaceFigures(), complementFigure(rows), robustnessFigures()] },
 ];
 
 function render(root) {

@@ -100,6 +100,28 @@ function upset(one) {
   });
 }
 
+// The score of each fusion while modalities are missing at random.
+export function robustnessFigures() {
+  const { robustness } = data("figures");
+  if (!robustness.length) return absent("Score against missing modalities", "the study has no table of kind missing");
+  return robustness.map((one, number) => {
+    const points = one.curves.flatMap(({ label, scores }) => scores.map((found, place) => ({ label, share: one.shares[place], ...found })));
+    const last = one.curves.map(({ label, scores }) => ({ label, share: one.shares.at(-1), value: scores.at(-1).value }));
+    return figure({ id: number ? `robustness-${one.table}` : "robustness", title: "Score against missing modalities",
+      caption: `${one.title}. ${one.metric} on test while each modality of each utterance is missing at random with a probability; the band is the 95 % interval. The fusions are not fitted again.` },
+    plot(`${one.metric} by the share of missing modalities`, {
+      width: widthFor(), height: 320, marginLeft: 44, marginRight: 110, marginBottom: 38,
+      x: { label: "probability that a modality is missing", labelAnchor: "center", labelArrow: "none", tickFormat: "%" },
+      y: { label: null, grid: true, nice: true },
+      marks: [
+        Plot.areaY(points.filter((point) => point.low !== null), { x: "share", y1: "low", y2: "high", z: "label", fill: "var(--accent)", fillOpacity: 0.07 }),
+        Plot.line(points, { x: "share", y: "value", z: "label", stroke: "var(--accent)", strokeWidth: 1.8 }),
+        Plot.text(last, { x: "share", y: "value", text: "label", textAnchor: "start", dx: 8, fill: "var(--ink)" }),
+      ],
+    }));
+  });
+}
+
 // The rows of a table of fusions, by the modalities that they fuse.
 export function missingModalitiesFigure() {
   const runs = data("runs");

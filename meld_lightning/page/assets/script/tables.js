@@ -44,11 +44,11 @@ function article(table) {
   return el("article", { id: `table-${table.name}`, class: "result" },
     el("h3", {}, table.title),
     table.rows.length ? figures(table) : null,
-    table.kind === "corpus" ? table.grids.map(plainGrid) : null,
+    table.rows.length ? null : table.grids.map(plainGrid),
     table.verdicts.length ? el("p", { class: "small" }, `Beside the paper’s figures, by our interval alone: ${table.verdicts.join("; ")}.`) : null,
     notes.length ? el("p", { class: "small" }, "Notes ", notes.map((number, place) => [
       place ? ", " : "", el("button", { class: "note-link", onclick: () => document.getElementById(`note-${number}`).scrollIntoView() }, String(number))])) : null,
-    table.kind !== "corpus" && table.grids.length ? el("details", {},
+    table.rows.length && table.grids.length ? el("details", {},
       el("summary", {}, `More on ${shortTitle(table.title)}: ${table.grids.length} tables`), table.grids.map(plainGrid)) : null);
 }
 
