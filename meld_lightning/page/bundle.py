@@ -15,6 +15,7 @@ ASSETS = Path(__file__).parent / "assets"
 VENDORED = ("d3.min.js", "plot.umd.min.js")  # in the order in which they load; see vendored.json
 STYLES = (
     *("base.css", "layout.css", "tables.css", "panel.css", "figures.css", "explorer.css"),
+    "compare.css",
     "print.css",
 )
 ENTRY = "main"

@@ -5,14 +5,14 @@ import { el } from "./dom.js";
 
 const FIRST = ["fusion", "text", "audio", "video"];
 
-// A row or a run as {id, label, group, runs: [hash]}. A row's id is TABLE/ROW, a run's its hash.
+// A row or a run as {id, name, label, group, runs: [hash]}. A row's id is TABLE/ROW, a run's its hash.
 function rows() {
   const known = data("predictions").runs;
   const found = new Map();
   for (const table of data("tables").tables) {
     for (const row of table.rows.filter((one) => one.runs.length && one.runs.every((run) => known[run]))) {
       const label = `${row.label} (${table.title.split(":")[0]})`;
-      const choice = { id: `${table.name}/${row.key}`, label, group: row.modality, runs: row.runs };
+      const choice = { id: `${table.name}/${row.key}`, name: row.label, label, group: row.modality, runs: row.runs };
       choice.reference = row.key === table.reference;
       if (!found.has(row.runs.join())) found.set(row.runs.join(), choice);
     }

@@ -102,13 +102,14 @@ function draw(root, parts, shown, params) {
   const page = Math.min(last, params.has("p") ? Math.max(0, Number(params.get("p")) - 1 || 0) : Math.max(0, Math.floor(inList / PAGE)));
   const rows = found.slice(page * PAGE, (page + 1) * PAGE);
   const current = asked >= 0 ? asked : rows[0];
-  parts.status.replaceChildren(`${count(found.length)} of ${count(set.keys.length)} utterances (${share(found.length / set.keys.length)})`);
+  parts.status.replaceChildren(`${count(found.length)} of ${count(set.keys.length)} utterances (${share(found.length / set.keys.length)})`,
+    params.get("u") && asked < 0 ? el("span", { class: "missing" }, ` This run has no utterance ${params.get("u")}.`) : "");
   parts.list.replaceChildren(...[rows.length ? table(shown, rows, current, page) : el("p", {}, "No utterance has all of this. Clear a filter."), pages(page, last)].filter(Boolean));
   root.classList.toggle("reading", asked >= 0);
   parts.one.replaceChildren();
   if (current === undefined) return;
   add(parts.one, el("a", { class: "back", href: fragment({ u: null, p: page + 1 }) }, "← Back to the list"), utterance(shown, current));
-  if (asked >= 0 && getComputedStyle(parts.list).display === "none") parts.one.querySelector("h3").focus();
+  if (asked >= 0 && parts.list.offsetParent === null) parts.one.querySelector("h3").focus();
 }
 
 function table(shown, rows, current, page) {

@@ -6,11 +6,12 @@ import { figures } from "./figures.js";
 import { overview } from "./overview.js";
 import { tables } from "./tables.js";
 import { explorer } from "./explorer.js";
+import { compare } from "./compare.js";
 import { fragment, onState, state } from "./state.js";
 
 // In the order of the navigation. A section: {id, title, render(root), printed}; `available()`, if
 // it has one, says whether there is anything to show.
-const SECTIONS = [overview, tables, figures, explorer].filter((one) => one.available?.() ?? true);
+const SECTIONS = [overview, tables, figures, explorer, compare].filter((one) => one.available?.() ?? true);
 
 const main = document.getElementById("main");
 const links = new Map();

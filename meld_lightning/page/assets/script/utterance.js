@@ -74,14 +74,14 @@ function turns(shown, index) {
   const name = set.corpus?.dialogue[index] ? `Dialogue ${set.corpus.dialogue[index]}` : set.units[set.unit[index]];
   const step = (to, text) => to === undefined ? null : el("a", { href: fragment({ u: set.keys[to] }) }, text);
   return el("section", { class: "turns" },
-    el("h4", {}, `${name}, turn ${here + 1} of ${count(dialogue.length)}`),
+    el("h4", {}, `${name}, ${set.corpus?.dialogue[index] ? "turn" : "utterance"} ${here + 1} of ${count(dialogue.length)}`),
     el("ol", { start: dialogue.indexOf(near[0]) + 1 }, near.map((i) => {
       const said = set.corpus?.text[i] ?? set.keys[i];
       const text = [set.corpus?.speaker[i] ? el("strong", {}, `${set.corpus.speaker[i]}: `) : null, said];
       return el("li", { "aria-current": i === index ? "true" : null },
         i === index ? el("span", {}, text) : el("a", { href: fragment({ u: set.keys[i] }) }, text), " ", verdict(set, own, i));
     })),
-    el("p", { class: "steps" }, step(dialogue[here - 1], "← previous turn"), step(dialogue[here + 1], "next turn →")));
+    el("p", { class: "steps" }, step(dialogue[here - 1], "← previous"), step(dialogue[here + 1], "next →")));
 }
 
 // The label that a column predicts, and whether it is right; the true label beside a wrong one.
