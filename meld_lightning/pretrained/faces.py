@@ -8,10 +8,11 @@ Axes: F faces, S pixels a side, D features, K the checkpoint's own labels.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional
 from transformers import AutoModelForImageClassification
@@ -20,6 +21,8 @@ from meld_lightning.errors import UserError
 from meld_lightning.pretrained.face_networks import load_face_network, network_of
 from meld_lightning.pretrained.loading import load_config, load_image_processor, load_model
 
+SMALLEST = 0.7  # side of the smallest nested crop, as a share of the picture's
+
 
 class FaceEncoder(nn.Module):
     """Faces, uint8 RGB (F, S, S, 3) -> features and logits side by side (F, D + K).
@@ -27,18 +30,43 @@ class FaceEncoder(nn.Module):
     checkpoint: the folder of FaceExpressionNet, of mini_XCEPTION, or of a model that
         AutoModelForImageClassification loads. Features are the inputs of its classifier.
     size: pixels per side of the crops, which are resized to the network's input.
+    nested: how many central crops of each face are averaged, the whole picture first and each
+        smaller than the one before, down to SMALLEST of its side. Networks are sensitive to how
+        tightly a face is cut out, and so to the detector; an average over crops is less so.
     """
 
-    def __init__(self, checkpoint: str | Path | None, size: int = 224) -> None:
+    def __init__(
+        self,
+        checkpoint: str | Path | None,
+        size: int = 224,
+        nested: Annotated[int, Field(ge=1)] = 1,
+    ) -> None:
         super().__init__()
         assert checkpoint is not None
+        self.sides = nested_sides(size, nested)
         light = network_of(checkpoint) is not None
         self.network: nn.Module = (
             _LightNetwork(checkpoint) if light else _ImageClassifier(checkpoint)
         )
 
     def forward(self, faces_FSS3: np.ndarray) -> torch.Tensor:
-        return torch.cat(self.network(faces_FSS3), dim=1)
+        if len(self.sides) == 1:
+            return torch.cat(self.network(faces_FSS3), dim=1)
+        each = [self.network(_central(faces_FSS3, side)) for side in self.sides]
+        features_FD = torch.stack([features for features, _ in each]).mean(0)
+        shares_FK = torch.stack([logits.float().softmax(1) for _, logits in each]).mean(0)
+        return torch.cat([features_FD, shares_FK.log()], dim=1)
+
+
+def nested_sides(size: int, nested: int) -> list[int]:
+    """Sides of the nested crops in pixels: equal steps from `size` to SMALLEST of it."""
+    shares = [1.0] if nested == 1 else np.linspace(1, SMALLEST, nested)
+    return [round(size * share) for share in shares]
+
+
+def _central(faces_FSS3: np.ndarray, side: int) -> np.ndarray:
+    start = (faces_FSS3.shape[1] - side) // 2
+    return np.ascontiguousarray(faces_FSS3[:, start : start + side, start : start + side])
 
 
 class _LightNetwork(nn.Module):

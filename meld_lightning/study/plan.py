@@ -4,7 +4,7 @@ Reads the composed config (conf/table, conf/study), writes nothing. Used by `rep
 the runs, and by `report`, which looks for them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,24 +115,23 @@ def needed_fusions(
 def _declared(
     tables: Mapping[str, Table], selected: Iterable[str], *, fused: bool
 ) -> dict[RowKey, Overrides]:
-    return {
-        (table.source, row): overrides
-        for table in _with_sources(tables, selected)
-        if bool(table.sources) == fused
-        for row, overrides in table.rows.items()
-        if overrides is not None
-    }
-
-
-def _with_sources(tables: Mapping[str, Table], selected: Iterable[str]) -> list[Table]:
-    """The selected tables, each after the tables that its sources name; no table twice."""
-    found: dict[str, Table] = {}
+    found = {}
     for name in selected:
         table = named_table(tables, name)
-        names = [other for source in table.sources.values() for other in source.tables]
-        for one in [*_with_sources(tables, names), table]:
-            found.setdefault(one.name, one)
-    return list(found.values())
+        own = [(table.source, row) for row in table.rows]
+        for owner, row in [*_source_rows(tables, table), *own]:
+            overrides = tables[owner].rows[row]
+            if overrides is not None and bool(tables[owner].sources) == fused:
+                found.setdefault((owner, row), overrides)
+    return found
+
+
+def _source_rows(tables: Mapping[str, Table], table: Table) -> Iterator[RowKey]:
+    """The rows that a table's sources may be, each after those that it is fused from itself."""
+    for source in table.sources.values():
+        for owner, row in source.candidates(tables):
+            yield from _source_rows(tables, tables[owner])
+            yield owner, row
 
 
 def shared_overrides(asked: Sequence[str]) -> list[str]:

@@ -14,7 +14,12 @@ from meld_lightning.errors import UserError
 from meld_lightning.media import read_frames
 from meld_lightning.pretrained.check import check_loads
 from meld_lightning.pretrained.checkpoints import prepare_checkpoint, prepared_checkpoint
-from meld_lightning.pretrained.faces import FaceEncoder, face_labels, face_width
+from meld_lightning.pretrained.faces import (
+    FaceEncoder,
+    face_labels,
+    face_width,
+    nested_sides,
+)
 from meld_lightning.pretrained.labels import map_by_name
 from tests.faces import (
     SHARED,
@@ -81,6 +86,22 @@ def test_any_image_classifier(tmp_path: Path) -> None:
     torch.testing.assert_close(found[:, 16:], expected)
     torch.testing.assert_close(model.classifier(found[:, :16]), expected)
     assert face_labels(tmp_path) == ("happy", "Anger", "contempt")
+
+
+def test_nested_crops_are_averaged(tmp_path: Path) -> None:
+    write_expression(tmp_path)
+    pictures, sides = faces(100), nested_sides(100, 3)
+    assert sides == [100, 85, 70]
+    with torch.inference_mode():
+        found = FaceEncoder(tmp_path, 100, nested=3)(pictures)
+        each = [
+            FaceEncoder(tmp_path, 100)(pictures[:, start : start + side, start : start + side])
+            for start, side in zip((0, 7, 15), sides, strict=True)
+        ]
+    features = sum(one[:, :256] for one in each) / 3
+    shares = sum(one[:, 256:].softmax(1) for one in each) / 3
+    torch.testing.assert_close(found[:, :256], features)
+    torch.testing.assert_close(found[:, 256:].exp(), shares)
 
 
 def test_labels_of_the_same_emotion_are_matched_by_name() -> None:
