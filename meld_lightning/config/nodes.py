@@ -144,6 +144,7 @@ class Dashboards(Common):
             "study.show_clips",
             "study.seeds",
             "study.tables",
+            "study.split_by",
         ),
         *("paths.cache", "hydra/launcher"),
     )

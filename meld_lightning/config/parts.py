@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+# ways to divide utterances into groups that are scored apart (report/groupings.py)
+GroupingName = Literal["speaker", "seen", "length", "position", "agreement"]
 Target = dict[str, Any]  # a node whose keys are the parameters of the class that _target_ names
 
 
@@ -184,3 +186,8 @@ class Study(Node):
         [1, 2, 3], description="every row of a table is run with each of these"
     )
     tables: list[str] = Field(description="the tables and figures of the report, in order")
+    split_by: list[GroupingName] = Field(
+        [],
+        description="groups of utterances that every table of runs is also scored in, each by"
+        " itself; agreement needs corpus.votes",
+    )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from omegaconf import DictConfig
 from meld_lightning.config.tree import plain
 from meld_lightning.corpus import prepared_corpus
 from meld_lightning.errors import NotPrepared
+from meld_lightning.report.audit_page import COLUMNS as AUDIT_COLUMNS
+from meld_lightning.report.audit_page import audit_records
 from meld_lightning.report.breakdowns import fusion_details
 from meld_lightning.report.clips import frame_strip
 from meld_lightning.report.figures import (
@@ -28,6 +31,7 @@ from meld_lightning.report.figures import (
     draw_frames,
 )
 from meld_lightning.report.folds import pooled
+from meld_lightning.report.groupings import groupings_of
 from meld_lightning.report.interval_figure import draw_intervals
 from meld_lightning.report.latex import page_latex
 from meld_lightning.report.markdown import (
@@ -42,9 +46,10 @@ from meld_lightning.report.missing_figure import draw_missing
 from meld_lightning.report.records import corpus_records, csv_text, table_records
 from meld_lightning.report.results import Material, TableResults, study_results
 from meld_lightning.report.rows import Runs
+from meld_lightning.report.study_audit import keep_audits, kept_audits
 from meld_lightning.storage.atomic import writing
 from meld_lightning.study.evidence import study_folder
-from meld_lightning.study.kinds import INTERVALS, MISSING, read_tables
+from meld_lightning.study.kinds import AUDIT, INTERVALS, MISSING, read_tables
 from meld_lightning.study.plan import PlannedRun
 from meld_lightning.study.sources import FinishedRun, source_runs
 from meld_lightning.study.spec import RowKey, Table
@@ -73,6 +78,8 @@ def render_study(
         plain(cfg.study),
         _corpus_report(cfg, folder / "corpus.json"),
         lambda run: frame_strip(configs[run.result.hash], run),
+        partial(groupings_of, cfg),
+        kept_audits(folder),
     )
     results = study_results(material, cfg.tables)
     with writing(folder):
@@ -81,12 +88,14 @@ def render_study(
     return material, results
 
 
-def render_tables(material: Material, results: Iterable[TableResults], out: Path) -> list[Path]:
+def render_tables(material: Material, results: Sequence[TableResults], out: Path) -> list[Path]:
     """Writes tables and figures into `out` and returns the files written, README.md last."""
     written = []
     for one in results:
         render = RENDERERS.get(one.table.kind, _render_figure)
         written += render(material, one, out / one.table.name)
+    if audits := {one.table.name: one.audit for one in results if one.audit is not None}:
+        keep_audits(out, audits)
     return [*written, _write(out / "README.md", readme_markdown(out, material.study))]
 
 
@@ -105,13 +114,15 @@ def _corpus_report(cfg: DictConfig, evidence: Path) -> dict[str, Any] | None:
 def _render_table(material: Material, one: TableResults, folder: Path) -> list[Path]:
     assert one.page is not None
     if one.table.kind == "corpus":
-        records = corpus_records(one.counts)
+        records = csv_text(corpus_records(one.counts))
+    elif one.table.kind == AUDIT:
+        records = csv_text(audit_records(one.audit) if one.audit else [], AUDIT_COLUMNS)
     else:
-        records = table_records(one.table, one.rows, material.runs)
+        records = csv_text(table_records(one.table, one.rows, material.runs))
     return [
         _write(folder / "table.md", page_markdown(one.page)),
         _write(folder / "table.tex", page_latex(one.page)),
-        _write(folder / "results.csv", csv_text(records)),
+        _write(folder / "results.csv", records),
     ]
 
 
@@ -217,6 +228,7 @@ def _fused_models(material: Material, table: Table, fusion: FinishedRun) -> dict
 RENDERERS = {
     "runs": _render_table,
     "corpus": _render_table,
+    AUDIT: _render_table,
     INTERVALS: _render_intervals,
     MISSING: _render_missing,
 }

@@ -7,10 +7,13 @@ Markdown, LaTeX and CSV, and by the page.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import NotPrepared, UserError
+from meld_lightning.report.audit import Audit
+from meld_lightning.report.audit_page import audit_page, split_page
+from meld_lightning.report.groupings import Grouping
 from meld_lightning.report.layout import corpus_page, runs_page
 from meld_lightning.report.missing import (
     Robustness,
@@ -22,11 +25,17 @@ from meld_lightning.report.notes import check_notes
 from meld_lightning.report.page import Page
 from meld_lightning.report.row_tests import RowTests, tested_rows
 from meld_lightning.report.rows import Row, Runs, table_rows
-from meld_lightning.study.kinds import FOUND, INTERVALS, MISSING, SPLITS, named_table
+from meld_lightning.report.study_audit import FindGroupings, table_audit
+from meld_lightning.study.kinds import AUDIT, FOUND, INTERVALS, MISSING, SPLITS, named_table
 from meld_lightning.study.sources import FinishedRun
 from meld_lightning.study.spec import Table
 
 FindClips = Callable[[FinishedRun], list[dict[str, Any]]]
+
+
+def no_groupings(run: FinishedRun, *_: Any) -> list[Grouping]:
+    """Stands for a corpus that is not there."""
+    raise NotPrepared(f"{run.folder}: the corpus is not known here")
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,9 @@ class Material:
         the paper's).
     corpus_report: Corpus.report; None without the corpus and without evidence of it.
     find_clips: from a run to the clips for a figure of frames; None if there are none to show.
+    find_groupings: from a run, names of groupings, declared ones and a split to the groupings of
+        its utterances; raises NotPrepared where the corpus or the votes are not there.
+    kept_audits: table -> its audit as kept as evidence.
     """
 
     tables: Mapping[str, Table]
@@ -47,6 +59,8 @@ class Material:
     study: Mapping[str, Any]
     corpus_report: Mapping[str, Any] | None = None
     find_clips: FindClips | None = None
+    find_groupings: FindGroupings = no_groupings
+    kept_audits: Mapping[str, Audit] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,7 @@ class TableResults:
     counts: {official, found: {split: utterances}} of a table of kind corpus.
     page: the printed table; None for a figure.
     curves: of a table of kind missing.
+    audit: the figures of a table of kind audit; None for other kinds, and where they are not known.
     """
 
     table: Table
@@ -66,6 +81,7 @@ class TableResults:
     counts: dict[str, Mapping[str, int]] = field(default_factory=dict)
     page: Page | None = None
     curves: tuple[Robustness, ...] = ()
+    audit: Audit | None = None
 
 
 def study_results(material: Material, selected: Iterable[str]) -> list[TableResults]:
@@ -86,6 +102,12 @@ def _table_results(material: Material, table: Table) -> TableResults:
         return TableResults(table, counts=counts, page=corpus_page(table, counts, study))
     if table.kind == MISSING:
         return _missing_results(material, table)
+    if table.kind == AUDIT:
+        found = table_audit(
+            *(table, material.tables, material.runs, material.seeds),
+            *(material.find_groupings, material.kept_audits.get(table.name)),
+        )
+        return TableResults(table, page=audit_page(table, found, study), audit=found)
     if table.kind not in ("runs", INTERVALS):
         return TableResults(table)
     owner = material.tables[table.source]
@@ -95,7 +117,20 @@ def _table_results(material: Material, table: Table) -> TableResults:
         return TableResults(table, tuple(rows))
     tests = tested_rows(table, rows)
     page = runs_page(table, rows, tests, seeds, study, (report or {}).get("optimum"))
-    return TableResults(table, tuple(rows), tests, page=page)
+    return TableResults(table, tuple(rows), tests, page=_split(material, table, rows, page))
+
+
+def _split(material: Material, table: Table, rows: Sequence[Row], page: Page) -> Page:
+    """The page with further grids by study.split_by, or a remark that the groups are not known."""
+    names = material.study.get("split_by")
+    run = next((row.runs[0] for row in rows if row.runs), None)
+    if not names or run is None:
+        return page
+    try:
+        groupings = material.find_groupings(run, names, {}, table.split)
+    except NotPrepared as error:
+        return replace(page, remarks=[*page.remarks, f"Not split by {', '.join(names)}: {error}."])
+    return split_page(page, table, rows, groupings)
 
 
 def _missing_results(material: Material, table: Table) -> TableResults:

@@ -107,6 +107,12 @@ def check_joined(runs: Sequence[Scored]) -> None:
                 )
 
 
+def chosen_rows(run: Scored, chosen_N: NDArray[np.bool_]) -> Scored:
+    """The predictions of some of the utterances."""
+    names = ("keys", "units", "true", "predicted", "present")
+    return replace(run, **{name: getattr(run, name)[chosen_N] for name in names})
+
+
 def unit_confusions(run: Scored) -> Integers:
     """Confusion counts of each unit, (U, K, K), units in sorted order."""
     units, index = np.unique(run.units.astype(str), return_inverse=True)

@@ -20,6 +20,7 @@ from meld_lightning.study.spec import (
 
 INTERVALS = "intervals"
 MISSING = "missing"
+AUDIT = "audit"
 OF_ONE_RUN = ("frames", "diagram")
 OF_SOURCES = ("confusion", *OF_ONE_RUN)
 FOUND = "found"  # the one row of a table of kind corpus: the utterances of each split
@@ -61,6 +62,8 @@ def _check(table: Table) -> None:
         _check_runs(table)
     elif table.kind == "corpus":
         _check_corpus(table)
+    elif table.kind == AUDIT:
+        _check_audit(table)
     if table.kind in (*OF_SOURCES, MISSING) and not table.sources:
         raise spec_error(table.name, "sources", "is missing: it says whose runs the figure shows")
 
@@ -81,6 +84,18 @@ def _check_runs(table: Table) -> None:
             " one of them out",
         )
     _check_paper(table, {CHOSEN} if table.select else set(table.rows), table.metrics)
+
+
+def _check_audit(table: Table) -> None:
+    metrics = list(table.metrics)
+    if len(metrics) != 1 or metrics[0].count("/") != 1 or not has_interval(metrics[0]):
+        raise spec_error(
+            table.name, "metrics", f"is {metrics}, expected one <split>/<name> of val or test"
+        )
+    if not table.by and not table.speakers:
+        raise spec_error(table.name, "by", "is missing: it names the groupings of an audit")
+    if not table.sources:
+        raise spec_error(table.name, "sources", "is missing: it says whose runs are audited")
 
 
 def _check_corpus(table: Table) -> None:
@@ -110,7 +125,8 @@ def _check_sources(table: Table, tables: Mapping[str, Table]) -> None:
                 raise spec_error(
                     table.name, at, f"names {name!r}, which is no table{near_miss(name, tables)}"
                 )
-            if tables[name].folds != table.folds:
+            # an audit pools them
+            if tables[name].folds != table.folds and table.kind != AUDIT:
                 theirs, ours = (list(one.folds) or "none" for one in (tables[name], table))
                 raise spec_error(
                     table.name,

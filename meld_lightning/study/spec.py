@@ -7,8 +7,9 @@ need, and by report/.
 A spec's keys (all but `title` optional):
     title      the caption
     kind       runs (the default), corpus (the corpus report's counts), or a figure: confusion,
-               frames, diagram, intervals (the first metric of every row with its interval), or
-               missing (the first metric of every fusion while modalities are missing)
+               frames, diagram, intervals (the first metric of every row with its interval),
+               missing (the first metric of every fusion while modalities are missing), or audit
+               (the metric of every source in groups of utterances)
     rows       {key: [overrides of train]}. null: the study does not run this row
     product    {override: [values]}: a row for each combination, in addition to `rows`
     folds      [0, 1, 2, 3]: every row is run on each of these corpus.fold, and each utterance is
@@ -23,6 +24,8 @@ A spec's keys (all but `title` optional):
                key of the first is `chosen`, its name `label`
     compare    "max val/weighted_f1": picks the row that all others are tested against
     against    names the row that all others are tested against
+    by         of an audit, the groupings: speaker, seen, length, position, agreement
+    speakers   of an audit, further groupings, {name: {group: pattern of speakers' names}}
     by_class   true: precision, recall and F1 of each class below the table, for every row
     columns    {config key: header}: settings to show; inherited through `from`
     metrics    {split/name: header}
@@ -44,6 +47,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from meld_lightning.config.parts import GroupingName
 from meld_lightning.config.words import setting
 from meld_lightning.errors import UserError, near_miss
 from meld_lightning.metrics import METRICS
@@ -53,9 +57,12 @@ CHOSEN, OWN_CHOSEN, BASELINE = RESERVED = ("chosen", "own_chosen", "baseline")
 
 Overrides = list[str]
 RowKey = tuple[str, str]  # (table, row)
-Kind = Literal["runs", "corpus", "confusion", "frames", "diagram", "intervals", "missing"]
+Kind = Literal[
+    "runs", "corpus", "confusion", "frames", "diagram", "intervals", "missing", "audit"
+]
 Fold = Annotated[int, Field(ge=0)]
 
+OF_SOURCES = ("sources", "speakers")  # keys with mappings of tables that show other tables' runs
 # what was expected, by pydantic's type of error
 EXPECTED = {
     "string_type": "text: put it in quotes",
@@ -117,6 +124,8 @@ class Table:
     against: str | None = None
     by_class: bool = False
     folds: tuple[Fold, ...] = ()
+    by: tuple[GroupingName, ...] = ()
+    speakers: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def seeds(self, of_study: Sequence[int]) -> Sequence[int]:
         """The seeds that its rows have a run for: those of the study, or the first of them for
@@ -158,6 +167,7 @@ def parse_table(name: str, specs: Mapping[str, dict[str, Any]]) -> Table:
         "percent",
         "against",
         "by_class",
+        "speakers",
     )
     try:
         return Table(
@@ -166,6 +176,7 @@ def parse_table(name: str, specs: Mapping[str, dict[str, Any]]) -> Table:
             rows=_rows(source, owner),
             columns=spec.get("columns", owner.get("columns", {})),
             notes=_as_tuple(spec.get("notes", [])),
+            by=_as_tuple(spec.get("by", [])),
             folds=_as_tuple(owner.get("folds", [])),
             select=_rule(name, "select", spec.get("select")),
             compare=_rule(name, "compare", spec.get("compare")),
@@ -195,7 +206,16 @@ def plain_spec(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     if OmegaConf.is_config(spec):
         spec = cast(dict[str, Any], OmegaConf.to_container(cast(DictConfig, spec), resolve=True))
     plain = {str(key): value for key, value in spec.items() if value is not None}
-    for key in ("rows", "product", "columns", "metrics", "paper", "published", "sources"):
+    for key in (
+        "rows",
+        "product",
+        "columns",
+        "metrics",
+        "paper",
+        "published",
+        "sources",
+        "speakers",
+    ):
         if not isinstance(plain.get(key, {}), Mapping):
             raise spec_error(name, key, f"is {plain[key]!r}, expected a mapping")
     return plain

@@ -1,0 +1,88 @@
+"""The audits that a study's tables declare: computed where the corpus is prepared, else read from
+the evidence in experiments/<study>/audits.json.
+
+Reads runs, the prepared corpus and audits.json, which it also writes: figures of groups, and
+nothing about single utterances. Used by report/results.py and report/render.py.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from meld_lightning.errors import NotPrepared
+from meld_lightning.report.audit import Audit, Audited, Group, Model, audit
+from meld_lightning.report.groupings import Grouping, Speakers
+from meld_lightning.report.rows import Runs
+from meld_lightning.report.scored import scored
+from meld_lightning.storage.atomic import write_json
+from meld_lightning.study.sources import FinishedRun, source_runs
+from meld_lightning.study.spec import Table
+
+logger = logging.getLogger(__name__)
+
+FILE = "audits.json"
+FindGroupings = Callable[[FinishedRun, Sequence[str], Speakers, str], list[Grouping]]
+
+
+def table_audit(
+    table: Table,
+    tables: Mapping[str, Table],
+    runs: Runs,
+    seeds: Sequence[int],
+    find_groupings: FindGroupings,
+    kept: Audit | None,
+) -> Audit | None:
+    """The audit that `table` declares. Where the groups are not known here, `kept`, if the same
+    runs were audited; None where there is none, or a run is missing."""
+    of_source = {
+        name: tuple(source_runs(source, tables, runs, seeds).values())
+        for name, source in table.sources.items()
+    }
+    if not all(of_source.values()):
+        return None
+    (metric,) = table.metrics
+    try:
+        models = [
+            Model(
+                name,
+                [scored(run, table.split) for run in found],
+                found[0].result.train_majority,
+                find_groupings(found[0], table.by, table.speakers, table.split),
+                tuple(run.result.hash for run in found),
+            )
+            for name, found in of_source.items()
+        ]
+    except NotPrepared as error:
+        hashes = tuple(run.result.hash for found in of_source.values() for run in found)
+        if kept is not None and (kept.metric, kept.runs) == (metric, hashes):
+            return kept
+        logger.info("%s is not computed: %s", table.name, error)
+        return None
+    return audit(models, metric)
+
+
+def kept_audits(folder: Path) -> dict[str, Audit]:
+    """Table -> its audit as kept in a study's folder; empty where none was."""
+    path = folder / FILE
+    if not path.is_file():
+        return {}
+    return {name: _audit(one) for name, one in json.loads(path.read_text()).items()}
+
+
+def keep_audits(folder: Path, audits: Mapping[str, Audit]) -> None:
+    """Keeps these audits, and those kept before of other tables."""
+    kept = {**kept_audits(folder), **audits}
+    write_json(folder / FILE, {name: asdict(one) for name, one in kept.items()})
+
+
+def _audit(kept: Mapping[str, Any]) -> Audit:
+    audited = tuple(
+        Audited(**{**one, "groups": tuple(Group(**group) for group in one["groups"])})
+        for one in kept["audited"]
+    )
+    return Audit(kept["metric"], tuple(kept["runs"]), audited, tuple(kept["single"]))
