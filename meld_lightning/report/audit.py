@@ -4,9 +4,9 @@ Computes from runs and groupings with report/statistics.py; reads and writes no 
 gives the figures that Markdown, LaTeX, CSV, the page and the model card show.
 
 A group's score and that of the others come from the same units (dialogues, speakers) or from
-different ones, often from some of each. One jackknife covers all three cases: a unit is left out of
-both scores at once, so that a unit with utterances in both carries their covariance, and one with
-utterances in one of them counts there alone. Its degrees of freedom are those of the smaller side.
+different ones, often from some of each. One jackknife covers all cases: a unit is left out of both
+scores at once, and units with utterances in the group, in the others, and in both are three strata.
+Where all units are in both, this is the paired t test over units; where none is, it is Welch's.
 
 Axes: N utterances, U units, S seeds, K labels.
 """
@@ -23,12 +23,11 @@ from meld_lightning.report.groupings import Grouping
 from meld_lightning.report.scored import Scored, check_joined, chosen_rows
 from meld_lightning.report.statistics import (
     LEVEL,
-    Part,
     estimate,
     jackknife,
     jackknife_counts,
     paired_seeds,
-    spread,
+    spread_by_stratum,
 )
 
 DIGITS = 6
@@ -149,14 +148,13 @@ def _tested(model: Model, group: Group, group_N: np.ndarray, metric: str) -> Gro
     inside, outside = (
         _counts(model.scored, chosen_N, group_N != "") for chosen_N in (inside_N, outside_N)
     )
-    units = [int((one.sum((1, 2, 3)) > 0).sum()) for one in (inside, outside)]
-    if min(units) < TEST_UNITS:
+    inside_U, outside_U = (one.sum((1, 2, 3)) > 0 for one in (inside, outside))
+    if min(inside_U.sum(), outside_U.sum()) < TEST_UNITS:
         values = (jackknife_counts(one.sum(0, keepdims=True))[metric] for one in (inside, outside))
         ours, theirs = (float(one.values_S.mean()) for one in values)
         return replace(group, difference=ours - theirs)
     both = paired_seeds(jackknife_counts(inside)[metric], jackknife_counts(outside)[metric])
-    variance = spread(both)
-    variance = replace(variance, units=Part(variance.units.variance, min(units) - 1))
+    variance = spread_by_stratum(both, inside_U + 2 * outside_U)
     value, half = float(both.values_S.mean()), variance.half_width(LEVEL)
     return replace(
         group,

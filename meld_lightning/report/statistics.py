@@ -17,7 +17,7 @@ Axes: S seeds, U units, R resamples, K labels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -152,6 +152,25 @@ def spread(*rows: Jackknife) -> Spread:
     units = len(means_U)
     of_units = Part(float(means_U.var(ddof=1)) / units, units - 1)
     return Spread(of_units, tuple(_seed_part(one) for one in rows if len(one.values_S) > 1))
+
+
+def spread_by_stratum(one: Jackknife, strata_U: NDArray[Any]) -> Spread:
+    """Like `spread` for one row whose units are of several kinds: the stratified jackknife, with
+    Satterthwaite's degrees of freedom over strata (Shao and Tu, The Jackknife and Bootstrap,
+    Springer 1995, section 6.2). With units that have either of two groups it is Welch's.
+
+    strata_U: the kind of each unit; a kind of a single unit counts to the largest.
+    """
+    means_U = one.pseudo_US.mean(1)
+    kinds, sizes = np.unique(strata_U, return_counts=True)
+    lone_U = np.isin(strata_U, kinds[sizes < 2])
+    kind_U = np.where(lone_U, kinds[sizes.argmax()], strata_U)
+    parts = []
+    for kind in np.unique(kind_U):
+        values = means_U[kind_U == kind]
+        squares = float(((values - values.mean()) ** 2).sum()) / (len(means_U) - 1) ** 2
+        parts.append(Part(squares * (len(values) - 1) / len(values), len(values) - 1))
+    return replace(spread(one), units=_total(parts))
 
 
 def _seed_part(one: Jackknife) -> Part:
