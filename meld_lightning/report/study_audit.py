@@ -21,7 +21,7 @@ from meld_lightning.report.rows import Runs
 from meld_lightning.report.scored import scored
 from meld_lightning.storage.atomic import write_json
 from meld_lightning.study.sources import FinishedRun, source_runs
-from meld_lightning.study.spec import Table
+from meld_lightning.study.spec import Source, Table
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +40,7 @@ def table_audit(
     """The audit that `table` declares. Where the groups are not known here, `kept`, if the same
     runs were audited; None where there is none, or a run is missing."""
     of_source = {
-        name: tuple(source_runs(source, tables, runs, seeds).values())
-        for name, source in table.sources.items()
+        name: _runs_of(source, tables, runs, seeds) for name, source in table.sources.items()
     }
     if not all(of_source.values()):
         return None
@@ -64,6 +63,15 @@ def table_audit(
         logger.info("%s is not computed: %s", table.name, error)
         return None
     return audit(models, metric)
+
+
+def _runs_of(
+    source: Source, tables: Mapping[str, Table], runs: Runs, seeds: Sequence[int]
+) -> list[FinishedRun]:
+    """One run for each seed of the source's table; a seed that the source names counts once."""
+    owner = tables[tables[source.tables[0]].source]
+    found = source_runs(source, tables, runs, owner.seeds(seeds))
+    return list({run.result.hash: run for run in found.values()}.values())
 
 
 def kept_audits(folder: Path) -> dict[str, Audit]:

@@ -57,9 +57,7 @@ CHOSEN, OWN_CHOSEN, BASELINE = RESERVED = ("chosen", "own_chosen", "baseline")
 
 Overrides = list[str]
 RowKey = tuple[str, str]  # (table, row)
-Kind = Literal[
-    "runs", "corpus", "confusion", "frames", "diagram", "intervals", "missing", "audit"
-]
+Kind = Literal["runs", "corpus", "confusion", "frames", "diagram", "intervals", "missing", "audit"]
 Fold = Annotated[int, Field(ge=0)]
 
 OF_SOURCES = ("sources", "speakers")  # keys with mappings of tables that show other tables' runs

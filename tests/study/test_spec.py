@@ -89,7 +89,7 @@ def test_settings_are_written_as_people_write_them() -> None:
         (
             {"kind": "corups"},
             "grid.kind is 'corups', expected 'runs', 'corpus', 'confusion', 'frames', 'diagram',"
-            " 'intervals' or 'missing'",
+            " 'intervals', 'missing' or 'audit'",
         ),
         ({"kind": "corpus"}, "grid.paper has no 'found'"),
         ({"metrics": {"train/fit_loss": "loss"}}, "grid.metrics score []"),
