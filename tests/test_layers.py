@@ -20,6 +20,7 @@ from tests.running import CHECKOUT
 # names (meld_lightning.load_run) are for users and for the commands.
 ROOMS = [
     "commands",
+    "doctor",
     "page",
     "listing",
     "launching",

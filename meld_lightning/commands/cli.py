@@ -15,6 +15,7 @@ from meld_lightning.tracking.console import show_messages
 
 COMMANDS = {
     "fetch": "get MELD: download it, or take an archive at hand, unpack it and count it",
+    "doctor": "say whether this machine can run a study, how long it takes, and what to do",
     "prepare": "check the corpus, decode its clips, get the checkpoints, write the corpus report",
     "train": "train and score one run, or with --multirun a sweep of runs",
     "fuse": "fit a fusion of finished runs on val and score it on test",

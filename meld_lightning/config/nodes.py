@@ -131,6 +131,16 @@ class Report(Tables):
     unused = ("rerun", "machine", "logger", "hydra/launcher")
 
 
+class Doctor(Tables):
+    """Whether this machine can run a study."""
+
+    unused = ("rerun",)
+
+    measure_s: float = Field(
+        60, ge=0, description="seconds to measure how long the study takes; 0: not at all"
+    )
+
+
 class Dashboards(Common):
     """Views and reports in W&B."""
 
@@ -199,6 +209,7 @@ class Runs(Node):
 
 COMMANDS: dict[str, type[Node]] = {
     "fetch": Fetch,
+    "doctor": Doctor,
     "prepare": Prepare,
     "train": Train,
     "fuse": Fuse,

@@ -1,0 +1,140 @@
+"""What doctor finds about a study: corpus, checkpoints, disk and memory, and how long it takes."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from omegaconf import DictConfig
+
+from meld_lightning.corpus import load_corpus
+from meld_lightning.doctor import study
+from meld_lightning.doctor.duration import Cost, estimate, in_words
+from meld_lightning.doctor.examine import examine_study
+from tests.finished import SMALL
+from tests.running import argv, run
+
+Compose = Callable[..., DictConfig]
+
+
+def test_a_corpus_that_is_not_there_stops_it(compose_train: Compose, tmp_path: Path) -> None:
+    for root, message in ((tmp_path / "none", "no such folder"), ("''", "corpus.root is not set")):
+        found, corpus = study.examine_corpus(compose_train(["corpus=meld", f"corpus.root={root}"]))
+        assert (found.state, corpus) == ("stop", None)
+        assert message in found.text
+    found, corpus = study.examine_corpus(compose_train([]))
+    assert (found.state, corpus is not None) == ("ok", True)
+    assert found.text == "mini: train 640, val 160, test 480, prepared"
+
+
+def test_checkpoints_are_whole_or_said_what_will_become_of_them(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    names = ["mini:roberta", "mini:none", "/no/such/folder", "some/model"]
+    found = study.examine_checkpoints(names, prepared / "cache")
+    assert [one.state for one in found] == ["ok", "ok", "stop", "stop"]
+    assert found[0].text.startswith("whole, ")
+    assert "HF_HUB_OFFLINE" in found[3].text
+    cache = tmp_path / "cache"
+    shutil.copytree(prepared / "cache" / "checkpoints", cache / "checkpoints")
+    (weights,) = cache.glob("checkpoints/mini-roberta-*/model.safetensors")
+    weights.write_bytes(b"damaged")
+    (damaged,) = study.examine_checkpoints(["mini:roberta"], cache)
+    assert (damaged.state, "not the file that prepare recorded" in damaged.text) == ("note", True)
+
+
+def hour_of_clips(prepared: Path) -> Any:
+    """The mini corpus as if its clips took an hour in all."""
+    corpus = load_corpus(prepared / "cache" / "mini")
+    table: pd.DataFrame = corpus.table
+    table["start_s"], table["end_s"] = 0.0, 3600 / len(table)
+    table["clip"] = "clip.mp4"
+    return corpus
+
+
+@pytest.mark.parametrize(("free", "state"), [(20e9, "ok"), (5e9, "stop")])
+def test_disk_is_held_against_clips_and_runs(
+    prepared: Path,
+    compose_train: Compose,
+    free: float,
+    state: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usage = shutil.disk_usage(prepared)._replace(free=int(free))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    runs = [100_000_000] * 10
+    found = study.examine_disk(compose_train([]), hour_of_clips(prepared), runs, at_once=2)
+    assert found.state == state
+    # 3600 s of 2.4 frames of 150,528 bytes and of 16,000 samples of 4; 10 x 0.4 GB; 2 x 1.2 GB
+    assert found.text.startswith(
+        "7.9 GB needed: 1.5 for 1.0 h of clips, 4.0 for the weights of 10 runs, 2.4 while 2 of them"
+    )
+
+
+@pytest.mark.parametrize(("free", "state"), [(10e9, "ok"), (4e9, "note"), (2e9, "stop")])
+def test_memory_is_held_against_the_largest_run(
+    free: float, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "memory_free", lambda: int(free))
+    found = study.examine_memory([100_000_000, 1], at_once=2, accelerator="cpu")
+    assert found.state == state
+    assert found.text.startswith("6.2 GB needed: 2 at a time, each 1.5 GB and 1.6 GB")
+
+
+def test_memory_free_is_that_of_this_machine() -> None:
+    assert 0 < study.memory_free() < 1e14
+
+
+def test_a_study_of_finished_runs_takes_no_time(
+    finished: Path, compose_train: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished.parents[2])
+    cfg = compose_train(SMALL[1:])
+    monkeypatch.chdir(finished.parents[2])
+    found = list(examine_study(cfg, [cfg], at_once=1, measure_s=1))
+    assert [one.state for one in found] == ["ok"] * len(found)
+    assert str(found[-1]) == "ok    duration: all 1 runs are finished"
+
+
+def test_a_duration_is_said_in_words() -> None:
+    words = {40: "40 seconds", 100: "1.7 minutes", 7200: "2 hours", 400_000: "4.6 days"}
+    assert {seconds: in_words(seconds) for seconds in words} == words
+
+
+@pytest.mark.slow
+def test_every_kind_of_run_is_measured_once_and_leaves_nothing(
+    prepared: Path, compose_train: Compose, tmp_path: Path
+) -> None:
+    before = sorted(prepared.rglob("*"))
+    configs = [compose_train([*SMALL[1:], f"seed={seed}"]) for seed in (1, 2)]
+    found = estimate(configs, at_once=2, budget_s=60)
+    assert (found.runs, found.kinds) == (2, 1)
+    assert found.seconds > 0
+    assert sorted(prepared.rglob("*")) == before
+
+
+def test_costs_grow_with_epochs_and_utterances(
+    compose_train: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meld_lightning.doctor.duration._measure", lambda _: Cost(5.0, 0.01))
+    monkeypatch.setattr("meld_lightning.doctor.duration._process_start", lambda: 2.0)
+    configs = [
+        compose_train([f"epochs={epochs}", "checkpoints.bert=mini:roberta"]) for epochs in (1, 3)
+    ]
+    found = estimate(configs, at_once=2, budget_s=60)
+    assert found.seconds == pytest.approx(((2 + 5 + 12.8) + (2 + 5 + 38.4)) / 2)
+
+
+def test_the_command_ends_with_1_where_something_stops_the_study(prepared: Path) -> None:
+    asked = ["tables=[table_02]", "checkpoints.clip=null", "measure_s=0"]
+    done = run(argv("doctor", "study=mini", *asked), prepared)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {line[:5] for line in done.stdout.splitlines()} <= {"ok   ", "note "}
+    done = run(argv("doctor", "study=meld", *asked), prepared)
+    assert done.returncode == 1
+    assert "stop  corpus: corpus.root is not set" in done.stdout
+    assert done.stderr.count("\n") == 1
