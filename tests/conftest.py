@@ -1,6 +1,7 @@
 """What many tests share: a folder with the mini corpus and checkpoints prepared, and the command
 line run in it."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -24,6 +25,13 @@ mini_clips.write_clips = lambda *_: None
 write_mini(Path("cache/mini"))
 """
 
+BRIEF_CLIP = """
+import sys
+from meld_lightning.commands.cli import main
+from meld_lightning.mini.checkpoints import clip
+clip.STEPS = 50
+sys.exit(main(sys.argv[1:]))
+"""
 
 LONGEST = ("system/test_readme", "system/test_ddp", "launching/test_sweep", "commands/")
 
@@ -33,12 +41,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
 
 
+def pytest_collection_finish() -> None:
+    """Garbage collections need not look through what is imported by now: it stays."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `meld-lightning prepare` has been run for the mini study.
 
-    Without the corpus's clips, which take half a minute, and without CLIP, which takes a whole one:
-    see `with_clips`.
+    Without the corpus's clips, which take half a minute, and without CLIP, which is trained on
+    them: see `with_clips`.
     """
 
     def make(folder: Path) -> None:
@@ -52,8 +66,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def with_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `meld-lightning prepare` has been run for the mini study, clips and CLIP
-    included."""
-    return shared(tmp_path_factory, "with-clips", lambda folder: run_well(argv("prepare"), folder))
+    included. CLIP is trained for few steps; the test of the README trains it for all."""
+    command = [sys.executable, "-c", BRIEF_CLIP, "prepare"]
+    return shared(tmp_path_factory, "with-clips", lambda folder: run_well(command, folder))
 
 
 @pytest.fixture(scope="session")

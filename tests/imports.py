@@ -21,7 +21,6 @@ for name in (
     "pytorch_lightning",
     "scipy.stats",
     "sklearn.metrics",
-    "statsmodels.stats.multitest",
     "torch",
     "torchaudio",
     "transformers.optimization",
@@ -32,7 +31,7 @@ for name in (
 
 # The package itself too, and what Hydra finds out at every start
 for found in walk_packages(meld_lightning.__path__, "meld_lightning."):
-    if not found.name.endswith("__main__"):
+    if not found.name.endswith(("__main__", ".warm")):  # which do more than define
         import_module(found.name)
 Plugins.instance()
 

@@ -16,7 +16,7 @@ from tests.forked import Forked
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 CHECKOUT = Path(__file__).parents[1]
-HANGS_S = 600  # after these seconds a process is taken for hung; no test is about speed
+HANGS_S = 1800  # after these seconds a process is taken for hung; no test is about speed
 
 
 def environment() -> dict[str, str]:

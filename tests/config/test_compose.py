@@ -91,7 +91,13 @@ def test_every_table_is_in_the_report() -> None:
     assert sorted(composed("report").table) == choices("table")
 
 
-@pytest.mark.parametrize("study", choices("study"))
+@pytest.mark.parametrize(
+    "study",
+    [
+        name if name in ("mini", "meld_minilm") else pytest.param(name, marks=pytest.mark.slow)
+        for name in choices("study")
+    ],
+)
 def test_every_run_of_every_study_composes(study: str) -> None:
     cfg = composed("reproduce", f"study={study}", ROOT)
     check(cfg, COMMANDS["reproduce"])

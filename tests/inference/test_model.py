@@ -47,10 +47,16 @@ def test_text_gives_the_runs_own_logits(finished: Path, monkeypatch: pytest.Monk
     assert_own_logits(loaded, finished)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "epochs"),
-    [("mfcc", 2), ("speech_probe", 2), ("wav2vec2", 1), ("speech_emotion", 1), ("clip_probe", 2)],
+    [
+        # the fusion of tests/inference/test_predict.py has an mfcc, too
+        pytest.param("mfcc", 2, marks=pytest.mark.long),
+        pytest.param("speech_probe", 2, marks=pytest.mark.slow),
+        pytest.param("wav2vec2", 1, marks=pytest.mark.long),
+        pytest.param("speech_emotion", 1, marks=pytest.mark.slow),
+        pytest.param("clip_probe", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_sound_and_frames_give_the_runs_own_logits_exported_too(
     model: str, epochs: int, with_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from statsmodels.stats.multitest import multipletests
 
 from meld_lightning.report import comparisons as cm
 from meld_lightning.report import statistics as st
@@ -22,11 +23,13 @@ def _coarser(run: Scored, units: int) -> Scored:
     return replace(run, units=np.array([f"unit{place:02d}" for place in places], dtype=object))
 
 
-def test_holm_by_hand() -> None:
+def test_holm_by_hand_and_by_statsmodels() -> None:
     # sorted .01 .02 .03 .04 -> x4 .04, x3 .06, x2 .06, x1 .04 raised to the maximum so far, .06
     assert cm.holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
     assert cm.holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
     assert cm.holm([]) == []
+    p_values = np.random.default_rng(1).random(30).round(2) / 10  # some are equal
+    assert cm.holm(p_values.tolist()) == multipletests(p_values, method="holm")[1].tolist()
 
 
 def test_recipes_whose_seeds_differ_are_not_told_apart_by_the_units_alone(make_run: Make) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import CHECKOUT, argv, run
+from meld_lightning.commands.cli import main
+from tests.running import CHECKOUT
 
 EXPERIMENTS = CHECKOUT / "experiments"
 # `reproduce` of the mini study writes beside the committed ones; git ignores what it writes
@@ -33,12 +34,14 @@ def figures(path: Path) -> list[tuple[str, ...]]:
         for study in COMMITTED
     ],
 )
-def test_the_evidence_renders_to_the_committed_tables(study: str, tmp_path: Path) -> None:
+def test_the_evidence_renders_to_the_committed_tables(
+    study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     committed, rendered = EXPERIMENTS / study, tmp_path / "experiments" / study
     shutil.copytree(committed / "runs", rendered / "runs")
     shutil.copyfile(committed / "corpus.json", rendered / "corpus.json")
-    done = run(argv("report", f"study={study}"), tmp_path)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", f"study={study}"]) == 0
     tables = sorted(path.relative_to(committed) for path in committed.glob("*/results.csv"))
     assert len(tables) >= 3
     for path in tables:

@@ -28,7 +28,7 @@ DRAWN = {  # everything drawn that can be; one model for each kind of batch
     "wav2vec2": ["optimizer.lr=1e-3"],
     "speech_probe": ["data.speeds=[0.9]", "optimizer.lr=1e-3", "epochs=20"],
     "clip_probe": ["optimizer.lr=1e-2", "epochs=20"],
-}
+}  # the smallest runs in the slow tests, the others in the long ones
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +50,15 @@ def trained(command: Command, folder: Path, *asked: str) -> Path:
     return only_run(folder)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "lr", "within"),
     [
-        ("wav2vec2", "1e-3", 1e-4),
-        ("speech_probe", "1e-3", 1e-4),
-        ("mfcc", "1e-3", 1e-4),
-        ("clip", None, 1e-5),  # nothing is fitted, so that only the scoring is compared
-        ("clip_probe", "1e-2", 1e-4),
+        pytest.param("wav2vec2", "1e-3", 1e-4, marks=pytest.mark.long),
+        pytest.param("speech_probe", "1e-3", 1e-4, marks=pytest.mark.long),
+        pytest.param("mfcc", "1e-3", 1e-4, marks=pytest.mark.slow),
+        # nothing is fitted, so that only the scoring is compared
+        pytest.param("clip", None, 1e-5, marks=pytest.mark.long),
+        pytest.param("clip_probe", "1e-2", 1e-4, marks=pytest.mark.slow),
     ],
 )
 def test_two_processes_score_and_train_like_one(
@@ -118,8 +118,13 @@ def assert_close(one: Path, two: Path, within: float) -> None:
                 )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", DRAWN)
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "clip_probe" else pytest.mark.long)
+        for name in DRAWN
+    ],
+)
 def test_a_killed_run_of_two_processes_ends_with_the_same_weights(
     model: str, with_clips: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
@@ -168,7 +173,12 @@ def test_two_processes_score_and_train_on_text_like_one(
     )
 
 
-STOPPED = [*SMALL, "numerics.world_size=2", "machine.checkpoint_every_s=0.3"]
+STOPPED = [
+    *SMALL,
+    "data.batch_size=32",
+    "numerics.world_size=2",
+    "machine.checkpoint_every_s=0.3",
+]
 
 
 @pytest.mark.slow

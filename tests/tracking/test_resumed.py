@@ -36,7 +36,7 @@ def test_a_resumed_run_is_one_run_with_its_full_history(
     sign: signal.Signals, prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
     folder = folder_over(prepared, tmp_path / "run")
-    asked = [*SMALL, "epochs=4", "machine.checkpoint_every_s=0.2", "logger=wandb"]
+    asked = [*SMALL, "epochs=3", "machine.checkpoint_every_s=0.2", "logger=wandb"]
     killed(asked, folder, sign)
     time.sleep(1)  # the folders are named by the second
     assert meld_lightning(*asked, cwd=folder).returncode == 0

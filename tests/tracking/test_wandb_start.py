@@ -12,7 +12,7 @@ from tests.running import argv, folder_over, run
 
 def test_a_disabled_wandb_logs_nothing(prepared: Path, tmp_path: Path) -> None:
     folder = folder_over(prepared, tmp_path / "there")
-    done = run(argv(*SMALL, "logger=wandb"), folder, WANDB_MODE="disabled")
+    done = run(argv(*SMALL, "epochs=1", "logger=wandb"), folder, WANDB_MODE="disabled")
     assert done.returncode == 0, done.stderr
     assert "WANDB_MODE=disabled: W&B logs nothing of this run" in done.stdout
     found = {path.name for path in only_run(folder).iterdir()}

@@ -25,7 +25,7 @@ SMALL_JOBS = [
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if Path(__file__).parent in item.path.parents and not item.get_closest_marker("long"):
             item.add_marker("cluster")
 
 

@@ -72,7 +72,16 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", list(MOMENTS))
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("while it starts", marks=pytest.mark.long),
+        "while it imports",
+        # as the preempted run above is
+        pytest.param("while it fits", marks=pytest.mark.long),
+        "while it writes logits",
+    ],
+)
 def test_asked_to_make_room_at_any_moment_it_goes_on(
     moment: str,
     prepared: Path,
