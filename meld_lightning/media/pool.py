@@ -32,7 +32,7 @@ class _Worker:
 
     def __init__(self, command: Sequence[str]) -> None:
         self.process = subprocess.Popen(
-            command,
+            [*command, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -63,7 +63,7 @@ class Pool:
     """At most `size` workers, started when needed and ended with the `with` block.
 
     timeout_s: time limit per clip.
-    command: the command line of a worker.
+    command: the command line of a worker, without its last argument, this process's id.
     stop: once another thread has set it, `map` raises Stopped.
     """
 

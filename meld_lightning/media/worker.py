@@ -2,11 +2,15 @@
 affects no other.
 
 Reads one job per line (JSON) from stdin, writes raw arrays to the job's folder and answers with one
-line on stdout. Started by pool.py as `python -m meld_lightning.media.worker`.
+line on stdout. Started by pool.py as `python -m meld_lightning.media.worker PID`, with its own
+process id.
 """
 
 import json
+import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -25,6 +29,7 @@ from meld_lightning.media.waveform import SampleCounts, iter_waveform
 from meld_lightning.storage.atomic import writing
 
 NOUNS = {"frames": "frames", "audio": "samples"}
+PARENT_CHECK_S = 1.0
 Decoder = Callable[[str, int, int | None, bool, Losses], Iterable[np.ndarray]]
 DECODERS: dict[str, Decoder] = {
     "pyav": iter_frames,
@@ -109,8 +114,16 @@ def _write(pieces: Iterable[np.ndarray], path: Path, kind: str) -> int:
     return count
 
 
+def _end_with_parent(parent: int) -> None:
+    """A killed parent ends no worker, and a long clip would be decoded to its end for nobody."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_S)
+    os._exit(1)
+
+
 def main() -> None:
-    """Answers jobs until stdin ends."""
+    """Answers jobs until stdin or the parent process ends."""
+    threading.Thread(target=_end_with_parent, args=(int(sys.argv[1]),), daemon=True).start()
     for line in sys.stdin:
         try:
             answer = decode(json.loads(line))

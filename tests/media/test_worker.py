@@ -1,6 +1,9 @@
 """The process that decodes clips one at a time."""
 
 import gc
+import os
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +16,14 @@ import pytest
 from meld_lightning.media import worker
 from meld_lightning.media.frames import iter_frames
 from tests.media.conftest import Write
+from tests.running import HANGS_S
+
+PARENT = """
+import os, subprocess, sys
+command = [sys.executable, "-m", "meld_lightning.media.worker", str(os.getpid())]
+subprocess.Popen(command, start_new_session=True)
+os._exit(0)
+"""
 
 
 def test_the_frames_of_a_clip_are_written_as_they_come(
@@ -55,3 +66,18 @@ def test_no_decoded_frame_waits_for_the_garbage_collector(write_clip: Write) -> 
     finally:
         gc.enable()
     assert (decoded, left) == (60, 0)
+
+
+def test_a_worker_ends_after_its_parent_was_killed() -> None:
+    """Although the pipe that it reads from stays open."""
+    reading, writing = os.pipe()
+    # the worker's stdout is the same pipe, whose end of file says that it has ended
+    subprocess.run(
+        [sys.executable, "-c", PARENT],
+        stdin=reading,
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=HANGS_S,
+    )
+    os.close(writing)
+    os.close(reading)
