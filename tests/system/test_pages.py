@@ -19,6 +19,7 @@ PAGES = [
     "CHANGELOG.md",
     "docs/clips.md",
     "docs/cluster.md",
+    "docs/context.md",
     "docs/doctor.md",
     "docs/export.md",
     "docs/faces.md",
