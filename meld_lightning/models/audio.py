@@ -21,6 +21,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.models.layers import Standardise
+from meld_lightning.models.losses import Loss
 from meld_lightning.pretrained.emotion import load_emotion
 from meld_lightning.pretrained.labels import columns
 from meld_lightning.pretrained.speech import (
@@ -70,11 +71,14 @@ class AudioClassifier(Classifier):
         dropout: Annotated[float, Field(ge=0, le=1)] = 0.1,
         class_weights: ClassWeights = "none",
         label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        loss: Loss = "cross_entropy",
         *,
         labels: tuple[str, ...],
         **training: Any,
     ) -> None:
-        super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
+        super().__init__(
+            class_weights=class_weights, label_smoothing=label_smoothing, loss=loss, **training
+        )
         torch.manual_seed(self.seed)  # the head's weights
         self.encoder = SpeechEncoder(checkpoint, train, spec_augment)
         self.pooling = pooling
@@ -128,11 +132,14 @@ class AudioProbe(Classifier):
         dropout: Annotated[float, Field(ge=0, le=1)] = 0.5,
         class_weights: ClassWeights = "none",
         label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        loss: Loss = "cross_entropy",
         *,
         labels: tuple[str, ...],
         **training: Any,
     ) -> None:
-        super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
+        super().__init__(
+            class_weights=class_weights, label_smoothing=label_smoothing, loss=loss, **training
+        )
         torch.manual_seed(self.seed)
         config = speech_config(checkpoint)
         depth, width = int(config.num_hidden_layers) + 1, 2 * int(config.hidden_size)
@@ -226,11 +233,14 @@ class MfccClassifier(Classifier):
         dropout: Annotated[float, Field(ge=0, le=1)] = 0.3,
         class_weights: ClassWeights = "none",
         label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        loss: Loss = "cross_entropy",
         *,
         labels: tuple[str, ...],
         **training: Any,
     ) -> None:
-        super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
+        super().__init__(
+            class_weights=class_weights, label_smoothing=label_smoothing, loss=loss, **training
+        )
         torch.manual_seed(self.seed)
         from torchaudio.transforms import MFCC, ComputeDeltas
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import nn
-from torch.nn import functional
 
 from meld_lightning.errors import UserError
 from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.class_weights import class_weights as weight_of_classes
+from meld_lightning.models.losses import Loss, utterance_losses
 from meld_lightning.models.not_finite import FirstNotFinite
 from meld_lightning.models.scoring import ScoredBatch, SplitScores, gathered, most, with_prior
 
@@ -32,6 +32,8 @@ class Classifier(pl.LightningModule):
             number of samples. The loss of a global batch is divided by the sum of its utterances'
             weights, as in torch.nn.CrossEntropyLoss.
         label_smoothing: as in torch.nn.CrossEntropyLoss.
+        loss: cross-entropy, or a variant for rare classes: focal counts utterances less the better
+            they are learnt; logit_adjusted learns logits that ignore how common a class is.
         optimizer: makes an optimiser from parameter groups.
         scheduler: name and warm-up share for transformers.get_scheduler.
         total_steps: optimiser steps of the complete fit. (The Trainer's estimated_stepping_batches
@@ -48,6 +50,7 @@ class Classifier(pl.LightningModule):
         train_counts: np.ndarray,
         class_weights: ClassWeights,
         label_smoothing: float,
+        loss: Loss = "cross_entropy",
         optimizer: Callable[[Iterable[dict[str, Any]]], torch.optim.Optimizer],
         scheduler: tuple[str, float],
         total_steps: int,
@@ -67,6 +70,7 @@ class Classifier(pl.LightningModule):
         self.soft_labels_RC: torch.Tensor | None
         self.register_buffer("soft_labels_RC", None, persistent=False)
         self.label_smoothing, self.gradient_clip, self.seed = label_smoothing, gradient_clip, seed
+        self.loss = loss
         self.make_optimizer, self.scheduler, self.total_steps = optimizer, scheduler, total_steps
         # this epoch's summed loss and summed class weights, of this rank's utterances
         self.fit_loss = torch.zeros(2)
@@ -125,14 +129,15 @@ class Classifier(pl.LightningModule):
         return batch.labels_N if self.soft_labels_RC is None else self.soft_labels_RC[batch.rows_N]
 
     def cross_entropy(self, logits_NC: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of each utterance (N,), with the class weights and label smoothing.
-        targets: see `targets`."""
-        return functional.cross_entropy(
+        """Cross-entropy of each utterance (N,), or the variant of it that `loss` names, with the
+        class weights and label smoothing. targets: see `targets`."""
+        return utterance_losses(
+            self.loss,
             logits_NC,
             targets,
-            weight=self.class_weights_C,
-            label_smoothing=self.label_smoothing,
-            reduction="none",
+            self.prior_C,
+            self.class_weights_C,
+            self.label_smoothing,
         )
 
     def epoch_fit_loss(self) -> float:

@@ -20,6 +20,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.models.dialogue import DialogueHead
+from meld_lightning.models.losses import Loss
 from meld_lightning.pretrained.labels import columns
 from meld_lightning.pretrained.text import encode, load_classifier, load_encoder, text_config
 
@@ -64,6 +65,7 @@ class TextClassifier(Classifier):
         dropout: Annotated[float, Field(ge=0, le=1)] | None = None,
         class_weights: ClassWeights = "none",
         label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        loss: Loss = "cross_entropy",
         keep_head: bool = False,
         label_map: dict[str, str] | None = None,
         layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0,
@@ -76,7 +78,9 @@ class TextClassifier(Classifier):
         labels: tuple[str, ...],
         **training: Any,
     ) -> None:
-        super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
+        super().__init__(
+            class_weights=class_weights, label_smoothing=label_smoothing, loss=loss, **training
+        )
         torch.manual_seed(self.seed)  # the new head's weights
         config = text_config(checkpoint, **({} if keep_head else {"num_labels": len(labels)}))
         if dropout is not None:

@@ -18,6 +18,7 @@ from meld_lightning.data.video import VideoBatch
 from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.models.layers import Standardise
+from meld_lightning.models.losses import Loss
 from meld_lightning.pretrained.clip import Clip, embedding_size, label_vectors
 
 Aggregation = Literal["mean", "confidence", "max"]
@@ -88,11 +89,14 @@ class ClipProbe(Classifier):
         mixup: Annotated[float, Field(ge=0)] = 0.4,
         class_weights: ClassWeights = "none",
         label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        loss: Loss = "cross_entropy",
         *,
         labels: tuple[str, ...],
         **training: Any,
     ) -> None:
-        super().__init__(class_weights=class_weights, label_smoothing=label_smoothing, **training)
+        super().__init__(
+            class_weights=class_weights, label_smoothing=label_smoothing, loss=loss, **training
+        )
         width = self.width_of(checkpoint)
         torch.manual_seed(self.seed)
         self.mixup = mixup
