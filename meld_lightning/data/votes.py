@@ -54,7 +54,7 @@ def votes_as_predictions(
         )
     raised_NC = votes_NC + smoothing
     shares_NC = raised_NC / raised_NC.sum(1, keepdims=True)
-    given_N = votes_NC.any(1)
+    given_N = votes_NC.sum(axis=1) > 0
     return Predictions(np.where(given_N[:, None], np.log(shares_NC), np.nan), given_N)
 
 

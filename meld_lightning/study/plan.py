@@ -115,7 +115,7 @@ def needed_fusions(
 def _declared(
     tables: Mapping[str, Table], selected: Iterable[str], *, fused: bool
 ) -> dict[RowKey, Overrides]:
-    found = {}
+    found: dict[RowKey, Overrides] = {}
     for name in selected:
         table = named_table(tables, name)
         own = [(table.source, row) for row in table.rows]
