@@ -3,7 +3,9 @@ from the evidence in experiments/."""
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,18 +23,32 @@ def main(arguments: Sequence[str]) -> None:
 def _report(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
+    asked = list(HydraConfig.get().overrides.task)
+    if not cfg.serve:
+        _render(cfg, asked)
+        return
+    from meld_lightning.page.serve import serve
+
+    with suppress(KeyboardInterrupt):
+        serve(lambda: _render(cfg, asked), Path(cfg.paths.runs), cfg.port, Event())
+
+
+def _render(cfg: DictConfig, words: Sequence[str]) -> Path:
+    """Writes tables and page, and returns the page's path. words: the command's own overrides."""
+    from meld_lightning.config.nodes import Report
     from meld_lightning.page.make import Plans, make_page
     from meld_lightning.report.render import render_study
     from meld_lightning.study.evidence import find_fusions, find_runs, study_folder
     from meld_lightning.study.plan import plan_fusions, plan_runs
     from meld_lightning.study.warm_starts import in_waves
 
-    asked = list(HydraConfig.get().overrides.task)
+    asked = [word for word in words if not word.startswith(("serve=", "port="))]
     remedy = shlex.join(["meld-lightning", "reproduce", *asked])
     if OmegaConf.is_missing(cfg.corpus, "root"):  # evidence is enough for a report
         cfg.corpus.root = NO_ROOT
+    if cfg.corpus.root == NO_ROOT:
         asked.append(f"corpus.root='{NO_ROOT}'")
-    planned = plan_runs(cfg, asked)
+    planned = plan_runs(cfg, asked, Report)
     in_waves(planned)
     runs = find_runs(cfg, planned)
     if planned and not any(runs.values()):
@@ -51,4 +67,4 @@ def _report(cfg: DictConfig) -> None:
     plans = Plans(planned, plan_fusions(cfg, asked, runs))
     fusions = find_fusions(cfg, plans.fusions)
     material, results = render_study(cfg, {**runs, **fusions}, planned)
-    make_page(cfg, asked, plans, material, results)
+    return make_page(cfg, asked, plans, material, results)

@@ -126,9 +126,14 @@ class Tables(Common):
 
 
 class Report(Tables):
-    """Tables and figures of a study, from runs that exist."""
+    """Tables, figures and page of a study, from runs that exist."""
 
     unused = ("rerun", "machine", "logger", "hydra/launcher")
+
+    serve: bool = Field(
+        False, description="serve the page on 127.0.0.1, and write it again when runs finish"
+    )
+    port: int = Field(7861, ge=1, le=65535, description="of the page that is served")
 
 
 class Doctor(Tables):

@@ -78,7 +78,7 @@ def draw_confusions(panels: Mapping[str, Sequence[FinishedRun]], path: Path) -> 
             counts_KK = np.sum(
                 [confusion(one.true, one.predicted, len(labels)) for one in tests], axis=0
             )
-            _draw_confusion(axis, counts_KK, labels)
+            draw_confusion(axis, counts_KK, labels)
             axis.set(title=name, xlabel="predicted", ylabel="true")
             lines += [
                 (name, labels[true], labels[predicted], int(counts_KK[true, predicted]))
@@ -90,7 +90,8 @@ def draw_confusions(panels: Mapping[str, Sequence[FinishedRun]], path: Path) -> 
     return lines
 
 
-def _draw_confusion(axis: Any, counts_KK: np.ndarray, labels: Sequence[str]) -> None:
+def draw_confusion(axis: Any, counts_KK: np.ndarray, labels: Sequence[str]) -> None:
+    """Counts (K, K) above their share of the true label, which is also the shade."""
     share_KK = counts_KK / np.maximum(counts_KK.sum(1, keepdims=True), 1)
     axis.imshow(share_KK, cmap="Blues", vmin=0, vmax=1)
     for true, predicted in np.ndindex(*counts_KK.shape):

@@ -22,7 +22,7 @@ from meld_lightning.tracking.loggers import grouped
 
 # overrides of `reproduce` and `report` that `train` and `fuse` do not take
 NOT_FOR_TRAIN = (
-    *("tables=", "table.", "table=", "reports="),
+    *("tables=", "table.", "table=", "reports=", "serve=", "port="),
     *("study.seeds", "study.tables", "hydra"),
 )
 
@@ -35,14 +35,16 @@ class PlannedRun:
     config: DictConfig
 
 
-def plan_runs(cfg: DictConfig, asked: Sequence[str]) -> dict[RowKey, list[PlannedRun]]:
+def plan_runs(
+    cfg: DictConfig, asked: Sequence[str], node: type[Tables] = Tables
+) -> dict[RowKey, list[PlannedRun]]:
     """The training runs of every row that the chosen tables need, one per seed and fold.
 
-    asked: the command's own overrides, which the runs inherit.
+    asked: the command's own overrides, which the runs inherit; node: the keys of the command.
 
     Raises UserError for a wrong config, before anything runs.
     """
-    check(cfg, Tables)
+    check(cfg, node)
     shared, tables = shared_overrides(asked), read_tables(plain(cfg.table))
     planned: dict[RowKey, list[PlannedRun]] = {}
     for (table, row), overrides in needed_rows(plain(cfg.table), cfg.tables).items():

@@ -81,3 +81,11 @@ def test_temperatures_come_from_val_and_errors_from_test(tmp_path: Path) -> None
     assert abs(errors[1] - errors[2]) > 0.1  # fitting on test would have shown
     assert found["fused"]["after"] == found["text"]["after"]
     assert {path.name for path in tmp_path.iterdir()} == {"reliability.png", "reliability.svg"}
+
+
+def test_the_error_of_the_bins_is_that_of_torchmetrics() -> None:
+    data, _ = drawn(400)
+    log_probs_NC = data.batch.log_probs_MNC[0]
+    found = binned(log_probs_NC, data.labels_N)
+    expected = calibration_error(log_probs_NC, data.labels_N)
+    assert found.error == pytest.approx(expected, abs=1e-6)

@@ -26,6 +26,7 @@ PAGES = [
     "docs/fetch.md",
     "docs/imported.md",
     "docs/log.md",
+    "docs/page.md",
     "docs/predict.md",
     "docs/results.md",
     "docs/runs.md",

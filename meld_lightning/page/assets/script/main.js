@@ -3,6 +3,7 @@
 import { el } from "./dom.js";
 import { addPanel } from "./panel.js";
 import { figures } from "./figures.js";
+import { followResults } from "./live.js";
 import { overview } from "./overview.js";
 import { tables } from "./tables.js";
 import { explorer } from "./explorer.js";
@@ -52,3 +53,4 @@ window.addEventListener("afterprint", () => show(state()));
 onState(show);
 show(state());
 addPanel();
+followResults();

@@ -1,0 +1,30 @@
+"""The page of a committed study, rendered from its evidence alone, and the data that it holds."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meld_lightning.commands import report
+from tests.running import CHECKOUT
+
+
+def page_of(study: str, folder: Path, *words: str) -> Path:
+    """Renders the study's page in `folder`, where nothing but its evidence is."""
+    committed, copied = CHECKOUT / "experiments" / study, folder / "experiments" / study
+    shutil.copytree(committed / "runs", copied / "runs")
+    shutil.copyfile(committed / "corpus.json", copied / "corpus.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        report.main([f"study={study}", *words])
+    return folder / "reports" / study / "index.html"
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    """Name -> value of each JSON block of the page."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r'<script type="application/json" id="data-(\w+)">(.*?)</script>', text)
+    return {name: json.loads(block) for name, block in blocks}

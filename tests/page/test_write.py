@@ -1,0 +1,146 @@
+"""The page says what results.csv, the runs and the fusions say, from the evidence alone."""
+
+import base64
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from meld_lightning.runs.run import load_run
+from tests.page.rendered import data_of, page_of
+
+STUDY, TABLE = "ravdess", "pipeline_fusion"
+WORDS = (f"tables=[{TABLE}]", "study.seeds=[1]")  # one seed: composing the others takes seconds
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return page_of(STUDY, tmp_path_factory.mktemp("page"), *WORDS)
+
+
+@pytest.fixture(scope="module")
+def data(page: Path) -> dict[str, Any]:
+    return data_of(page)
+
+
+@pytest.fixture(scope="module")
+def evidence(page: Path) -> Path:
+    return page.parents[2] / "experiments" / STUDY
+
+
+def test_every_figure_of_a_table_is_that_of_results_csv(
+    data: dict[str, Any], evidence: Path
+) -> None:
+    with (evidence / TABLE / "results.csv").open(newline="") as file:
+        records = list(csv.DictReader(file))
+    (table,) = data["tables"]["tables"]
+    assert len(table["rows"]) == 5
+    for row in table["rows"]:
+        for metric, cell in zip(table["metrics"], row["cells"], strict=True):
+            name = metric.split("/")[1]
+            of_cell = [one for one in records if (one["row"], one["metric"]) == (row["key"], name)]
+            (mean,) = (one for one in of_cell if not one["seed"])
+            assert [cell["value"], cell["low"], cell["high"]] == pytest.approx(
+                [float(mean[key]) for key in ("value", "low", "high")]
+            )
+            assert row["runs"] == [one["run"] for one in of_cell if one["seed"]]
+            assert row["n"] == int(mean["n"])
+
+
+def test_the_claim_of_a_table_is_what_its_tests_say(data: dict[str, Any]) -> None:
+    (table,), (claim,) = data["tables"]["tables"], data["overview"]["claims"]
+    assert claim["row"] == "T+A+V"
+    verdicts = {row["label"]: row["tests"] for row in table["rows"] if row["tests"]}
+    assert {label: tests["weighted_f1"]["verdict"] for label, tests in verdicts.items()} == {
+        "T": "worse",
+        "A": "same",
+        "average": "same",
+        "constant (joy)": "worse",
+    }
+    (reference,) = (row for row in table["rows"] if row["label"] == claim["row"])
+    assert claim["value"] == reference["cells"][1]["value"]
+    better, same = (
+        " and ".join(f"{label} ({minus(verdicts[label])})" for label in labels)
+        for labels in (("T", "constant (joy)"), ("A", "average"))
+    )
+    assert claim["text"] == f"Better than {better}; cannot be told apart from {same}."
+
+
+def minus(tests: dict[str, Any]) -> str:
+    """The reference row's difference from the row that was tested against it."""
+    return f"{-tests['weighted_f1']['value']:+.4f}".replace("0.", ".", 1).replace("-", "−")
+
+
+def test_predictions_are_those_of_the_runs(data: dict[str, Any], evidence: Path) -> None:
+    found = data["predictions"]
+    assert set(found["runs"]) == set(data["runs"])
+    assert found["corpus"] == [None]
+    for name, one in found["runs"].items():
+        run, of_set = load_run(evidence / "runs" / name), found["sets"][one["set"]]
+        predicted, true = unpacked(one["predicted"]), unpacked(of_set["true"])
+        assert (predicted == true).mean() == pytest.approx(run.result.metrics["test"]["accuracy"])
+        probabilities = unpacked(one["probabilities"]).reshape(len(true), -1) / 255
+        assert probabilities.sum(1) == pytest.approx(1, abs=0.02)
+        assert of_set["keys"] == list(run.logits("test")["key"])
+
+
+def unpacked(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), dtype=np.uint8)
+
+
+def test_a_run_names_its_commit_its_settings_and_the_command_that_makes_it_again(
+    data: dict[str, Any], evidence: Path
+) -> None:
+    kinds = set()
+    for name, shown in data["runs"].items():
+        run = load_run(evidence / "runs" / name)
+        command = shown["command"].split()
+        kinds.add(command[1])
+        assert command[:2] == ["meld-lightning", "fuse" if shown["sources"] else "train"]
+        assert f"seed={run.result.seed}" in command
+        assert "corpus.root=CORPUS" in command
+        assert shown["commit"] == run.result.commit
+        assert f"seed: {run.result.seed}\n" in shown["config"]
+        for modality, source in shown["sources"].items():
+            assert f"runs.{modality}=experiments/{STUDY}/runs/{source}" in command
+    assert kinds == {"train", "fuse"}
+
+
+def test_who_is_right_when_others_are_wrong_agrees_with_the_fusions(
+    data: dict[str, Any], evidence: Path
+) -> None:
+    figures = data["figures"]
+    (one,) = (
+        found for found in figures["complements"] if figures["rows"][found["row"]]["row"] == "T+A+V"
+    )
+    details = [json.loads(path.read_text()) for path in fusions(evidence, figures, one["row"])]
+    oracle = np.mean([each["oracle"] for each in details])
+    assert one["oracle"] == pytest.approx(oracle, abs=1e-4)
+    fixed = np.mean([each["fixes"]["text"]["audio"] for each in details])
+    shown = sum(
+        subset["n"]
+        for subset in one["subsets"]
+        if "audio" in subset["right"] and "text" not in subset["right"]
+    )
+    assert shown == pytest.approx(fixed, abs=0.02)
+
+
+def fusions(evidence: Path, figures: dict[str, Any], row: int) -> Iterator[Path]:
+    return (evidence / "runs" / name / "fusion.json" for name in figures["rows"][row]["runs"])
+
+
+def test_what_the_evidence_cannot_show_is_said(data: dict[str, Any]) -> None:
+    missing = {one["id"]: one["missing"] for one in data["figures"]["groupings"]}
+    assert "run `report` where the corpus is prepared" in missing["length"]
+    assert "corpus.votes=FILE" in missing["agreement"]
+    assert all(one["missing"] or one["rows"] for one in data["figures"]["groupings"])
+
+
+@pytest.mark.slow
+def test_the_same_evidence_gives_the_same_bytes(page: Path, tmp_path: Path) -> None:
+    again = page_of(STUDY, tmp_path, *WORDS)
+    assert again.read_bytes() == page.read_bytes()

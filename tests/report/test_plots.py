@@ -1,0 +1,53 @@
+"""Figures of runs as objects, from committed evidence."""
+
+import pytest
+
+from meld_lightning import load_run
+from meld_lightning.errors import UserError
+from meld_lightning.report import plots
+from meld_lightning.runs.run import Run
+from tests.running import CHECKOUT
+
+RUN = CHECKOUT / "experiments" / "meld_minilm" / "runs" / "009691739f48"
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return load_run(RUN)
+
+
+def test_a_confusion_matrix_shows_every_utterance(run: Run) -> None:
+    (axes,) = plots.confusion(run).axes
+    counts = [int(text.get_text().split("\n")[0]) for text in axes.texts]
+    assert len(counts) == 49
+    assert sum(counts) == 2610
+
+
+def test_scores_of_classes_are_those_of_the_run(run: Run) -> None:
+    (axes,) = plots.classes(run).axes
+    shown = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert shown == pytest.approx(
+        [run.result.metrics["test"]["f1"][name] for name in run.result.labels]
+    )
+
+
+def test_a_curve_marks_the_chosen_epoch(run: Run) -> None:
+    (axes,) = plots.curve(run).axes
+    (dot,) = (line for line in axes.lines if line.get_marker() == "o")
+    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == pytest.approx(
+        (run.result.best["epoch"], run.result.best["value"])
+    )
+
+
+def test_reliability_states_its_error(run: Run) -> None:
+    (axes,) = plots.reliability(run).axes
+    assert "calibration error 0." in axes.get_title()
+
+
+def test_what_cannot_be_drawn_is_one_line(run: Run) -> None:
+    with pytest.raises(UserError, match="no run was given"):
+        plots.confusion()
+    with pytest.raises(UserError, match="score=f2: expected one of precision, recall, f1"):
+        plots.classes(run, score="f2")
+    with pytest.raises(UserError, match="has no val/f2 by epoch"):
+        plots.curve(run, metric="val/f2")
