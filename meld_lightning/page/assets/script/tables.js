@@ -8,7 +8,7 @@ import { fragment, go, onState, state } from "./state.js";
 
 export const tables = { id: "tables", title: "Tables", render, printed: true };
 
-const MARKS = { better: "▲ better", worse: "▼ worse", same: "≈ same" };
+const MARKS = { better: "▲ better", worse: "▼ worse", same: "≈ not told apart" };
 
 function render(root) {
   const { tables: all, footnotes } = data("tables");
@@ -61,8 +61,8 @@ function figures(table) {
       key: `setting${place}`, header, text: false, value: (row) => row.settings[place],
       cell: (row) => row.settings[place] || MISSING })),
     ...metrics.flatMap(([key, header], place) => metricColumns(table, key, header, place, constant)),
-    ...Object.entries(table.tested).map(([key, header]) => testColumn(table, key, header)),
     { key: "n", header: "n", value: (row) => row.n, cell: (row) => count(row.n) },
+    ...Object.entries(table.tested).map(([key, header]) => testColumn(table, key, header)),
   ];
   const head = columns.map((column) => el("th",
     { scope: "col", class: column.text ? null : "number", "data-key": column.key },
