@@ -77,6 +77,11 @@ class Corpus(Node):
         description="EmotionLines' own file (friends.json), whose readers' votes are joined to the"
         " rows; only counts and scores may be passed on",
     )
+    realignment: str | None = Field(
+        None,
+        description="MELD-FAIR's MELD_video_realignment_timestamps.csv: each row of MELD gets the"
+        " clip that holds most of its speech",
+    )
     columns: Columns
     labels: dict[str, str | int] = Field(
         {},

@@ -28,6 +28,7 @@ def load_corpus(
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
     votes: str | Path | None = None,
+    realignment: str | Path | None = None,
 ) -> Corpus:
     """Reads a corpus and checks it.
 
@@ -49,12 +50,17 @@ def load_corpus(
     labels: for a manifest, our name of each label that has another one in the file, such as
         {"happy": "joy"}; two of the file's labels may become one.
     votes: EmotionLines' own file; its readers' votes are joined to the rows (votes.py).
+    realignment: for MELD, MELD-FAIR's MELD_video_realignment_timestamps.csv: each row gets the clip
+        that holds most of its speech (readers/realignment.py).
 
     Raises UserError, one line, if something is missing or cannot be read.
     """
     root = absolute(root)
     other = None if test is None else root.parent / Path(test).expanduser()
-    request = ReadRequest(root, split, folds, fold, other, dict(columns or {}), dict(labels or {}))
+    pieces = None if realignment is None else absolute(realignment)
+    request = ReadRequest(
+        root, split, folds, fold, other, dict(columns or {}), dict(labels or {}), pieces
+    )
     found = find_reader(layout).read(request)
     found = replace(found, table=typed(found.table))  # a layout's own columns are none of ours
     name = name or found.name

@@ -121,6 +121,7 @@ def _settings(cfg_corpus: Mapping[str, Any]) -> dict[str, Any]:
             " are possible"
         )
     split, test, votes = (cfg_corpus.get(key) for key in ("split", "test", "votes"))
+    realignment = cfg_corpus.get("realignment")
     names = {
         key: {
             str(one): str(other)
@@ -140,6 +141,7 @@ def _settings(cfg_corpus: Mapping[str, Any]) -> dict[str, Any]:
         **{
             key: given for key, given in names.items() if given
         },  # else settings stay what they were
+        **({} if realignment is None else {"realignment": str(absolute(str(realignment)))}),
         **({} if votes is None else {"votes": str(absolute(str(votes)))}),
     }
 
@@ -159,6 +161,8 @@ def _command(settings: Mapping[str, Any], cache: Path, others: Sequence[str]) ->
         words.append(f"corpus.test={settings['test']}")
     if "votes" in settings:
         words.append(f"corpus.votes={settings['votes']}")
+    if "realignment" in settings:
+        words.append(f"corpus.realignment={settings['realignment']}")
     for key in _NAMES:
         words += [f"corpus.{key}.{one}={other}" for one, other in settings.get(key, {}).items()]
     return f"run: meld-lightning prepare {shlex.join([*words, *others])}"

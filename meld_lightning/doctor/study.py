@@ -53,7 +53,7 @@ def _load(cfg_corpus: DictConfig) -> Corpus:
     given: dict[str, Any] = plain(cfg_corpus)
     if not given["root"]:
         raise UserError("corpus.root is not set; add corpus.root=PATH")
-    keys = ("root", "layout", "name", "split", "folds", "fold", "test")
+    keys = ("root", "layout", "name", "split", "folds", "fold", "test", "votes", "realignment")
     names: dict[str, Any] = {
         key: {str(one): str(other) for one, other in given[key].items() if other is not None}
         for key in ("columns", "labels")

@@ -27,6 +27,7 @@ class ReadRequest:
     split, folds, fold: how to split a corpus that has no split of its own; see load_corpus.
     test: a second file whose rows are all test, absolute.
     columns, labels: the file's names of columns and labels that differ; see load_corpus.
+    realignment: MELD-FAIR's file of pieces, absolute; see realignment.py.
     """
 
     root: Path
@@ -36,6 +37,7 @@ class ReadRequest:
     test: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    realignment: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Found:
     numbered: whether dialogue and utterance ids count up from 0 in each split, so that gaps mean
         missing rows.
     paper, official: published numbers of utterances by split, for Table 1.
+    realigned: how many rows a clip map gave another clip; see readers/realignment.py.
     note: a paragraph for the top of the corpus report.
     optimum: the best possible accuracy, split -> modality -> {"expected", "realised"}; known only
         for synthetic data, which is labelled as such wherever its results are shown.
@@ -79,6 +82,7 @@ class Found:
     numbered: bool = False
     paper: Mapping[str, int] | None = None
     official: Mapping[str, int] | None = None
+    realigned: Mapping[str, Mapping[str, int]] | None = None
     note: str | None = None
     optimum: Mapping[str, Any] | None = None
 

@@ -35,6 +35,8 @@ VERSION = 3
 
 def read(request: ReadRequest) -> Found:
     """Every row of the manifest, in file order, followed by those of the test manifest, if any."""
+    if request.realignment is not None:
+        raise UserError("corpus.realignment applies to corpus=meld only: leave it out")
     sheets = [read_sheet(request.root, "corpus.root", request.columns)]
     records, left_out = sheets[0].records, 0
     assumed = list(sheets[0].assumed)

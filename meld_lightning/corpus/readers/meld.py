@@ -5,6 +5,7 @@ Reads the CSV files and lists folders; decodes no media. Used by load.py and, fo
 by mini/reader.py.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,12 @@ from meld_lightning.corpus.readers.clip_files import MissingFile
 from meld_lightning.corpus.readers.csv_records import Record, cleaned, read_records
 from meld_lightning.corpus.readers.layout import Found, ReadRequest
 from meld_lightning.corpus.readers.meld_files import Clips, files_below, find_clips, find_csvs
+from meld_lightning.corpus.readers.realignment import (
+    ClipMap,
+    Realigned,
+    read_clip_map,
+    realigned_files,
+)
 from meld_lightning.corpus.readers.times import milliseconds
 from meld_lightning.corpus.readers.values import choice, whole
 from meld_lightning.corpus.table import typed
@@ -80,13 +87,19 @@ def read(request: ReadRequest) -> Found:
             rows.append(row)
             repaired.append(record.repaired)
             changed.append(record.cleaned)
+    sources, realigned = tuple(csvs.values()), None
+    if request.realignment is not None:
+        clip_map = read_clip_map(request.realignment)
+        sources += clip_map.sources
+        realigned = asdict(_realign(rows, clips, clip_map))
     return Found(
         name="meld",
         folder=root,
         table=typed(pd.DataFrame(rows)),
         emotions=EMOTIONS,
         sentiments=SENTIMENTS,
-        sources=tuple(csvs.values()),
+        sources=sources,
+        realigned=realigned,
         repaired=tuple(repaired),
         cleaned=tuple(changed),
         assumed=tuple(assumed),
@@ -120,6 +133,16 @@ def _row(split: str, record: Record, clips: Clips) -> dict[str, object]:
         "clip": None if clip is None else str(clip),
         "unit": f"{split}/dia{dialogue}",
     }
+
+
+def _realign(rows: list[dict[str, object]], clips: Clips, clip_map: ClipMap) -> Realigned:
+    """Gives the rows the clips of a clip map, in place."""
+    keys = {(str(r["split"]), r["dialogue_id"], r["utterance_id"]): r for r in rows}
+    files, changed = realigned_files(clips, clip_map, keys)  # type: ignore[arg-type]
+    for key, row in keys.items():
+        path = files.get(key)  # type: ignore[arg-type]
+        row["clip"] = None if path is None else str(path)
+    return changed
 
 
 def _below(root: Path, path: Path) -> str:

@@ -160,6 +160,7 @@ def _clips(found: Found) -> tuple[dict[str, Any], list[quirks.Doubt]]:
         "stubs_skipped": dict(clips.stubs),
         "empty": _by_split(doubt[0].split("/")[0] for doubt in empty) if found.clips else {},
         "copies": _by_split(key[0] for key in clips.copies),
+        **(found.realigned or {}),
     }
     return {
         "any": bool(have.any()),

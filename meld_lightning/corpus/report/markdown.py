@@ -55,6 +55,12 @@ CLIPS = {
     "stubs_skipped": "AppleDouble files skipped",
     "empty": "empty clips (0 bytes)",
     "copies": "clips found more than once (the first is used)",
+    # by MELD-FAIR's realignment, in rows (readers/realignment.py)
+    "moved": "realigned: another clip, which holds most of the speech",
+    "dropped": "realigned: no clip, since none holds the speech",
+    "kept": "realigned: the same clip",
+    "recut": "realigned: MELD's corrected clip, which the realignment does not know",
+    "unmapped": "realigned: the same clip, since the realignment does not name the row",
 }
 SPLIT_FACTS = {
     "utterances": "utterances",
