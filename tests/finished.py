@@ -4,6 +4,8 @@ from pathlib import Path
 
 # Random weights, a million parameters, three epochs
 SMALL = ["train", "model=roberta", "optimizer.lr=1e-3", "data.batch_size=16"]
+# Adds table_few, two rows of one epoch each
+OWN_TABLES = ["--config-dir", str(Path(__file__).parent / "configs")]
 
 
 def only_run(folder: Path) -> Path:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from meld_lightning.errors import Stopped, UserError
+from meld_lightning.launching.forked import ForkedJob
 from meld_lightning.launching.jobs import Job, last_line
 from meld_lightning.launching.sweep import Sweep
 
@@ -20,6 +21,7 @@ MOST_AT_ONCE = 4  # a training holds 1 to 3 GB: more of them would fill a laptop
 GRACE_S = 60  # how long a stopped job may take to save its checkpoint
 
 Devices = dict[str, str]  # environment variables that give a job its own GPUs
+Process = subprocess.Popen[bytes] | ForkedJob
 
 
 def default_jobs(jobs: Sequence[Job]) -> int:
@@ -40,7 +42,7 @@ def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
     with Sweep(jobs, logs) as sweep:
         sweep.announce(f"{at_once} at a time")
         waiting = list(sweep.pending)
-        running: dict[subprocess.Popen, tuple[Job, Devices]] = {}
+        running: dict[Process, tuple[Job, Devices]] = {}
         devices = _devices(at_once, jobs) if waiting else []
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
         try:
@@ -53,7 +55,7 @@ def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
                 for process in [process for process in running if process.poll() is not None]:
                     job, own = running.pop(process)
                     devices.append(own)
-                    sweep.end(job, _failure(job, process.returncode))
+                    sweep.end(job, _failure(job, process.wait()))
         except BaseException as error:
             _stop({process: job for process, (job, _) in running.items()})
             if not isinstance(error, KeyboardInterrupt):
@@ -90,12 +92,14 @@ def _state(running: Sequence[Job]) -> str:
     return f"{len(running)} running" + (f", {latest[:50]}" if latest else "")
 
 
-def _start(job: Job, devices: Devices, sweep: Sweep) -> subprocess.Popen:
+def _start(job: Job, devices: Devices, sweep: Sweep) -> Process:
     log = sweep.logs / f"{job.name}.log"
-    config = sweep.begin(job, log)
+    arguments = [job.command, str(sweep.begin(job, log))]
     with log.open("w") as file:
+        if sys.platform == "linux" and not _gpus():
+            return ForkedJob(arguments, log)
         return subprocess.Popen(
-            [sys.executable, "-m", "meld_lightning.launching.job", job.command, str(config)],
+            [sys.executable, "-m", "meld_lightning.launching.job", *arguments],
             env={**os.environ, **devices},
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -115,7 +119,7 @@ def _failure(job: Job, code: int) -> str:
     return last_line(job.log) or f"exit status {code}"
 
 
-def _stop(running: dict[subprocess.Popen, Job]) -> None:
+def _stop(running: dict[Process, Job]) -> None:
     """Makes the jobs save and end; kills those that take longer than GRACE_S."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C does not shorten their time
     for process in running:

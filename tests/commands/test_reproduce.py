@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.finished import OWN_TABLES
 from tests.running import Command, argv, folder_over, run_well
 
-ASKED = ["reproduce", "tables=[table_01,table_04,table_05]", "study.seeds=[1,2]"]
+ASKED = [*OWN_TABLES, "tables=[table_01,table_few]", "study.seeds=[1,2]"]
 
 pytestmark = pytest.mark.slow
 
@@ -30,21 +31,21 @@ def stamps(folder: Path) -> dict[Path, int]:
 
 @pytest.fixture(scope="module")
 def reproduced(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tables 1, 4 and 5 of the mini study, two seeds."""
+    """Table 1 and a table of two rows, for the mini study and two seeds."""
     folder = folder_over(prepared, tmp_path_factory.mktemp("reproduced"))
-    run_well(argv(*ASKED), folder)
+    run_well(argv("reproduce", *ASKED), folder)
     return folder
 
 
 def test_every_row_and_seed_is_there(reproduced: Path) -> None:
-    results = pd.read_csv(reproduced / "experiments" / "mini" / "table_05" / "results.csv")
+    results = pd.read_csv(reproduced / "experiments" / "mini" / "table_few" / "results.csv")
     rows = (
         results[results["metric"] == "weighted_f1"]
         .groupby("row")["seed"]
         .apply(lambda seeds: set(seeds.dropna()))
     )
     assert {row: seeds for row, seeds in rows.items() if row != "baseline"} == {
-        "batch_8": {1, 2}, "batch_16": {1, 2}, "batch_32": {1, 2},
+        "batch_32": {1, 2}, "batch_64": {1, 2},
     }  # fmt: skip
     assert set(results.loc[results["seed"].notna(), "n"]) == {480}
     one = json.loads(next(reproduced.glob("runs/*/*/result.json")).read_text())
@@ -61,9 +62,9 @@ def test_again_every_run_is_read_and_the_tables_have_the_same_bytes(
     reproduced: Path, meld_lightning: Command
 ) -> None:
     before, runs = tables(reproduced), stamps(reproduced / "runs")
-    done = meld_lightning(*ASKED, cwd=reproduced)
+    done = meld_lightning("reproduce", *ASKED, cwd=reproduced)
     assert done.returncode == 0, done.stderr
-    assert "6 already finished, 0 to run" in done.stdout
+    assert "4 already finished, 0 to run" in done.stdout
     assert stamps(reproduced / "runs") == runs
     assert tables(reproduced) == before
 
@@ -73,8 +74,8 @@ def test_a_deleted_run_comes_back_with_the_same_numbers(
 ) -> None:
     before = tables(reproduced)
     shutil.rmtree(next(reproduced.glob("runs/text-roberta/*/result.json")).parent)
-    done = meld_lightning(*ASKED, cwd=reproduced)
-    assert "5 already finished, 1 to run" in done.stdout
+    done = meld_lightning("reproduce", *ASKED, cwd=reproduced)
+    assert "3 already finished, 1 to run" in done.stdout
     assert tables(reproduced) == before
 
 
@@ -85,7 +86,7 @@ def test_the_evidence_alone_gives_the_same_tables(
     shutil.copytree(reproduced / "experiments", tmp_path / "experiments")
     for table in (tmp_path / "experiments" / "mini").glob("table_*"):
         shutil.rmtree(table)
-    done = meld_lightning("report", *ASKED[1:], cwd=tmp_path)
+    done = meld_lightning("report", *ASKED, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert tables(tmp_path) == tables(reproduced)
 
@@ -109,7 +110,12 @@ def test_report_deletes_no_evidence(
     before = sorted((tmp_path / "experiments" / "mini" / "runs").iterdir())
     rendered = tables(tmp_path)
     nothing = meld_lightning(
-        "report", "tables=[table_05]", "study.seeds=[1]", "numerics=bf16", cwd=tmp_path
+        "report",
+        *OWN_TABLES,
+        "tables=[table_few]",
+        "study.seeds=[1]",
+        "numerics=bf16",
+        cwd=tmp_path,
     )
     assert nothing.returncode == 1
     assert "no finished run in" in nothing.stderr
@@ -122,9 +128,9 @@ def test_a_missing_run_shows_as_missing(
 ) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(reproduced / "experiments", folder / "experiments")
-    results = folder / "experiments" / "mini" / "table_05" / "results.csv"
-    lost = pd.read_csv(results).query("row == 'batch_8' and seed == 2")["run"].iloc[0]
+    results = folder / "experiments" / "mini" / "table_few" / "results.csv"
+    lost = pd.read_csv(results).query("row == 'batch_32' and seed == 2")["run"].iloc[0]
     shutil.rmtree(folder / "experiments" / "mini" / "runs" / lost)
-    assert meld_lightning("report", *ASKED[1:], cwd=folder).returncode == 0
-    rendered = (folder / "experiments" / "mini" / "table_05" / "table.md").read_text()
+    assert meld_lightning("report", *ASKED, cwd=folder).returncode == 0
+    rendered = (folder / "experiments" / "mini" / "table_few" / "table.md").read_text()
     assert "missing 1 of 2 seeds" in rendered

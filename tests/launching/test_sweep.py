@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from omegaconf import OmegaConf
 
@@ -72,7 +73,7 @@ def test_a_killed_job_takes_no_other_with_it(
     asked = [*SWEEP, "seed=1,2"]
     sweep = start(argv(*asked, "hydra.launcher.jobs=1"), folder)
     until(lambda: list(folder.glob("runs/*/*/config.yaml")), sweep, "a run begins")
-    [job] = children(sweep.pid)
+    [job] = jobs_of(sweep.pid)
     os.kill(job, signal.SIGKILL)
     assert sweep.wait(HANGS_S) == 1
     assert "killed by SIGKILL (out of memory?)" in sweep.stderr
@@ -90,7 +91,7 @@ def test_a_sweep_under_random_kills_matches_an_uninterrupted_one(
     grid = [
         "model=roberta",
         "optimizer.lr=1e-3",
-        "seed=1,2,3",
+        "seed=1,2",
         "data.batch_size=32,64",
         "hydra.launcher.jobs=2",
     ]
@@ -99,10 +100,10 @@ def test_a_sweep_under_random_kills_matches_an_uninterrupted_one(
     for _ in range(6):
         sweep = start(argv("train", "--multirun", *grid, "machine.checkpoint_every_s=0.2"), wild)
         while sweep.poll() is None and killed < 4:
-            time.sleep(drawn.uniform(2, 5))
+            time.sleep(drawn.uniform(0.2, 1))
             saved = [path.parents[1] for path in wild.glob("runs/*/*/checkpoints/last.ckpt")]
             if any(not (run / "result.json").is_file() for run in saved) and sweep.poll() is None:
-                victims = [sweep.pid] if killed == 2 else children(sweep.pid)
+                victims = [sweep.pid] if killed == 2 else jobs_of(sweep.pid)
                 if victims:
                     os.kill(drawn.choice(victims), signal.SIGKILL)
                     killed += 1
@@ -112,7 +113,7 @@ def test_a_sweep_under_random_kills_matches_an_uninterrupted_one(
     assert killed >= 3
     assert meld_lightning("train", "--multirun", *grid, cwd=calm).returncode == 0
     assert figures(wild) == figures(calm)
-    assert len(figures(calm)) == 6
+    assert len(figures(calm)) == 4
 
 
 def figures(folder: Path) -> list[list[str]]:
@@ -138,10 +139,12 @@ def test_ctrl_c_leaves_resumable_runs_and_one_line(prepared: Path, tmp_path: Pat
     assert [row["status"] for row in summary(folder)] == ["stopped", "waiting"]
 
 
-def children(process: int) -> list[int]:
-    return [
-        int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    ]
+def jobs_of(launcher: int) -> list[int]:
+    """The processes of its jobs: each heads a session, and the server that they are forked from is
+    not one of them."""
+    below = psutil.Process(launcher).children(recursive=True)
+    server = {one.pid for one in below if one.ppid() == launcher}
+    return [one.pid for one in below if one.pid not in server and os.getsid(one.pid) == one.pid]
 
 
 def test_a_sweep_names_its_best_run_and_its_results(
