@@ -262,6 +262,10 @@ def test_what_changed_between_two_rows_is_linked_into_the_explorer(
     said = int(link.inner_text().removeprefix("A right, B wrong: "))
     link.click()
     assert status(page) == said > 0
+    assert page.input_value("#section-explorer [name=kind]") == "only-a"
+    page.get_by_role("link", name="Compare A and B").click()
+    assert page.locator("#section-compare .changes a").first.inner_text().endswith(f": {said}")
+    page.go_back()
     page.go_back()
     page.get_by_role("button", name="Swap").click()
     swapped = page.locator("#section-compare .changes a", has_text="B right, A wrong")

@@ -51,6 +51,7 @@ function controls(parts, { a, b, shown }, choices) {
   parts.runs.replaceChildren(
     labelled(b ? "Run A" : "Run", select(choices, a, (id) => go({ a: id, u: null, p: null }))),
     labelled(b ? "Run B" : "Beside it", select(choices.filter((one) => one.id !== a), b, (id) => go({ b: id, p: null }), "no second run")));
+  if (shown.other) parts.runs.append(el("a", { href: fragment({ a, b }, "compare") }, "Compare A and B"));
   if (b && !shown.other) parts.runs.append(el("p", { class: "missing" }, "The two runs score different utterances; only the first is shown."));
   const labels = shown.set.labels.map((label) => ({ id: label, label }));
   const readers = hasVotes(shown.place) ? [...AGREEMENT].map(([id, label]) => ({ id, label })) : [];

@@ -60,13 +60,14 @@ export function kinds({ own, modalities, other }) {
   return found.map(([id, label, test]) => ({ id, label, test }));
 }
 
-// The choices of a modality that was right: [{id, label, test(index)}].
+// The choices of a modality that was right: [{id, label, test(index)}]; `alone` marks those in which
+// no other modality was.
 export function rights({ modalities }) {
   if (modalities.length < 2) return [];
   const pairs = modalities.flatMap((one) => modalities.filter((other) => other !== one).map((other) => [one, other]));
   return [
     ...modalities.map((one) => ({ id: one.modality, label: `${one.title} right`, test: (i) => one.right[i] })),
-    ...modalities.map((one) => ({ id: `only-${one.modality}`, label: `only ${one.title} right`,
+    ...modalities.map((one) => ({ id: `only-${one.modality}`, label: `only ${one.title} right`, modality: one.modality, alone: true,
       test: (i) => one.right[i] && modalities.every((other) => other === one || !other.right[i]) })),
     ...pairs.map(([one, other]) => ({ id: `${one.modality}-not-${other.modality}`,
       label: `${one.title} right, ${other.title} wrong`, test: (i) => one.right[i] && !other.right[i] })),
@@ -120,24 +121,16 @@ export function matching(shown, params) {
   return found.sort((a, b) => sign * (confidence(own, a, set.labels.length) - confidence(own, b, set.labels.length)) || a - b);
 }
 
-// Where to start looking: [{label, count, params}]. What other modalities corrected counts for the
-// modality that is right most often.
+// Where to start looking: [{label, count, params}].
 export function starts(shown) {
   const { own, modalities, set } = shown;
-  const count = (test) => d3.range(set.keys.length).filter(test).length;
-  const best = d3.greatest(modalities, (one) => d3.sum(one.right));
-  const found = [{ label: "wrong", params: { kind: "wrong" }, test: (i) => !own.right[i] }];
+  const kind = (id) => kinds(shown).find((one) => one.id === id);
+  const found = [{ label: "wrong", params: { kind: "wrong" }, test: kind("wrong").test }];
   if (modalities.length > 1) {
-    const [missed, gained, hopeless] = ["missed", "gained", "hopeless"].map((id) => kinds(shown).find((one) => one.id === id));
-    for (const one of modalities.filter((other) => other !== best)) {
-      found.push({ label: `${one.title} corrected ${best.title}`, params: { kind: "right", right: `${one.modality}-not-${best.modality}` },
-        test: (i) => own.right[i] && one.right[i] && !best.right[i] });
+    for (const { id, modality, test } of rights(shown).filter((one) => one.alone)) {
+      found.push({ label: `fixed by ${modality} alone`, params: { kind: "right", right: id }, test: (i) => own.right[i] && test(i) });
     }
-    found.push(
-      { label: `${best.title} right, fusion wrong`, params: { kind: "wrong", right: best.modality }, test: (i) => !own.right[i] && best.right[i] },
-      { label: missed.label, params: { kind: "missed" }, test: missed.test },
-      { label: gained.label, params: { kind: "gained" }, test: gained.test },
-      { label: hopeless.label, params: { kind: "hopeless" }, test: hopeless.test });
+    found.push(...["missed", "gained", "hopeless"].map(kind).map(({ id, label, test }) => ({ label, params: { kind: id }, test })));
   }
-  return found.map(({ label, params, test }) => ({ label, params, count: count(test) }));
+  return found.map(({ label, params, test }) => ({ label, params, count: d3.range(set.keys.length).filter(test).length }));
 }

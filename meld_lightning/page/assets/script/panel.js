@@ -4,7 +4,8 @@
 import { data } from "./data.js";
 import { el } from "./dom.js";
 import { duration, MISSING, score } from "./format.js";
-import { go, onState, state } from "./state.js";
+import { predictions } from "./predictions.js";
+import { fragment, go, onState, state } from "./state.js";
 import { runCurves } from "./training_figures.js";
 
 // Adds the panel to the document. It opens and closes with the state.
@@ -33,6 +34,7 @@ function contents(hash, run, close) {
       el("button", { class: "close", onclick: close }, "Close")),
     seeds(hash, run),
     el("h3", {}, "Scores"), scores(run),
+    predictions(hash) ? el("p", {}, el("a", { href: fragment({ a: hash, run: null }, "explorer") }, "Its predictions, utterance by utterance")) : null,
     run.curve.epoch?.length > 1 ? [el("h3", {}, "Learning curve"), runCurves(run)] : null,
     facts(run),
     run.command ? [el("h3", {}, "Make it again"), el("pre", { class: "command", tabindex: "0" }, run.command)] : null,
