@@ -5,7 +5,8 @@ import { el, svg } from "./dom.js";
 
 const WIDTH = 300;
 const HEIGHT = 44;
-const LEVELS = new Map([["5", "5 of 5"], ["4", "4 of 5"], ["3", "3 of 5"], ["tie", "no three agree"]]);
+// What readers' agreement is called; the keys are those of `agreement`.
+export const AGREEMENT = new Map([["5", "5 of 5"], ["4", "4 of 5"], ["3", "3 of 5"], ["tie", "no three agree"]]);
 const unpacked = new Map();
 
 function bytes(name, text) {
@@ -14,9 +15,6 @@ function bytes(name, text) {
   }
   return unpacked.get(name);
 }
-
-// What readers' agreement is called; the keys are those of `agreement`.
-export const AGREEMENT = LEVELS;
 
 // Whether the utterance set has readers' votes.
 export function hasVotes(place) {

@@ -24,14 +24,12 @@ function modalitiesOf(hash, set, mark = "") {
 // What is looked at: {place, set, own, modalities, other, others}. `other` is the second run, if it
 // scores the same utterances, and `others` the modalities of it that the first does not fuse.
 export function view(hash, second) {
-  const modality = (one) => data("runs")[one].modality;
-  const mark = second ? ["A: ", "B: "] : ["", ""];
-  const own = column(hash, `${mark[0]}${modality(hash)}`, { scored: true });
+  const own = column(hash, second ? "A" : data("runs")[hash].modality, { scored: true });
   const modalities = modalitiesOf(hash, own.set);
-  const other = second ? column(second, `${mark[1]}${modality(second)}`, { scored: true }) : null;
+  const other = second ? column(second, "B", { scored: true }) : null;
   const shown = other && other.set === own.set ? other : null;
   const known = new Set([hash, ...modalities.map((one) => one.hash)]);
-  const others = shown ? modalitiesOf(second, own.set, mark[1]).filter((one) => !known.has(one.hash)) : [];
+  const others = shown ? modalitiesOf(second, own.set, "B: ").filter((one) => !known.has(one.hash)) : [];
   return { place: own.set, set: utterances(own.set), own, modalities, other: shown, others };
 }
 
