@@ -52,13 +52,14 @@ def _export(cfg: DictConfig, source: Path) -> "Bundle":
     quieten()
     run = load_run(source)
     given = any(one.startswith("paths.cache=") for one in HydraConfig.get().overrides.task)
+    cache = Path(cfg.paths.cache) if given else None
     bundle = export(
         run,
         Path(cfg.to),
-        figures_of(run),
+        figures_of(run, cache),
         overwrite=cfg.overwrite,
         licence=cfg.license,
-        cache=Path(cfg.paths.cache) if given else None,
+        cache=cache,
     )
     size = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
     print(f"{bundle.folder}: {bundle.name} of {', '.join(bundle.modalities)}, {size / 1e6:.0f} MB")

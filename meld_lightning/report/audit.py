@@ -18,11 +18,13 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from meld_lightning.metrics import from_confusion
 from meld_lightning.report.comparisons import TEST_UNITS, holm
 from meld_lightning.report.groupings import Grouping
 from meld_lightning.report.scored import Scored, check_joined, chosen_rows
 from meld_lightning.report.statistics import (
     LEVEL,
+    Counts,
     estimate,
     jackknife,
     jackknife_counts,
@@ -40,10 +42,10 @@ class Group:
     units: dialogues, speakers or utterances in it that are resampled.
     low, high: the 95 % interval; None with one unit.
     constant: the score of always predicting the most common label of train.
-    difference: the score minus that of all other groups together, with its interval; None for the
-        first of two groups, whose difference is that of the second with the other sign.
-    p, p_holm: two-sided, and adjusted over all tests of the audit; None where there is no
-        difference, or where the group or the others have fewer than TEST_UNITS units.
+    difference: the score minus that of all other groups together; None for the first of two
+        groups, whose difference is that of the second with the other sign.
+    difference_low, difference_high, p: see Gap.
+    p_holm: adjusted over all tests of the audit.
     """
 
     name: str
@@ -58,6 +60,17 @@ class Group:
     difference_high: float | None = None
     p: float | None = None
     p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A difference between two sets of utterances with its 95 % interval and two-sided p; None
+    where one of them has fewer than TEST_UNITS units."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -143,29 +156,31 @@ def _score(model: Model, name: str, chosen_N: np.ndarray, metric: str) -> Group:
 
 def _tested(model: Model, group: Group, group_N: np.ndarray, metric: str) -> Group:
     """The group with its difference from all other groups."""
-    inside_N = group_N == group.name
-    outside_N = (group_N != "") & ~inside_N
+    inside_N, grouped_N = group_N == group.name, group_N != ""
     inside, outside = (
-        _counts(model.scored, chosen_N, group_N != "") for chosen_N in (inside_N, outside_N)
+        _counts(model.scored, chosen_N, grouped_N) for chosen_N in (inside_N, grouped_N & ~inside_N)
     )
-    inside_U, outside_U = (one.sum((1, 2, 3)) > 0 for one in (inside, outside))
+    found = gap(inside, outside, metric)
+    ends = {"difference_low": found.low, "difference_high": found.high}
+    return replace(group, difference=found.value, **ends, p=found.p)
+
+
+def gap(inside_USKK: Counts, outside_USKK: Counts, metric: str) -> Gap:
+    """A metric in one set of utterances minus that in another, from the confusion counts of each
+    unit and seed in both."""
+    inside_U, outside_U = (one.sum((1, 2, 3)) > 0 for one in (inside_USKK, outside_USKK))
     if min(inside_U.sum(), outside_U.sum()) < TEST_UNITS:
-        values = (jackknife_counts(one.sum(0, keepdims=True))[metric] for one in (inside, outside))
-        ours, theirs = (float(one.values_S.mean()) for one in values)
-        return replace(group, difference=ours - theirs)
-    both = paired_seeds(jackknife_counts(inside)[metric], jackknife_counts(outside)[metric])
+        ours, theirs = (from_confusion(one.sum(0))[metric] for one in (inside_USKK, outside_USKK))
+        return Gap(float(ours.mean() - theirs.mean()))
+    sides = (jackknife_counts(one)[metric] for one in (inside_USKK, outside_USKK))
+    both = paired_seeds(*sides)
     variance = spread_by_stratum(both, inside_U + 2 * outside_U)
     value, half = float(both.values_S.mean()), variance.half_width(LEVEL)
-    return replace(
-        group,
-        difference=value,
-        difference_low=max(-1.0, value - half),
-        difference_high=min(1.0, value + half),
-        p=variance.p(value),
-    )
+    low, high = max(-1.0, value - half), min(1.0, value + half)
+    return Gap(value, low, high, variance.p(value))
 
 
-def _counts(scored: Sequence[Scored], chosen_N: np.ndarray, grouped_N: np.ndarray) -> np.ndarray:
+def _counts(scored: Sequence[Scored], chosen_N: np.ndarray, grouped_N: np.ndarray) -> Counts:
     """Confusion counts (U, S, K, K) of the chosen rows, over the units of all grouped rows."""
     units_N = scored[0].units[grouped_N].astype(str)
     units, place_N = np.unique(units_N, return_inverse=True)

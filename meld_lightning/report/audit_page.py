@@ -40,7 +40,7 @@ def audit_page(table: Table, found: Audit | None, study: Mapping[str, Any]) -> P
         _grid(title, [one for one in found.audited if one.title == title], header)
         for title in titles
     ]
-    return Page(table.name, table.title, study["note"], grids, [_reading(found, header)])
+    return Page(table.name, table.title, study["note"], grids, [reading(found, header)])
 
 
 def split_page(
@@ -120,7 +120,7 @@ def _grid(title: str, audited: Sequence[Audited], header: str) -> Grid:
     return Grid(title, ["group", *(["model"] if several else []), *headers(header)], body)
 
 
-def _reading(found: Audit, header: str) -> str:
+def reading(found: Audit, header: str) -> str:
     """How to read an audit, as one paragraph."""
     groups = [group for one in found.audited for group in one.groups]
     tests = sum(group.p is not None for group in groups)

@@ -122,6 +122,20 @@ def test_the_card_states_the_scores_with_intervals(export: Bundle, finished: Pat
     assert "A toy" in card.text
 
 
+def test_the_card_states_scores_by_group(export: Bundle, finished: Path, tmp_path: Path) -> None:
+    text = (export.folder / "README.md").read_text()
+    groups = text[text.index("## By group, on test") : text.index("## Data")]
+    lines = [line.split(" | ") for line in groups.splitlines() if line.startswith("| first turn ")]
+    [first_turn] = lines
+    run = load_run(finished)
+    firsts = run.logits("test").drop_duplicates("unit")  # a dialogue's rows are in its order
+    assert int(first_turn[1]) == len(firsts)
+    assert "By length of the utterance" in groups
+    assert "compare with it before calling a difference a bias" in groups
+    bare = figures_of(run, tmp_path)  # a cache where nothing is prepared
+    assert (list(bare.groups), bare.groups_note) == ([], "")
+
+
 def refusal(folder: Path) -> str:
     with pytest.raises(UserError) as error:
         load_model(folder)

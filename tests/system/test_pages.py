@@ -17,6 +17,7 @@ PAGES = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/audit.md",
     "docs/clips.md",
     "docs/cluster.md",
     "docs/context.md",

@@ -51,17 +51,30 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
+class GroupScores:
+    """Scores on test in the groups of one grouping, as text: a line of headers, a line a group."""
+
+    title: str
+    headers: Sequence[str]
+    lines: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
 class Figures:
     """The scores that a card prints.
 
     scores: split -> scores, for val and test.
     constant: scores on test of the baseline that always predicts the most common label of train.
     classes: the classes on test, in the order of the labels.
+    groups: groups of utterances of test; empty where the corpus is not at hand.
+    groups_note: how to read them.
     """
 
     scores: dict[str, Scores]
     constant: Scores
     classes: Sequence[ClassFigures]
+    groups: Sequence[GroupScores] = ()
+    groups_note: str = ""
 
 
 def model_card(
@@ -84,6 +97,8 @@ def model_card(
         _scores(bundle, figures),
         "## By label, on test",
         _classes(figures.classes),
+        "## By group, on test",
+        *_groups(figures),
         "## Data",
         _data(bundle, members, figures),
         "## Licences",
@@ -194,6 +209,13 @@ def _classes(classes: Iterable[ClassFigures]) -> str:
         for one in classes
     ]
     return _table(["label", "n", "predictions", "precision", "recall", "F1"], rows)
+
+
+def _groups(figures: Figures) -> list[str]:
+    if not figures.groups:
+        return ["Not measured: the corpus was not at hand when this folder was exported."]
+    tables = [f"**{one.title}**\n\n{_table(one.headers, one.lines)}" for one in figures.groups]
+    return [*tables, figures.groups_note]
 
 
 def _data(bundle: Bundle, members: Mapping[str, Run], figures: Figures) -> str:
