@@ -64,7 +64,8 @@ def draw(cell: Cell, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArr
         moved_N = rng.normal(0, SEED_SD) + rng.normal(0, RUN_SD, len(unit_N))
         guess_N = rng.choice(CLASSES, len(unit_N), p=SHARES)
         predicted_N = np.where(skill_N + moved_N > 0, true_N, guess_N)
-        np.add.at(counts, (1 - smaller_N.astype(int), unit_N, seed, true_N, predicted_N), 1)
+        one: NDArray[np.int64] = counts[:, :, seed]  # a view
+        np.add.at(one, (1 - smaller_N.astype(int), unit_N, true_N, predicted_N), 1)
     return counts[0], counts[1]
 
 

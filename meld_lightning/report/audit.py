@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -128,8 +129,8 @@ def audit(models: Sequence[Model], metric: str) -> Audit:
             else:
                 single.append(found.title)
     runs = tuple(one for model in models for one in model.runs)
-    found = tuple(_rounded(one) for one in _with_holm(audited))
-    return Audit(metric, runs, found, tuple(dict.fromkeys(single)))
+    rounded = tuple(_rounded(one) for one in _with_holm(audited))
+    return Audit(metric, runs, rounded, tuple(dict.fromkeys(single)))
 
 
 def _audited(model: Model, grouping: Grouping, metric: str) -> Audited:
@@ -149,9 +150,9 @@ def _score(model: Model, name: str, chosen_N: np.ndarray, metric: str) -> Group:
     rows = [chosen_rows(one, chosen_N) for one in model.scored]
     value, low, high = estimate(jackknife(rows)[metric])
     units = len(set(rows[0].units))
-    ends = (None, None) if units < 2 else (low, high)
     constant = rows[0].constant(model.majority).metrics()[metric]
-    return Group(name, int(chosen_N.sum()), units, value, *ends, constant)
+    group = Group(name, int(chosen_N.sum()), units, value, low, high, constant)
+    return group if units > 1 else replace(group, low=None, high=None)
 
 
 def _tested(model: Model, group: Group, group_N: np.ndarray, metric: str) -> Group:
@@ -161,8 +162,13 @@ def _tested(model: Model, group: Group, group_N: np.ndarray, metric: str) -> Gro
         _counts(model.scored, chosen_N, grouped_N) for chosen_N in (inside_N, grouped_N & ~inside_N)
     )
     found = gap(inside, outside, metric)
-    ends = {"difference_low": found.low, "difference_high": found.high}
-    return replace(group, difference=found.value, **ends, p=found.p)
+    return replace(
+        group,
+        difference=found.value,
+        difference_low=found.low,
+        difference_high=found.high,
+        p=found.p,
+    )
 
 
 def gap(inside_USKK: Counts, outside_USKK: Counts, metric: str) -> Gap:
@@ -197,8 +203,11 @@ def _rounded(audited: Audited) -> Audited:
     """With the digits that are kept as evidence, so that both print the same."""
 
     def short(group: Group) -> Group:
-        figures = {name: one for name, one in asdict(group).items() if isinstance(one, float)}
-        return replace(group, **{name: round(one, DIGITS) for name, one in figures.items()})
+        figures: dict[str, Any] = {
+            name: round(one, DIGITS) if isinstance(one, float) else one
+            for name, one in asdict(group).items()
+        }
+        return Group(**figures)
 
     return replace(audited, groups=tuple(short(one) for one in audited.groups))
 

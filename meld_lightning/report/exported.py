@@ -5,11 +5,10 @@ Reads a run's logits and, for the groups, the prepared corpus; writes nothing. U
 `export`.
 """
 
+import copy
 import logging
 import math
 from pathlib import Path
-
-from omegaconf import OmegaConf
 
 from meld_lightning.errors import UserError
 from meld_lightning.inference.bundle import Estimate, Scores
@@ -61,7 +60,7 @@ def figures_of(run: Run, cache: Path | None = None) -> Figures:
 def _audit(run: Run, cache: Path | None) -> Audit | None:
     """The run's scores in groups of test; None, with one line, where its corpus is not prepared."""
     base = where_it_ran(run)
-    config = OmegaConf.create(OmegaConf.to_container(run.config))
+    config = copy.deepcopy(run.config)
     config.paths.cache = str(cache or base / config.paths.cache)
     config.corpus.root = str(base / config.corpus.root)
     try:
