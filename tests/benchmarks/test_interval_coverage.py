@@ -33,6 +33,7 @@ def test_recipes_with_several_seeds_are_told_apart_as_often_as_promised() -> Non
         assert not within(before.coverage_of_difference, COVERAGE)
 
 
+@pytest.mark.slow
 def test_one_seed_and_few_units_keep_their_coverage() -> None:
     found = benchmark.simulate(Cell(12, 1, 0.0), 400, 200, ["ours", "percentile"])
     for metric in TESTED:

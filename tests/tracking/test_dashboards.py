@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.finished import OWN_TABLES
 from tests.running import Command, folder_over
 from tests.tracking.logged import SMALL
 from tests.tracking.wandb_offline import read_runs
@@ -70,7 +71,8 @@ def test_reproduce_logs_its_runs_under_the_study(
     prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
     folder = folder_over(prepared, tmp_path / "study")
-    done = meld_lightning("reproduce", "tables=[table_04]", "logger=wandb", cwd=folder)
+    asked = [*OWN_TABLES, "tables=[table_few]", "logger=wandb"]
+    done = meld_lightning("reproduce", *asked, cwd=folder)
     assert done.returncode == 0, done.stderr
     runs = read_runs(folder / "runs")
     assert {run.group for run in runs} == {"mini"}
