@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from meld_lightning.doctor import place, services, software
 from meld_lightning.doctor.finding import Finding
 from tests.fetch.server import serving
 
+REAL = time.time
 CFG: dict[str, Any] = {
     "machine": {"accelerator": "cpu"},
     "numerics": {"world_size": 1, "precision": "32-true"},
@@ -132,11 +133,10 @@ def test_a_wrong_clock_is_found(
     assert (found.state, message in found.text) == (state, True)
 
 
-REAL = time.time
-
-
-def outside(logger: str = "none", launcher: str = "local", **options: object) -> list[Finding]:
-    return services.examine_services(logger, launcher, {"minutes": 240, **options})
+def outside(
+    logger: str = "none", launcher: str = "local", options: Mapping[str, object] | None = None
+) -> list[Finding]:
+    return services.examine_services(logger, launcher, {"minutes": 240, **(options or {})})
 
 
 def test_the_hub_is_asked_unless_it_is_offline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ def test_a_job_that_slurm_would_never_start_stops_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sinfo(tmp_path, monkeypatch, "echo 'gpu* 1-00:00:00'; echo short 30:00; echo long infinite")
-    found = about("Slurm", outside(launcher="slurm", **options))
+    found = about("Slurm", outside(launcher="slurm", options=options))
     assert (found.state, message in found.text) == (state, True)
     assert about("Slurm", outside()).state == "note"
 
