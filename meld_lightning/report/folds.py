@@ -64,7 +64,12 @@ class PooledRun:
             digests={"corpus": digest_of([one.digests["corpus"] for one in results])},
             commit="+".join(dict.fromkeys(one.commit or "" for one in results)),
             dirty=any(one.dirty for one in results),
-            metrics={split: self._metrics(split) for split in ("val", "test")},
+            # the evidence of a fusion holds no logits of val
+            metrics={
+                split: self._metrics(split)
+                for split in ("val", "test")
+                if split == "test" or results[0].modality != "fusion"
+            },
         )
 
     def logits(self, split: str) -> pd.DataFrame:

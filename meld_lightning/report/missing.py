@@ -149,6 +149,7 @@ def _scored(fitted: Sequence[_Fitted], keep: Keep, name: str) -> Scored:
         log_probs_MNC = np.where(kept_MN[..., None], batch.log_probs_MNC, one.fusion.prior_C)
         present_MN = batch.present_MN & kept_MN
         scores_NC = one.fusion(LogitsBatch(log_probs_MNC, present_MN))
+        scores_NC = scores_NC.astype(np.float32)  # as in a run's logits: ties fall alike
         frame = pd.DataFrame(scores_NC, columns=logit_columns(one.test.labels))
         labels = np.array(one.test.labels, dtype=object)[one.test.labels_N]
         columns = {"key": one.test.keys_N, "label": labels, "unit": one.test.units_N}
