@@ -82,7 +82,8 @@ def study(runs: int) -> Any:
         run = load_run(path)
         by_row.setdefault(f"{run.config.data.batch_size}_{run.config.optimizer.lr}", []).append(run)
     copies = max(1, runs // sum(map(len, by_row.values())))
-    rows, found = {}, {}
+    rows: dict[str, Any] = {}
+    found: dict[tuple[str, str], list[Any]] = {}
     for number in range(copies):
         for name, of_row in by_row.items():
             key = f"row_{name}_{number}"

@@ -64,7 +64,8 @@ def test_the_page_is_built_again_when_a_run_finishes_and_stays_where_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "LOOK_S", 0.01)
-    stop, built = threading.Event(), []
+    stop = threading.Event()
+    built: list[int] = []
 
     def build() -> Path:
         built.append(len(built))

@@ -1,5 +1,6 @@
 """Figures of runs as objects, from committed evidence."""
 
+import numpy as np
 import pytest
 
 from meld_lightning import load_run
@@ -25,7 +26,7 @@ def test_a_confusion_matrix_shows_every_utterance(run: Run) -> None:
 
 def test_scores_of_classes_are_those_of_the_run(run: Run) -> None:
     (axes,) = plots.classes(run).axes
-    shown = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+    shown = [float(np.ravel(dot.get_xdata())[0]) for dot in axes.lines if dot.get_marker() == "o"]
     assert shown == pytest.approx(
         [run.result.metrics["test"]["f1"][name] for name in run.result.labels]
     )
@@ -34,9 +35,8 @@ def test_scores_of_classes_are_those_of_the_run(run: Run) -> None:
 def test_a_curve_marks_the_chosen_epoch(run: Run) -> None:
     (axes,) = plots.curve(run).axes
     (dot,) = (line for line in axes.lines if line.get_marker() == "o")
-    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == pytest.approx(
-        (run.result.best["epoch"], run.result.best["value"])
-    )
+    shown = [float(np.ravel(values)[0]) for values in dot.get_data()]
+    assert shown == pytest.approx([run.result.best["epoch"], run.result.best["value"]])
 
 
 def test_reliability_states_its_error(run: Run) -> None:
