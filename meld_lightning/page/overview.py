@@ -149,7 +149,7 @@ def _only(rows: Sequence[Row]) -> Row | None:
 def _verdicts(one: TableResults, metric: str) -> str:
     """The reference row against the others, as sentences."""
     if one.tests is None:
-        return ""
+        return "The table declares no tests."
     labels = {row.key: row.label for row in one.rows}
     by_verdict: dict[str, list[str]] = {}
     for key, found in one.tests.of_rows.items():
@@ -171,8 +171,8 @@ def _verdicts(one: TableResults, metric: str) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference as the page prints it: −.0054."""
-    return f"{value:+.4f}".replace("0.", ".", 1).replace("-", "−")
+    """A difference as the page prints it: −.0054, and +.0000 for whatever rounds to zero."""
+    return f"{round(value, 4) + 0.0:+.4f}".replace("0.", ".", 1).replace("-", "−")
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -213,7 +213,12 @@ def _figure_claim(report: StudyReport, table: Table) -> Claim:
         )
     ]
     missing = f"no runs yet for {', '.join(absent)}" if absent else ""
-    return Claim(table.name, table.title, text="" if missing else "Drawn.", missing=missing)
+    return Claim(
+        table.name,
+        table.title,
+        text="" if missing else f"Drawn: {table.name}/figure.png.",
+        missing=missing,
+    )
 
 
 def _doubts(one: TableResults) -> list[Doubt]:

@@ -54,7 +54,7 @@ function difference(rows, [one, other]) {
   return table(`${rows[0].row} − ${rows[1].row}, percentage points`, rows[0].labels, change.map((line, a) => line.map((value, b) => ({
     text: Math.abs(value) < 0.005 ? "·" : `${value < 0 ? "−" : "+"}${Math.abs(value * 100).toFixed(0)}`,
     title: `true: ${rows[0].labels[a]}, predicted: ${rows[0].labels[b]}: ${(value * 100).toFixed(1)} points`,
-    colour: value < 0 ? "--minus" : "--accent", strength: (Math.abs(value) / most) * 0.85 }))));
+    colour: value < 0 ? "--minus" : "--accent", strength: Math.abs(value) / most }))));
 }
 
 // Few percent are left out of sight, but not out of the cell's title.
@@ -69,7 +69,7 @@ function table(title, labels, cells, totals = null) {
       totals ? el("th", { scope: "col", class: "total" }, "n") : null)),
     el("tbody", {}, cells.map((line, place) => el("tr", {}, el("th", { scope: "row" }, labels[place]),
       line.map((cell, other) => el("td", {
-        class: `${cell.strength > 0.55 ? "strong" : ""}${place === other ? " hit" : ""}`, title: cell.title,
-        style: `background: color-mix(in srgb, var(${cell.colour}) ${Math.round(cell.strength * 100)}%, var(--ground))` }, cell.text)),
+        class: place === other ? "hit" : null, title: cell.title,
+        style: `--cell: var(${cell.colour}); --strength: ${cell.strength.toFixed(2)}` }, cell.text)),
       totals ? el("td", { class: "total" }, count(Math.round(totals[place]))) : null))));
 }

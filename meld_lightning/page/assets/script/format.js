@@ -13,7 +13,7 @@ export function score(value, percent = false) {
 export function signed(value, digits = 4) {
   if (value === null || value === undefined) return MISSING;
   const text = Math.abs(value).toFixed(digits).replace(/^0\./, ".");
-  return `${value < 0 ? "−" : "+"}${text}`;
+  return `${value < 0 && Number(text) > 0 ? "−" : "+"}${text}`;
 }
 
 // [.5792, .6239]

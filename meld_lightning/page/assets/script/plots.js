@@ -28,6 +28,8 @@ export function widthFor(most = COLUMN) {
 export function plot(label, options) {
   const drawn = Plot.plot({ width: widthFor(), ...options, ariaLabel: label });
   drawn.setAttribute("role", "img");
+  // Plot names each mark, which only a role of its own would allow; the whole is named above
+  for (const mark of drawn.querySelectorAll("[aria-label]")) mark.removeAttribute("aria-label");
   return drawn;
 }
 

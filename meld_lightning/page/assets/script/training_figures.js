@@ -19,7 +19,7 @@ export function curvesFigure(params) {
   const range = values.length ? d3.nice(...d3.extent([...values, d3.min(values) + 0.05]), 4) : [0, 1];
   return figure(head,
     choices("Curve", CURVES, shown[0], (key) => go({ curve: key === CURVES[0][0] ? null : key }, { replace: true })),
-    el("div", { class: "multiples" }, rows.map((one) => el("div", {}, el("p", { class: "small-title" }, one.row.row), curve(one, shown, range)))));
+    el("div", { class: "multiples" }, rows.map((one) => el("div", {}, el("p", { class: "small-title" }, one.row.row, el("span", { class: "small" }, ` ${one.runs[0].model}`)), curve(one, shown, range)))));
 }
 
 // The runs with epochs: those of the folds, where a run is several.
@@ -105,9 +105,10 @@ function marginals(one) {
   const colour = modalityColour(one.modality);
   return el("div", { class: "multiples" }, one.axes.map((axis, place) => {
     const runs = one.runs.filter((run) => run.values[place] !== null).map((run) => ({ value: axis.values[run.values[place]], score: run.score }));
+    const room = Math.max(4, Math.floor(28 / axis.values.length)); // signs of a label
     return el("div", {}, el("p", { class: "small-title" }, shortKey(axis.key)), plot(`Weighted F1 on val by ${axis.key}`, {
       ...SIZE, marginLeft: 40, marginBottom: 24, marginTop: 8,
-      x: { type: "band", domain: axis.values, label: null, tickFormat: (value) => (value.length > 12 ? `${value.slice(0, 11)}…` : value) },
+      x: { type: "band", domain: axis.values, label: null, tickFormat: (value) => (value.length > room ? `${value.slice(0, room - 1)}…` : value) },
       y: { domain, label: null, ticks: 4, grid: true, nice: true, tickFormat: decimal },
       marks: [
         Plot.dot(runs, { x: "value", y: "score", r: 3, stroke: colour, fill: colour, fillOpacity: 0.35 }),
