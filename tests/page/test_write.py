@@ -72,7 +72,7 @@ def test_the_claim_of_a_table_is_what_its_tests_say(data: dict[str, Any]) -> Non
 
 def minus(tests: dict[str, Any]) -> str:
     """The reference row's difference from the row that was tested against it."""
-    return f"{-tests['weighted_f1']['value']:+.4f}".replace("0.", ".", 1).replace("-", "−")
+    return f"{-tests['weighted_f1']['value'] + 0.0:+.4f}".replace("0.", ".", 1).replace("-", "−")
 
 
 def test_predictions_are_those_of_the_runs(data: dict[str, Any], evidence: Path) -> None:
