@@ -71,11 +71,18 @@ def surfaces(report: StudyReport, rows: Sequence[FigureRow]) -> list[SurfaceData
     runs = _by_hash(rows)
     sources = report.sources()
     found: dict[str, SurfaceData] = {}
+    fused = [sources.get(row.runs[0].result.hash, {}) for row in rows]
+    most = {
+        row.key[0]: max(
+            len(one) for other, one in zip(rows, fused, strict=True) if other.key[0] == row.key[0]
+        )
+        for row in rows
+    }
     for place, row in enumerate(rows):
         table, first = row.key[0], row.runs[0]
-        members = sources.get(first.result.hash, {})
+        members = fused[place]
         names = list(members)
-        if len(names) not in SHOWN or len(names) < len(report.material.tables[table].sources):
+        if len(names) not in SHOWN or len(names) < most[table]:
             continue
         if table not in found:
             scores = surface({name: runs[one] for name, one in members.items()})

@@ -27,9 +27,9 @@ Names = NDArray[np.object_]  # (N,): each utterance's group, None for those in n
 
 PLACES = ((1, 1), (2, 3), (4, 7), (8, 15), (16, None))  # in a dialogue, from 1
 LENGTHS = ((1, 3), (4, 7), (8, 15), (16, None))  # in words
-MOST_SPEAKERS = 12
+MOST_SPEAKERS, OTHERS = 12, "others"
 AGREEMENT = ("tie", "3 of 5 readers", "4 of 5 readers", "5 of 5 readers")
-FIRST, SAME, OTHER = "first turn", "same as the turn before", "another than the turn before"
+FIRST, SAME, OTHER = "first turn", "same as before", "other than before"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,10 @@ def group_estimates(
     constant_N = runs[0].true == runs[0].labels.index(majority)
     sizes = {name: int((names_N == name).sum()) for name in set(names_N) - {None}}
     places = {name: place for place, name in enumerate(order)}
-    ranked = sorted(sizes, key=lambda name: (places.get(name, len(places)), -sizes[name], name))
+    ranked = sorted(
+        sizes,
+        key=lambda name: (name == OTHERS, places.get(name, len(places)), -sizes[name], name),
+    )
     return [
         Group(
             str(name),
@@ -116,7 +119,7 @@ def by_speaker(speakers: Sequence[str | None]) -> Names:
     """The MOST_SPEAKERS speakers with the most utterances; the others together."""
     known = [speaker for speaker in speakers if speaker]
     ranked = sorted(set(known), key=lambda name: (-known.count(name), name))[:MOST_SPEAKERS]
-    named = [name if name in ranked else "others" if name else None for name in speakers]
+    named = [name if name in ranked else OTHERS if name else None for name in speakers]
     return np.array(named, dtype=object)
 
 

@@ -14,7 +14,7 @@ export function surfaceFigures() {
   }
   return surfaces.map((one, place) => figure({
     id: place ? `surface-${one.table}` : "surface", title: "Weights of the modalities",
-    caption: `${one.title}. Weighted F1 on val of every weighting (seed ${one.seed}); the stronger the colour, the better. Best: ${best(one)}. Rings: the weights that the rows’ fusions fitted, one for each seed.` },
+    caption: `${one.title}. Weighted F1 on val of every weighting (seed ${one.seed})${one.modalities.length === 3 ? "; the stronger the colour, the better" : ""}. Best: ${best(one)}. ${one.modalities.length === 3 ? "Rings" : "Dotted lines"}: the weights that the rows’ fusions fitted, one for each seed.` },
   one.modalities.length === 3 ? triangle(one) : line(one)));
 }
 
@@ -52,9 +52,9 @@ function line(one) {
   const points = one.weights.map((weights, place) => ({ weight: weights[0], score: one.score[place] }));
   const fitted = one.fitted.map((found) => ({ weight: found.weights[0] }));
   return plot(`Score by the weight of ${one.modalities[0]}`, {
-    width: widthFor(), height: 260, marginLeft: 46, marginBottom: 38,
+    width: widthFor(), height: 260, marginLeft: 58, marginBottom: 38,
     x: { domain: [0, 1], label: `weight of ${one.modalities[0]} (the rest: ${one.modalities[1]})`, labelAnchor: "center", labelArrow: "none" },
-    y: { label: "weighted F1 on val", labelAnchor: "center", labelArrow: "none", nice: true, grid: true },
+    y: { label: "weighted F1 on val", labelAnchor: "center", labelArrow: "none", labelOffset: 52, ticks: 5, nice: true, grid: true },
     marks: [
       Plot.line(points, { x: "weight", y: "score", stroke: "var(--accent)", strokeWidth: 2 }),
       Plot.ruleX(fitted, { x: "weight", stroke: "var(--ink)", strokeDasharray: "2,3" }),
@@ -100,23 +100,30 @@ function upset(one) {
   });
 }
 
+// Places for labels at the ends of lines, each at least `gap` above the next: {…label, at}.
+function apart(labels, gap) {
+  const sorted = d3.sort(labels, (one) => one.value);
+  let last = -Infinity;
+  return sorted.map((one) => ({ ...one, at: (last = Math.max(one.value, last + gap)) }));
+}
+
 // The score of each fusion while modalities are missing at random.
 export function robustnessFigures() {
   const { robustness } = data("figures");
   if (!robustness.length) return absent("Score against missing modalities", "the study has no table of kind missing");
   return robustness.map((one, number) => {
     const points = one.curves.flatMap(({ label, scores }) => scores.map((found, place) => ({ label, share: one.shares[place], ...found })));
-    const last = one.curves.map(({ label, scores }) => ({ label, share: one.shares.at(-1), value: scores.at(-1).value }));
+    const first = apart(one.curves.map(({ label, scores }) => ({ label, share: one.shares[0], value: scores[0].value })), d3.max(points, (point) => point.value) * 0.042);
     return figure({ id: number ? `robustness-${one.table}` : "robustness", title: "Score against missing modalities",
       caption: `${one.title}. ${one.metric} on test while each modality of each utterance is missing at random with a probability; the band is the 95 % interval. The fusions are not fitted again.` },
     plot(`${one.metric} by the share of missing modalities`, {
-      width: widthFor(), height: 320, marginLeft: 44, marginRight: 110, marginBottom: 38,
+      width: widthFor(), height: 380, marginLeft: 130, marginRight: 40, marginBottom: 38,
       x: { label: "probability that a modality is missing", labelAnchor: "center", labelArrow: "none", tickFormat: "%" },
-      y: { label: null, grid: true, nice: true },
+      y: { label: null, grid: true, axis: "right", zero: true },
       marks: [
         Plot.areaY(points.filter((point) => point.low !== null), { x: "share", y1: "low", y2: "high", z: "label", fill: "var(--accent)", fillOpacity: 0.07 }),
         Plot.line(points, { x: "share", y: "value", z: "label", stroke: "var(--accent)", strokeWidth: 1.8 }),
-        Plot.text(last, { x: "share", y: "value", text: "label", textAnchor: "start", dx: 8, fill: "var(--ink)" }),
+        Plot.text(first, { x: "share", y: "at", text: "label", textAnchor: "end", dx: -8, fill: "var(--ink)" }),
       ],
     }));
   });
