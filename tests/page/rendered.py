@@ -14,13 +14,18 @@ from tests.running import CHECKOUT
 
 def page_of(study: str, folder: Path, *words: str) -> Path:
     """Renders the study's page in `folder`, where nothing but its evidence is."""
-    committed, copied = CHECKOUT / "experiments" / study, folder / "experiments" / study
-    shutil.copytree(committed / "runs", copied / "runs")
-    shutil.copyfile(committed / "corpus.json", copied / "corpus.json")
+    copy_evidence(study, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         report.main([f"study={study}", *words])
     return folder / "reports" / study / "index.html"
+
+
+def copy_evidence(study: str, folder: Path) -> None:
+    """Copies the study's runs and counts, and none of its tables."""
+    committed, copied = CHECKOUT / "experiments" / study, folder / "experiments" / study
+    shutil.copytree(committed / "runs", copied / "runs")
+    shutil.copyfile(committed / "corpus.json", copied / "corpus.json")
 
 
 def data_of(page: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A committed study's results as the page is made from them, and a corpus that fits them."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,14 +11,12 @@ from meld_lightning.corpus import Corpus
 from meld_lightning.corpus.table import COLUMNS
 from meld_lightning.page import make
 from meld_lightning.page.study_report import StudyReport
-from tests.running import CHECKOUT
+from tests.page.rendered import copy_evidence
 
 
 def report_of(study: str, folder: Path, *words: str) -> StudyReport:
     """What `report` makes the study's page from in `folder`, where nothing but its evidence is."""
-    committed, copied = CHECKOUT / "experiments" / study, folder / "experiments" / study
-    shutil.copytree(committed / "runs", copied / "runs")
-    shutil.copyfile(committed / "corpus.json", copied / "corpus.json")
+    copy_evidence(study, folder)
     found: list[StudyReport] = []
 
     def keep(made: StudyReport, target: Path) -> Path:

@@ -1,9 +1,7 @@
 """The page in a real browser, from disk: it draws, sorts, opens runs, follows shared links, asks
 for nothing, and axe finds nothing serious in it."""
 
-import importlib.util
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,17 +11,10 @@ import pytest
 from tests.page.rendered import data_of, page_of
 from tests.running import HANGS_S
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 AXE = Path(__file__).with_name("axe.min.js")
 HANGS_MS = 200 * HANGS_S  # of one action in the browser
 WIDTHS = {"wide": 1440, "narrow": 390}
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None or importlib.util.find_spec("playwright") is None,
-        reason="needs Chromium, and pip install playwright",
-    ),
-]
+pytestmark = pytest.mark.slow
 
 Open = Callable[..., Any]
 
@@ -31,16 +22,6 @@ Open = Callable[..., Any]
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page_of("ravdess", tmp_path_factory.mktemp("page"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
