@@ -18,7 +18,7 @@ from meld_lightning.report.page import Grid
 from meld_lightning.report.rows import Row
 from meld_lightning.study.sources import FinishedRun
 
-Place = tuple[int, int | None]  # a run's seed, and its fold if a row has several
+Place = tuple[int, int | str | None]  # a run's seed, and its fold if a row has several
 
 
 def class_grid(row: Row) -> Grid:

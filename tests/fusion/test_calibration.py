@@ -46,7 +46,7 @@ def test_certain_predictions_share_the_last_bin() -> None:
 def test_the_diagram_has_the_bins_of_the_error() -> None:
     data, _ = drawn(3000)
     log_probs_NC, labels_N = data.batch.log_probs_MNC[1], data.labels_N
-    count_B, accuracy_B = binned(log_probs_NC, labels_N)
+    count_B, accuracy_B, _ = binned(log_probs_NC, labels_N)
     assert count_B.sum() == 3000
     confidence_N = np.exp(log_probs_NC).max(1)
     inside_N = (confidence_N > 6 / BINS) & (confidence_N < 7 / BINS)

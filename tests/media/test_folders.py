@@ -146,7 +146,12 @@ def test_another_thread_can_end_the_decoding(tmp_path: Path) -> None:
     """As predict does at Ctrl+C: the clip would take its time limit of a minute otherwise."""
     stop = threading.Event()
     endless = f"import sys, time; open({str(tmp_path / 'started')!r}, 'w'); time.sleep(3600)"
-    watcher = threading.Thread(target=lambda: (until((tmp_path / "started").exists), stop.set()))
+
+    def stop_once_started() -> None:
+        until((tmp_path / "started").exists)
+        stop.set()
+
+    watcher = threading.Thread(target=stop_once_started)
     watcher.start()
     with pytest.raises(Stopped):
         prepare_media(

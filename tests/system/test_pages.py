@@ -33,7 +33,7 @@ PAGES = [
     "docs/runs.md",
     "docs/statistics.md",
 ]
-MAIN_TABLES = {"meld_minilm": "table_03", "ravdess": "table_audio"}
+MAIN_TABLES = {"meld_minilm": "table_03", "ravdess": "table_audio", "crema_d": "fusion"}
 
 
 def table(page: str, first: str) -> list[list[str]]:
