@@ -63,8 +63,8 @@ class CorpusDataModule(pl.LightningDataModule):
         present_N: whether a row has the modality at all.
         groups: rows that stay together in a batch, in the order of each group; no group reaches
             over two splits. None: every row is a group of its own.
-        batch_size: groups per optimiser step, over all devices: utterances, or with
-            data.batch_of=dialogues dialogues.
+        batch_size: utterances per optimiser step, over all devices; with data.batch_of=dialogues,
+            dialogues.
         eval_batch_size: groups per batch and rank when scoring.
         sampling: order of the training utterances; oversampled draws every class equally often.
         soft_labels: what share of a training utterance's target are the votes of its readers

@@ -9,13 +9,13 @@ by their digests, and no address to load anything from.
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from meld_lightning.page.bundle import STYLES, VENDORED, asset, modules
+from meld_lightning.storage.fingerprint import bytes_digest
 
 ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
@@ -80,5 +80,6 @@ def document(title: str, parts: Mapping[str, Any], style: str = "", connect: str
 
 
 def _digest(script: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    sha256 = bytes.fromhex(bytes_digest([script.encode()]))
+    digest = base64.b64encode(sha256).decode()
     return f"'sha256-{digest}'"

@@ -7,7 +7,6 @@ loads itself again when it changes.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import threading
@@ -16,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from meld_lightning.errors import UserError
+from meld_lightning.storage.fingerprint import bytes_digest
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Server(ThreadingHTTPServer):
         assert found is not None, path
         self.policy = f"{found[1]}; frame-ancestors 'none'"
         self.page = text.encode()
-        self.version = hashlib.sha256(self.page).hexdigest()[:12]
+        self.version = bytes_digest([self.page])[:12]
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -47,9 +47,9 @@ def helped(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_help_lists_keys_with_meaning_type_and_choices(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(helped(capsys, "train", "data.batch_size=8").split())
-    assert "[bert], clip, clip_probe" in text
-    batch_size = "Utterances per optimiser step, over all devices (whole number, at least 1)"
-    assert f"data.batch_size=8 {batch_size}" in text
+    assert "[bert], bert_context, bert_recurrent, clip, clip_probe" in text
+    assert "data.batch_size=8 Utterances per optimiser step, over all devices; with" in text
+    assert "data.batch_of=dialogues, dialogues (whole number, at least 1)" in text
     assert "(none, past or both)" in text
     assert "epochs=3 Passes over the training split (whole number, at least 1)" in text
     assert "optimizer.lr=2e-5 Peak learning rate" in text

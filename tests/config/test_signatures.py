@@ -144,7 +144,7 @@ def test_our_own_classes_are_read_without_torch() -> None:
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(Literal["classifier", "mean"])
+    assert done.stdout.strip() == str(Literal["classifier", "mean", "mean_and_mask"])
 
 
 def test_a_stop_during_an_import_is_no_failed_import(

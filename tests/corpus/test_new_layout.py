@@ -98,7 +98,7 @@ def test_an_unknown_layout_is_refused_and_a_broken_one_says_why(
     monkeypatch.syspath_prepend(str(project))
     (project / "acme" / "torn.py").write_text("import no_such_module\n")
     for layout, message in {
-        "mold": r"'mold' is unknown \(did you mean 'meld'\?\); expected manifest, meld or the",
+        "mold": r"'mold' is unknown \(did you mean 'meld'\?\); expected crema_d, manifest, meld or",
         "acme.lime": "'acme.lime' is unknown",
         "json": "'json' is unknown",
         "meld_files": "'meld_files' is unknown",
@@ -106,4 +106,4 @@ def test_an_unknown_layout_is_refused_and_a_broken_one_says_why(
     }.items():
         with pytest.raises(UserError, match=message):
             load_corpus(project / "play.txt", layout)
-    assert layouts() == ["manifest", "meld"]
+    assert layouts() == ["crema_d", "manifest", "meld"]
