@@ -25,13 +25,6 @@ mini_clips.write_clips = lambda *_: None
 write_mini(Path("cache/mini"))
 """
 
-BRIEF_CLIP = """
-import sys
-from meld_lightning.commands.cli import main
-from meld_lightning.mini.checkpoints import clip
-clip.STEPS = 50
-sys.exit(main(sys.argv[1:]))
-"""
 
 LONGEST = ("system/test_readme", "system/test_ddp", "launching/test_sweep", "commands/")
 
@@ -66,9 +59,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def with_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `meld-lightning prepare` has been run for the mini study, clips and CLIP
-    included. CLIP is trained for few steps; the test of the README trains it for all."""
-    command = [sys.executable, "-c", BRIEF_CLIP, "prepare"]
-    return shared(tmp_path_factory, "with-clips", lambda folder: run_well(command, folder))
+    included."""
+    return shared(tmp_path_factory, "with-clips", lambda folder: run_well(argv("prepare"), folder))
 
 
 @pytest.fixture(scope="session")
