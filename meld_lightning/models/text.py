@@ -37,11 +37,11 @@ class TextClassifier(Classifier):
         pooling: the architecture's own classification head, as the paper uses it, or the mean of
             the utterance's own tokens and one linear layer, which dialogue context needs, or
             both that mean and the mask token of the query, which needs data.query=true.
-        context_dropout: share of the training utterances whose dialogue is left out, drawn anew at
-            every step.
-        layer_decay: what the learning rate of each layer of the encoder is multiplied by, once for
-            every layer above it; the embeddings lie below the first. 1: all learn alike.
-        head_lr_factor: what the learning rate of everything above the encoder is multiplied by.
+        context_dropout: probability with which a training utterance is read without its dialogue,
+            drawn at every step.
+        layer_decay: factor by which the learning rate falls from each layer of the encoder to the
+            layer below it; the embeddings count as the lowest. 1: all layers have the same rate.
+        head_lr_factor: factor on the learning rate of everything above the encoder.
         recurrent: adds a recurrent head over the turns of a dialogue: the earlier ones (past, so
             that the model is causal), or the later ones as well (both). Needs
             data.batch_of=dialogues and pooling=mean.

@@ -92,8 +92,8 @@ def canonical_config(cfg: DictConfig) -> dict[str, Any]:
         kept["model"] = {key: value for key, value in kept["model"].items() if key != "checkpoint"}
         if is_import(kept["model"]):
             kept = {key: value for key, value in kept.items() if key not in OF_FITTING}
-            # by name, as a test manifest: tells imports apart where the file itself is not there;
-            # votes are told apart by what people perceived, and are in files of several names
+            # a file of predictions is identified by its name, like a test manifest, since the file
+            # itself may be missing here; votes by their modality, since their file's name varies
             votes = kept["model"].get("scores") == "votes"
             kept["predictions"] = "" if votes else Path(plain.get("predictions") or "").name
         elif decoded := decoded_kind(cfg.data):
