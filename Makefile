@@ -31,7 +31,7 @@ PY   := .venv/bin/python
 MELD := $(PY) -m meld_lightning
 VENV_PACKAGE := $(notdir $(PYTHON))-venv
 
-.PHONY: help setup test lint data reproduce-tables sweep demo dashboards bench clean
+.PHONY: help setup test lint docs data reproduce-tables sweep demo dashboards bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,9 @@ test: .venv/installed ## run the quick tests; ARGS="-m slow" runs the slow ones
 
 lint: .venv/installed ## run ruff and mypy
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+docs: .venv/installed ## build the site of docs/ into site/, without a network
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
 
 data: .venv/installed ## check the study's corpus, decode its clips, get its checkpoints, write the corpus report; FETCH=1 gets MELD first
 	$(if $(FETCH),$(MELD) fetch "$$FETCH_TO" clips=$(if $(filter text,$(FETCH)),false,true) accept=$(ACCEPT))
@@ -68,7 +71,7 @@ bench: .venv/installed ## compare with other ways: BENCH=text_training, decoding
 	$(PY) benchmarks/$(BENCH).py $(ARGS)
 
 clean: ## remove what tools leave behind; runs/, cache/, experiments/ and .venv/ stay
-	rm -rf .mypy_cache .pytest_cache .ruff_cache build dist multirun outputs
+	rm -rf .mypy_cache .pytest_cache .ruff_cache build dist multirun outputs site
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # Two makes may ask for .venv at once: one installs, the other waits and finds it done.

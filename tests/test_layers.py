@@ -47,7 +47,7 @@ MAX_LINES, MAX_LENGTH, MAX_LONG_SHARE = 300, 100, 0.01
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "stuff"}
 
 PACKAGE = CHECKOUT / "meld_lightning"
-FOLDERS = ("meld_lightning", "hydra_plugins", "tests", "benchmarks")
+FOLDERS = ("meld_lightning", "hydra_plugins", "tests", "benchmarks", "docs")
 MODULES = {
     ".".join(path.relative_to(CHECKOUT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))

@@ -1,19 +1,14 @@
 """What `COMMAND --help` prints: the command's groups and their choices, and every key with its
-value, its meaning and what it may be.
-
-Reads conf/ and the source of the classes that are chosen, and imports neither torch nor Lightning.
-"""
+value, its meaning and what it may be."""
 
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meld_lightning.config.composed import LAUNCHER, Composed
-from meld_lightning.config.keys import is_node, keys_below, parameters_of
-from meld_lightning.config.nodes import COMMANDS, Common
-from meld_lightning.config.signatures import Parameter, class_attribute, summary
-from meld_lightning.config.words import in_words, setting
+from meld_lightning.config.nodes import COMMANDS
+from meld_lightning.config.sections import Key, Section, listing
+from meld_lightning.config.words import setting
 
 WIDEST = 110
 SWEPT = ("prepare", "train", "fuse")  # what --multirun makes jobs of
@@ -27,36 +22,21 @@ def command_help(command: str, purpose: str, overrides: Sequence[str]) -> str:
     purpose: what the command does, the first line. Keys and groups that the command takes and does
     not use are left out.
     """
-    composed = Composed.of(command, overrides)
+    listed = listing(command, overrides)
     width = min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST)
-    unused = COMMANDS[command].unused
-    known = {
-        name: parameter
-        for name, parameter in parameters_of(COMMANDS[command]).items()
-        if name not in unused
-    }
-    tree = _without(composed.tree, unused)
-    groups = {name: files for name, files in composed.groups.items() if name not in unused}
-    plain = {name: known[name] for name in known if not _is_section(known[name], tree)}
-    shared = parameters_of(Common)
     blocks = [
         f"meld-lightning {command}: {purpose}",
-        _usage(command),
+        usage(command),
         _actions(command, width),
-        _groups(groups, composed.choices, width),
-        _section("general", plain, tree, width),
-        *(
-            _section(_title(name, parameter, composed), {name: parameter}, tree, width)
-            for name, parameter in sorted(known.items(), key=lambda item: item[0] in shared)
-            if name not in plain
-        ),
-        "" if LAUNCHER in unused else _launcher(composed, width),
+        _groups(listed.groups, listed.choices, width),
+        *(_section(section, width) for section in listed.sections),
         _ending(command),
     ]
     return "\n\n".join(filter(None, blocks))
 
 
-def _usage(command: str) -> str:
+def usage(command: str) -> str:
+    """How the command is called, and for most what groups and keys are."""
     if COMMANDS[command].actions:
         return f"usage: meld-lightning {command} [ACTION] [HASH ...] [KEY=VALUE ...]"
     if named := COMMANDS[command].named:
@@ -75,18 +55,6 @@ def _actions(command: str, width: int) -> str:
         return ""
     rows = [row for name, text in actions.items() for row in _row(name, text, 10, width)]
     return "\n".join(["actions (the first is the default)", *rows])
-
-
-def _without(tree: Mapping[str, Any], unused: Iterable[str]) -> dict[str, Any]:
-    """The tree without these keys, each in dotted form."""
-    kept = dict(tree)
-    for name in unused:
-        parent, _, key = name.rpartition(".")
-        if not parent:
-            kept.pop(key, None)
-        else:
-            kept[parent] = {inner: value for inner, value in kept[parent].items() if inner != key}
-    return kept
 
 
 def _ending(command: str) -> str:
@@ -109,67 +77,19 @@ def _groups(groups: Mapping[str, list[str]], chosen: Mapping[str, Any], width: i
     return "\n".join(lines)
 
 
-def _is_section(parameter: Parameter, tree: Mapping[str, Any]) -> bool:
-    return is_node(parameter.annotation) or isinstance(tree.get(parameter.name), Mapping)
-
-
-def _title(name: str, parameter: Parameter, composed: Composed) -> str:
-    choice = composed.choices.get(name)
-    target = str(composed.tree[name].get("_target_", ""))
-    doc = parameter.annotation.__doc__ if is_node(parameter.annotation) else parameter.doc
-    doc = _first_sentence(doc or summary(target))
-    return f"{name}{f'={choice}' if choice else ''}{f': {doc}' if doc else ''}"
-
-
-def _launcher(composed: Composed, width: int) -> str:
-    if not composed.ours:
-        return ""
-    target = str(composed.launcher["_target_"])
-    target = class_attribute(target, "options_of") or target
-    node = Parameter("hydra.launcher", Any, None, "")
-    title = f"hydra/launcher={composed.choices[LAUNCHER]}: how --multirun starts its jobs"
-    return _section(
-        title, {node.name: node}, {node.name: {**composed.launcher, "_target_": target}}, width
-    )
-
-
-def _section(
-    title: str, known: Mapping[str, Parameter], tree: Mapping[str, Any], width: int
-) -> str:
+def _section(section: Section, width: int) -> str:
+    title = f"{section.name}{f'={section.choice}' if section.choice else ''}"
     rows = [
         row
-        for key, value, parameter in _keys(known, tree, "")
-        for row in _row(f"{key}={_shown(value)}", _described(parameter), KEY_COLUMN, width)
+        for key in section.keys
+        for row in _row(f"{key.name}={shown(key.value)}", _described(key), KEY_COLUMN, width)
     ]
-    return "\n".join([title, *rows]) if rows else ""
+    return "\n".join([f"{title}{f': {section.doc}' if section.doc else ''}", *rows])
 
 
-def _keys(
-    known: Mapping[str, Parameter], tree: Mapping[str, Any], prefix: str
-) -> Iterator[tuple[str, Any, Parameter]]:
-    """(key, value, what it is) of every plain key of a config."""
-    unknown = {str(key): Parameter(str(key), Any, None, "") for key in tree if key not in known}
-    for name, parameter in {**known, **(unknown if prefix else {})}.items():
-        value = tree.get(name)
-        if name.startswith("_") or name not in tree or name == "table":
-            continue
-        if isinstance(value, Mapping) and value:
-            yield from _keys(keys_below(parameter, value, imports=False), value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value, parameter
-
-
-def _described(parameter: Parameter) -> str:
-    """`Utterances per optimiser step, over all devices. (a whole number, at least 1)`."""
-    doc = _first_sentence(parameter.doc)
-    kind = in_words(parameter.annotation)
-    return " ".join(filter(None, [doc[:1].upper() + doc[1:], f"({kind})" if kind else ""]))
-
-
-def _first_sentence(doc: str | None) -> str:
-    text = " ".join((doc or "").split())
-    end = text.find(". ")
-    return text[:end] if end >= 0 else text.removesuffix(".")
+def _described(key: Key) -> str:
+    """`Utterances per optimiser step, over all devices (whole number, at least 1)`."""
+    return " ".join(filter(None, [key.doc, f"({key.kind})" if key.kind else ""]))
 
 
 def _row(left: str, right: str, column: int, width: int) -> list[str]:
@@ -181,10 +101,10 @@ def _row(left: str, right: str, column: int, width: int) -> list[str]:
     return [f"  {left}".ljust(len(indent)) + lines[0], *(indent + line for line in lines[1:])]
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as it would be written on the command line, shortened."""
     if isinstance(value, list):
-        text = f"[{','.join(_shown(item) for item in value)}]"
+        text = f"[{','.join(shown(item) for item in value)}]"
     else:
         text = setting(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
