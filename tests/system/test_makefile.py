@@ -72,6 +72,7 @@ def test_help_is_the_default_and_lists_every_target() -> None:
         "setup",
         "test",
         "lint",
+        "docs",
         "data",
         "reproduce-tables",
         "sweep",
