@@ -22,7 +22,8 @@ IMPORTABLE = {*sys.stdlib_module_names, "pydantic"}  # light enough to import fo
 class Module(Mapping[str, Any]):
     """A parsed module; as a mapping, the values that its annotations and defaults use by name."""
 
-    def __init__(self, name: str, file: Path) -> None:
+    def __init__(self, name: str, file: Path, installed: bool = False) -> None:
+        self.name, self.file, self.installed = name, file, installed
         self.package = name if file.name == "__init__.py" else name.rpartition(".")[0]
         tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
         self.definitions = {name: node for node in tree.body for name in _defines(node)}
@@ -31,9 +32,23 @@ class Module(Mapping[str, Any]):
         """Where `name` is defined, in this module or in the one it is imported from."""
         node = self.definitions.get(name)
         if isinstance(node, ast.ImportFrom):
-            source = module(self._source(node))
+            source = module(self._source(node), self.installed)
             return source.follow(_original(node, name)) if source else None
         return (self, node) if node else None
+
+    def dotted(self, node: ast.expr) -> str:
+        """The dotted path of what a name in this module stands for, such as `nn.Module`; empty for
+        any other expression."""
+        first, _, inner = ast.unparse(node).partition(".")
+        where = self.definitions.get(first)
+        if isinstance(where, ast.ImportFrom):
+            first = f"{self._source(where)}.{_original(where, first)}"
+        elif isinstance(where, ast.Import):
+            first = _original(where, first)
+        elif where is not None:
+            first = f"{self.name}.{first}"
+        whole = f"{first}.{inner}" if inner else first
+        return whole if all(part.isidentifier() for part in whole.split(".")) else ""
 
     def annotation(self, node: ast.expr | None) -> Any:
         """The type that `node` spells; Any where it names something that would have to be
@@ -83,16 +98,18 @@ class Module(Mapping[str, Any]):
         return f"{package}.{node.module}" if node.module else package
 
 
-def module(name: str) -> Module | None:
-    """The parsed module of that dotted name; None for a library's, and where there is none."""
-    file = _file(name)
-    return _parsed(name, file, file.stat().st_mtime_ns) if file else None
+def module(name: str, installed: bool = False) -> Module | None:
+    """The parsed module of that dotted name; None where there is none, and for a library's unless
+    `installed`."""
+    file = _file(name, installed)
+    return _parsed(name, file, file.stat().st_mtime_ns, installed) if file else None
 
 
-def locate(target: str) -> tuple[Module, ast.stmt] | None:
-    """The definition of the object at a dotted path; None where it has to be imported."""
+def locate(target: str, installed: bool = False) -> tuple[Module, ast.stmt] | None:
+    """The definition of the object at a dotted path; None where it has to be imported, as in a
+    library's module unless `installed`."""
     path, _, name = target.rpartition(".")
-    found = module(path)
+    found = module(path, installed)
     return found.follow(name) if found else None
 
 
@@ -109,8 +126,8 @@ def source_file(target: str) -> Path | None:
 
 
 @functools.lru_cache(maxsize=256)
-def _parsed(name: str, file: Path, changed_ns: int) -> Module:
-    return Module(name, file)
+def _parsed(name: str, file: Path, changed_ns: int, installed: bool) -> Module:
+    return Module(name, file, installed)
 
 
 def is_library(target: str) -> bool:
@@ -120,10 +137,10 @@ def is_library(target: str) -> bool:
     return top not in OURS and not any(_folders_or_file(top))
 
 
-def _file(name: str) -> Path | None:
+def _file(name: str, installed: bool = False) -> Path | None:
     """The source file of a module, found without importing the packages above it."""
     top, *inner = name.split(".")
-    for place in _folders_or_file(top):
+    for place in _folders_or_file(top, installed):
         if not inner and place.is_file():
             return place
         path = place.joinpath(*inner)
@@ -133,8 +150,8 @@ def _file(name: str) -> Path | None:
     return None
 
 
-def _folders_or_file(top: str) -> Iterator[Path]:
-    """Where a top-level module lies; nothing for a library."""
+def _folders_or_file(top: str, installed: bool = False) -> Iterator[Path]:
+    """Where a top-level module lies; nothing for a library unless `installed`."""
     try:
         spec = importlib.util.find_spec(top) if top else None
     except ValueError:  # a module such as __main__, which was not found by an import
@@ -143,7 +160,7 @@ def _folders_or_file(top: str) -> Iterator[Path]:
         return
     places = [Path(one) for one in spec.submodule_search_locations or [spec.origin or ""]]
     for place in places:
-        if top in OURS or not {"site-packages", "dist-packages"} & set(place.parts):
+        if installed or top in OURS or not {"site-packages", "dist-packages"} & set(place.parts):
             yield place
 
 

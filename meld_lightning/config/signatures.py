@@ -54,13 +54,19 @@ def parameters(target: str) -> dict[str, Parameter]:
     parameters of a base class are included where a class has no constructor of its own or passes
     `**options` on to its base. Raises UserError where there is no such object.
     """
+    found = read_parameters(target)
+    return _imported(target) if found is None else found
+
+
+def read_parameters(target: str) -> dict[str, Parameter] | None:
+    """The same, read from source; None where the object has to be imported to know them."""
     found = locate(target)
     try:
         if found and isinstance(found[1], (ast.ClassDef, ast.FunctionDef)):
             return _read(*found)
     except NameError:  # a default that only an import can evaluate
         pass
-    return _imported(target)
+    return None
 
 
 def summary(target: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from meld_lightning.config.ancestry import derives_from
 from meld_lightning.errors import UserError
 from meld_lightning.fusion.alone import Alone
 from meld_lightning.fusion.average import Average
@@ -77,7 +78,7 @@ def load_fusion(folder: str | Path) -> Fusion:
             )
         if file_digest(folder / ARRAYS) != described["sha256"]:
             raise ValueError(f"{ARRAYS} is not the file that was saved with it")
-        fusion = _method(str(described["method"]))(**described["settings"])
+        fusion = _method(str(described["method"]), folder)(**described["settings"])
         fusion.modalities = tuple(described["modalities"])
         fusion.labels = tuple(described["labels"])
         fusion.restore(load_file(folder / ARRAYS))
@@ -108,17 +109,21 @@ def _name_of(method: type[Fusion]) -> str:
     return method.__name__ if ours else f"{method.__module__}.{method.__qualname__}"
 
 
-def _method(name: str) -> type[Fusion]:
-    """The class that a description names."""
+def _method(name: str, outside: Path) -> type[Fusion]:
+    """The class that a description names; its source does not lie in the folder `outside`."""
     if name in METHODS:
         return METHODS[name]
+    base = f"{Fusion.__module__}.{Fusion.__qualname__}"
+    if not derives_from(name, [base], outside):  # before it is imported: anybody may have named it
+        raise UserError(
+            f"fusion method {name}: no subclass of {Fusion.__name__} of that name is found; put its"
+            " folder on PYTHONPATH"
+        )
     module, _, attribute = name.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+        found: type[Fusion] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
         raise UserError(
             f"fusion method {name} cannot be imported ({error}); put its folder on PYTHONPATH"
         ) from error
-    if not (isinstance(found, type) and issubclass(found, Fusion)):
-        raise UserError(f"fusion method {name}: expected a subclass of {Fusion.__name__}")
     return found

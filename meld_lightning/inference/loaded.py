@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_file
 
 from meld_lightning.errors import UserError
+from meld_lightning.inference.allowed import checked
 from meld_lightning.inference.bundle import MEMBERS, Bundle, is_export, read_bundle
 from meld_lightning.inference.members import FUSION, where_it_ran
 from meld_lightning.inference.quantised import quantised
@@ -73,7 +74,7 @@ class LoadedModel:
             None.
         train_counts_C: utterances of train per class.
         prior_C: log-probabilities that the run gave an utterance without its modality.
-        config: the config of the run.
+        config: the config of the run; its optimizer is a stand-in, see allowed.py.
     """
 
     folder: Path
@@ -192,9 +193,14 @@ def _exported(bundle: Bundle, modality: str) -> LoadedModel:
 
 def _loaded(run: Run, checkpoint: Checkpoint | None, train_counts_C: np.ndarray) -> LoadedModel:
     """The model that a run's config describes, in eval mode, before its weights are restored."""
-    labels = run.result.labels
+    config, labels = checked(run.config, run.folder), run.result.labels
+    if checkpoint is None and config.model.get("checkpoint") is not None:
+        raise UserError(
+            f"{run.folder}: its config names the checkpoint {config.model.checkpoint}, which is not"
+            " in the folder; export it again"
+        )
     module = _made(
-        run.folder, run.config, labels, train_counts_C, checkpoint.folder if checkpoint else None
+        run.folder, config, labels, train_counts_C, checkpoint.folder if checkpoint else None
     )
     return LoadedModel(
         folder=run.folder,
@@ -202,10 +208,10 @@ def _loaded(run: Run, checkpoint: Checkpoint | None, train_counts_C: np.ndarray)
         checkpoint=checkpoint,
         labels=labels,
         modality=run.result.modality,
-        decoded=decoded_kind(run.config.data),
+        decoded=decoded_kind(config.data),
         train_counts_C=train_counts_C,
         prior_C=torch.log_softmax(module.prior_C, 0).numpy(),
-        config=run.config,
+        config=config,
     )
 
 

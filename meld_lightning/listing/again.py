@@ -17,11 +17,13 @@ from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 
+from meld_lightning.config.modules import locate
 from meld_lightning.config.tree import conf_dir, plain, user_folders
 from meld_lightning.config.words import setting
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.launching.jobs import request_of
 from meld_lightning.runs.identity import canonical_config
+from meld_lightning.runs.provenance import LIBRARIES
 from meld_lightning.runs.run import Run
 from meld_lightning.runs.settings import leaves
 from meld_lightning.storage.fingerprint import digest_of
@@ -69,6 +71,8 @@ def make_again(run: Run) -> Again:
     config = plain(run.config)
     command = "fuse" if "fusion" in config else "train"
     groups: list[str] = []
+    if unknown := sorted(_unread(config)):  # composing would import what the run names
+        return Again(command, (), UNCHECKED, f"{unknown[0]} is no class of this package or yours")
     try:
         groups = _groups(command, config)
         base = plain(compose(command, groups))
@@ -78,6 +82,15 @@ def make_again(run: Run) -> Again:
         return Again(command, tuple(groups), UNCHECKED, str(error).splitlines()[0])
     check, reason = _checked(command, cfg, run)
     return Again(command, tuple(overrides), check, reason)
+
+
+def _unread(node: Any) -> set[str]:
+    """The classes named in a node that are neither known libraries' nor readable as source."""
+    inner = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else []
+    found = {target for one in inner for target in _unread(one)}
+    target = str(node["_target_"]) if isinstance(node, Mapping) and "_target_" in node else ""
+    known = not target or target.split(".")[0] in LIBRARIES or locate(target)
+    return found if known else {target, *found}
 
 
 def _checked(command: str, cfg: DictConfig, run: Run) -> tuple[str, str]:

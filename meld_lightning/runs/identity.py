@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from meld_lightning.config.modules import source_file
-from meld_lightning.config.signatures import class_attribute, parameters
+from meld_lightning.config.signatures import class_attribute, parameters, read_parameters
 from meld_lightning.errors import UserError
 from meld_lightning.runs.provenance import LIBRARIES
 from meld_lightning.storage.fingerprint import digest_of, file_digest
@@ -108,18 +108,24 @@ def canonical_config(cfg: DictConfig) -> dict[str, Any]:
     return {**kept, "result_version": version}
 
 
-def canonical(value: Any) -> Any:
+def canonical(value: Any, importing: bool = True) -> Any:
     """`value` with every node that has a `_target_` reduced to its class and the arguments that
-    differ from the defaults of its signature."""
+    differ from the defaults of its signature.
+
+    importing: False for a config that somebody else may have written: of a class that has to be
+        imported to be known, all arguments are kept.
+    """
     if isinstance(value, list | tuple):
-        return [canonical(one) for one in value]
+        return [canonical(one, importing) for one in value]
     if not isinstance(value, dict):
         return value
     if "_target_" not in value:
-        return {str(key): canonical(one) for key, one in value.items()}
+        return {str(key): canonical(one, importing) for key, one in value.items()}
     target = str(value["_target_"])
-    given = {key: canonical(one) for key, one in value.items() if not str(key).startswith("_")}
-    if target.split(".")[0] in LIBRARIES:
+    inner = {key: one for key, one in value.items() if not str(key).startswith("_")}
+    given = {key: canonical(one, importing) for key, one in inner.items()}
+    known = importing or read_parameters(target) is not None
+    if target.split(".")[0] in LIBRARIES or not known:
         return {"class": target, **given}
     defaults = {name: canonical(one.default) for name, one in parameters(target).items()}
     changed = {

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from meld_lightning.errors import UserError
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.names import find_folder
 from meld_lightning.runs.result import AGAIN, Result, read_result
+from meld_lightning.runs.settings import check_stored
 from meld_lightning.storage.atomic import remove_leftovers
 from meld_lightning.storage.once import ReadOnlyFolder, locked, locked_if_free
 
@@ -61,13 +63,21 @@ def load_run(folder: str | Path) -> Run:
     if not (folder / "result.json").is_file():
         raise UserError(f"{folder}: no finished run there: it has no result.json")
     result = read_result(folder)
+    return Run(folder, result, _config(folder))
+
+
+def _config(folder: Path) -> DictConfig:
+    """The config in `folder`; UserError where it is damaged, or is no plain mapping."""
     try:
-        config = OmegaConf.load(folder / "config.yaml")
-    except (OSError, ValueError, YAMLError) as error:
-        said = str(error).splitlines()[0]
+        text = (folder / "config.yaml").read_text(encoding="utf-8")
+        check_stored(text)
+        config = OmegaConf.create(text)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{folder}: damaged config.yaml ({said}); {AGAIN}") from error
-    assert isinstance(config, DictConfig)
-    return Run(folder, result, config)
+    if not isinstance(config, DictConfig):
+        raise UserError(f"{folder}: damaged config.yaml (a list, expected keys); {AGAIN}")
+    return config
 
 
 def find_run(identity: Identity) -> Run | None:

@@ -25,7 +25,7 @@ from meld_lightning.runs.result import AGAIN
 BLOCK = re.compile(r"(?m)^(?=[^\s-])")
 MISSING = object()  # what `Settings.get` gives for a key that the config does not have
 # the C parser of libyaml, ten times faster, is part of PyYAML's wheels, but not of every build
-Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 NAMED_ELSEWHERE = ("corpus", "fusion", "seed", "checkpoint", "modalities")
 FIRST = {"model": 0, "data": 1, "optimizer": 2, "scheduler": 3}
 
@@ -58,7 +58,7 @@ class Settings:
             return MISSING
         try:
             return _parsed(self.blocks[name])[name]
-        except (yaml.YAMLError, KeyError, TypeError) as error:
+        except (yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError) as error:
             said = str(error).splitlines()[0]
             raise UserError(f"{self.folder}: damaged config.yaml ({said}); {AGAIN}") from error
 
@@ -105,14 +105,30 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
+def check_stored(text: str) -> None:
+    """ValueError or YAMLError unless the text of a stored config is plain: it may come from
+    anybody.
+
+    A run's config is written resolved and without aliases. `${oc.env:NAME}` would read the
+    environment, and a few aliases of aliases make a config of any size.
+    """
+    if "${" in text:
+        raise ValueError("it holds an interpolation ${...}; expected a resolved config")
+    if "*" in text and any(
+        isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=SafeLoader)
+    ):
+        raise ValueError("it holds a YAML alias *...; expected none")
+
+
 @functools.lru_cache(maxsize=4096)
 def _parsed(text: str) -> Any:
-    return yaml.load(text, Loader=Loader)
+    check_stored(text)
+    return yaml.load(text, Loader=SafeLoader)  # noqa: S506 -- safe, by another name
 
 
 @functools.lru_cache(maxsize=4096)
 def _differing(root: str, text: str, fuses: bool) -> tuple[tuple[str, str], ...]:
-    value = canonical(_parsed(text)[root])
+    value = canonical(_parsed(text)[root], importing=False)
     defaults = _defaults(fuses)
     found = []
     for key, one in leaves({root: value}):

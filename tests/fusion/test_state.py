@@ -121,8 +121,8 @@ def test_files_that_are_not_whole_are_refused_in_one_line(tmp_path: Path) -> Non
     refused("damaged")
     for key, value, expected in (
         ("format", 99, "format 99, expected 1"),
-        ("method", "json.JSONDecoder", "expected a subclass of Fusion"),
-        ("method", "nowhere.Median", "cannot be imported"),
+        ("method", "json.JSONDecoder", "no subclass of Fusion"),
+        ("method", "nowhere.Median", "no subclass of Fusion"),
         ("settings", {"steps": 2}, "damaged"),
     ):
         described = json.loads((tmp_path / DESCRIPTION).read_text())

@@ -38,13 +38,13 @@ def answer_html(answers: pd.DataFrame, val: ValScores) -> str:
     row = answers.iloc[0]
     ranked = sorted(labels_of(answers), key=lambda label: -row[LABEL + label])
     confidence = _percent(row["confidence"])
-    title = f"{html.escape(row['emotion'])}, {confidence}"
+    title = f"{text_html(row['emotion'])}, {confidence}"
     if row["abstained"]:
         reason = "Too uncertain to answer" if row["used"] else "Nothing could be read"
         title = f"{reason} (most probable: {title})"
     bars = "".join(_bar(label, row[LABEL + label], label == row["emotion"]) for label in ranked)
     missing = "".join(
-        f"<p>Missing: {html.escape(name)} ({html.escape(reason)})</p>"
+        f"<p>Missing: {text_html(name)} ({text_html(reason)})</p>"
         for name, reason in row["missing"].items()
     )
     return (
@@ -54,9 +54,15 @@ def answer_html(answers: pd.DataFrame, val: ValScores) -> str:
     )
 
 
+def text_html(words: str) -> str:
+    """Text as HTML shows it, on one line: the page shows HTML through Markdown, where a blank line
+    would end the HTML."""
+    return html.escape(" ".join(words.split()))
+
+
 def problem_html(message: str) -> str:
     """An error message of one line."""
-    return f'<div class="answer"><p class="problem" role="alert">{html.escape(message)}</p></div>'
+    return f'<div class="answer"><p class="problem" role="alert">{text_html(message)}</p></div>'
 
 
 def calibration(confidence: float, val: ValScores) -> str:
@@ -103,7 +109,7 @@ def waveform_picture(waveform: np.ndarray, rate: int) -> Any:
 
 def _bar(label: str, value: float, best: bool) -> str:
     return (
-        f'<div class="row{" best" if best else ""}"><span>{html.escape(label)}</span>'
+        f'<div class="row{" best" if best else ""}"><span>{text_html(label)}</span>'
         f'<div class="track"><div class="fill" style="width:{100 * value:.1f}%"></div></div>'
         f'<span class="value">{_percent(value)}</span></div>'
     )
@@ -118,7 +124,7 @@ def _shares(row: Any, modalities: list[str]) -> str:
         share, colour = row[SHARE + name], COLOURS[place % len(COLOURS)]
         parts += f'<div style="flex:{max(abs(share), 0.001):.4f};background:{colour}"></div>'
         against = " (against it)" if share < 0 else ""
-        said.append(f'<b style="color:{colour}">{html.escape(name)}</b> {_percent(share)}{against}')
+        said.append(f'<b style="color:{colour}">{text_html(name)}</b> {_percent(share)}{against}')
     return f'<div class="parts" aria-hidden="true">{parts}</div><span>{", ".join(said)}</span>'
 
 

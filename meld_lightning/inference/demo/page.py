@@ -24,9 +24,11 @@ from meld_lightning.inference.demo.answer import (
     answer_html,
     caption,
     problem_html,
+    text_html,
     waveform_picture,
 )
 from meld_lightning.inference.demo.library import HOST, load_gradio
+from meld_lightning.inference.demo.policy import guarded_app
 from meld_lightning.inference.items.table import read_items
 from meld_lightning.inference.items.transcript import Transcriber, with_transcripts
 from meld_lightning.inference.parts import Scoring
@@ -40,11 +42,6 @@ EVERY, SIDE = 10, 224  # frames to choose them from, and their side in pixels
 MOST_KEPT = 256
 RATE = 16000
 LARGEST = "2gb"  # of an uploaded clip
-# Gradio's own page requests fonts and scripts from other hosts; this makes the browser refuse them.
-POLICY = (
-    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:;"
-    " style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
-)
 
 
 @dataclass(frozen=True)
@@ -160,9 +157,9 @@ def build_page(demo: Demo) -> Any:
     mini = "Made from the mini corpus: drawn faces and synthetic voices." if source.mini else ""
     has_video = "video" in source.members
     with gradio.Blocks(title="meld-lightning", analytics_enabled=False) as page:
+        about = f"{text_html(source.describe())}. {mini}"
         gradio.Markdown(
-            f"## Emotion of a clip\n{source.describe()}. {mini}\n\nEverything stays on this"
-            " machine."
+            f"<h2>Emotion of a clip</h2><p>{about}</p><p>Everything stays on this machine.</p>"
         )
         with gradio.Row(equal_height=False):
             with gradio.Column(min_width=280):
@@ -184,7 +181,8 @@ def build_page(demo: Demo) -> Any:
                 )
                 button = gradio.Button("Predict", variant="primary")
             with gradio.Column(min_width=280):
-                shown = gradio.HTML(label="Answer")
+                # no gradio.HTML, whose templates need a policy with 'unsafe-eval'
+                shown = gradio.Markdown(sanitize_html=False, latex_delimiters=[])
                 frames = gradio.Gallery(
                     label="Frames" + (", with the video model's answer to each" * has_video),
                     columns=3, height="auto", object_fit="contain", interactive=False,
@@ -223,21 +221,10 @@ def serve(demo: Demo, port: int, on_start: Callable[[str], object] = print) -> N
         os.environ["GRADIO_TEMP_DIR"] = folder
         gradio = load_gradio()
         import uvicorn
-        from fastapi import FastAPI
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
-
-        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
-
-        @app.middleware("http")
-        async def refuse_other_hosts(request: Any, following: Any) -> Any:
-            response = await following(request)
-            response.headers["Content-Security-Policy"] = POLICY
-            return response
 
         fonts = ["system-ui", "sans-serif"]
         app = gradio.mount_gradio_app(
-            app, build_page(demo), path="/", server_name=HOST, max_file_size=LARGEST,
+            guarded_app(), build_page(demo), path="/", server_name=HOST, max_file_size=LARGEST,
             allowed_paths=sorted({str(Path(one.clip).parent) for one in demo.examples.values()}),
             show_error=True, footer_links=[], css=STYLE,
             theme=gradio.themes.Default(font=fonts, font_mono=["monospace"]),
