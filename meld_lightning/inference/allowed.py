@@ -23,12 +23,13 @@ ENCODER = ("checkpoint", "size")  # arguments of a function that makes one: data
 OPTIMIZER = {"_target_": "torch.optim.SGD", "_partial_": True}
 
 
-def checked(config: DictConfig, folder: Path) -> DictConfig:
+def checked(config: DictConfig, folder: Path, has_checkpoint: bool) -> DictConfig:
     """The config of the run in `folder`, with nothing in it that must not be instantiated.
 
     Its model has to derive from Classifier, its data from CorpusDataModule, and what these are
     given from torch.nn.Module; all of them are classes of this package or lie on Python's path,
-    outside of `folder`. Raises UserError.
+    outside of `folder`. has_checkpoint: whether the model's checkpoint was found; without one, the
+    config must not name one, which would be downloaded. Raises UserError.
     """
     for name, base in BASES.items():
         stored = config.get(name)
@@ -41,6 +42,11 @@ def checked(config: DictConfig, folder: Path) -> DictConfig:
         for key, inner in _targets({**node, "_target_": None}, name):
             if not (derives_from(inner, MODULES, folder) or has_arguments(inner, ENCODER, folder)):
                 raise _refusal(folder, key, inner, MODULES[0])
+    if not has_checkpoint and config.model.get("checkpoint") is not None:
+        raise UserError(
+            f"{folder}: its config names the checkpoint {config.model.checkpoint}, which is not in"
+            " the folder; export it again"
+        )
     return OmegaConf.create({**config, "optimizer": OPTIMIZER})
 
 

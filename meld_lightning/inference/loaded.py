@@ -193,12 +193,7 @@ def _exported(bundle: Bundle, modality: str) -> LoadedModel:
 
 def _loaded(run: Run, checkpoint: Checkpoint | None, train_counts_C: np.ndarray) -> LoadedModel:
     """The model that a run's config describes, in eval mode, before its weights are restored."""
-    config, labels = checked(run.config, run.folder), run.result.labels
-    if checkpoint is None and config.model.get("checkpoint") is not None:
-        raise UserError(
-            f"{run.folder}: its config names the checkpoint {config.model.checkpoint}, which is not"
-            " in the folder; export it again"
-        )
+    config, labels = checked(run.config, run.folder, checkpoint is not None), run.result.labels
     module = _made(
         run.folder, config, labels, train_counts_C, checkpoint.folder if checkpoint else None
     )

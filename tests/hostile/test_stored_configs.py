@@ -98,7 +98,7 @@ def test_classes_that_are_no_models_are_refused_unimported(
         config(data={"_target_": DATA, "extra": [{"deep": {"_target_": target}}]}),
     ):
         with pytest.raises(UserError, match="cannot be made; expected a class") as error:
-            checked(stored, tmp_path / "run")
+            checked(stored, tmp_path / "run", False)
         assert len(str(error.value).splitlines()) == 1
     assert not own.exists()
 
@@ -107,20 +107,20 @@ def test_models_of_this_package_and_of_the_users_own_are_allowed_unimported(
     tmp_path: Path, own: Path
 ) -> None:
     for target in (MODEL, "own.Mine", "own.Mine2", "own.Mine3"):
-        assert checked(config(model=target), tmp_path / "run").model._target_ == target
+        assert checked(config(model=target), tmp_path / "run", False).model._target_ == target
     for encoder in ("own.Encoder", "own.encoder", "meld_lightning.pretrained.clip.Clip"):
         node = {"_target_": DATA, "encoder": {"_target_": encoder, "_partial_": True}}
-        checked(config(data=node), tmp_path / "run")
+        checked(config(data=node), tmp_path / "run", False)
     assert not own.exists()
     with pytest.raises(UserError, match="found outside of that folder"):
-        checked(config(model="own.Mine"), tmp_path / "path")  # code that came with the run
+        checked(config(model="own.Mine"), tmp_path / "path", False)  # code that came with the run
     for missing in ({"model": None}, {"data": [1]}, {"model": {"name": "x"}}):
         with pytest.raises(UserError, match="its config has no"):
-            checked(config(**missing), tmp_path)
+            checked(config(**missing), tmp_path, False)
 
 
 def test_a_models_optimizer_is_not_made(tmp_path: Path) -> None:
-    assert checked(config(), tmp_path).optimizer == OPTIMIZER
+    assert checked(config(), tmp_path, False).optimizer == OPTIMIZER
 
 
 def test_loading_a_run_imports_nothing_that_it_names(tmp_path: Path, own: Path) -> None:
@@ -131,11 +131,10 @@ def test_loading_a_run_imports_nothing_that_it_names(tmp_path: Path, own: Path) 
 
 
 def test_an_exports_model_fetches_no_checkpoint_by_name(tmp_path: Path) -> None:
-    folder = run_named(tmp_path, _target_=MODEL, checkpoint="somebody/model")
-    from meld_lightning.inference.loaded import _loaded
-
+    named = config(model={"_target_": MODEL, "checkpoint": "somebody/model"})
+    checked(named, tmp_path, True)
     with pytest.raises(UserError, match="names the checkpoint somebody/model"):
-        _loaded(load_run(folder), None, torch.ones(2).numpy())
+        checked(named, tmp_path, False)
 
 
 def test_listing_runs_imports_nothing_that_they_name(
