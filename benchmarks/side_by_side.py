@@ -15,6 +15,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+START = "spawn"  # how multiprocessing starts a measurement's process
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -40,7 +42,7 @@ def timed(work: Callable[[], Any], units: Callable[[Any], int]) -> Timing:
 
 def in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Threads, allocator and torch's global switches of one measurement stay out of the next."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context(START)) as pool:
         return pool.submit(function, *arguments).result()
 
 

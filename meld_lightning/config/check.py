@@ -7,13 +7,14 @@ A node with a `_target_` is held against the signature of that class, any other 
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from meld_lightning.config.keys import keys_below, known_keys, parameters_of
+from meld_lightning.config.modules import PACKAGE, is_library
 from meld_lightning.config.parts import Node
 from meld_lightning.config.signatures import NO_DEFAULT, Parameter, parameters
 from meld_lightning.config.suggestions import suggestion
@@ -32,34 +33,49 @@ OUT_OF_RANGE = {
 }
 
 
+class _UnknownKeyError(Exception):
+    """Names a key, in dotted form, that no node has."""
+
+
 def check(cfg: DictConfig, node: type[Node]) -> None:
     """Raises UserError for the first key of `cfg` that is unknown, lacks a value or has a wrong
-    one; `node` is the model of the command."""
+    one; `node` is the model of the command.
+
+    The nodes of a library's classes are checked last: importing the library may take seconds.
+    """
     missing = OmegaConf.missing_keys(cfg)
     if missing:
         key = sorted(missing)[0]
         raise UserError(f"config key '{key}' has no value: give it as {key}=...")
     tree = plain(cfg)
     known = parameters_of(node)
-    _check_keys(tree, known, "", known_keys(known, tree))
+    try:
+        for libraries in (False, True):
+            _check_keys(tree, known, "", libraries)
+    except _UnknownKeyError as error:
+        hint = suggestion(str(error), known_keys(known, tree))
+        raise UserError(f"config key '{error}' is not known{hint}") from None
 
 
 def _check_keys(
-    tree: Mapping[str, Any], known: Mapping[str, Parameter], where: str, everywhere: Iterable[str]
+    tree: Mapping[str, Any], known: Mapping[str, Parameter], where: str, libraries: bool
 ) -> None:
+    """libraries: whether the nodes of libraries' classes are checked too."""
     for key, value in tree.items():
         full = f"{where}{key}"
         if where and str(key).startswith("_"):  # _target_ and its like, which Hydra reads
             continue
         if key not in known:
-            raise UserError(f"config key '{full}' is not known{suggestion(full, everywhere)}")
+            raise _UnknownKeyError(full)
+        if _of_library(value) and not libraries:
+            continue
         if inner := keys_below(known[key], value):
             if not isinstance(value, Mapping):
                 raise UserError(f"{full}={value!r}: expected the keys {', '.join(inner)}")
-            _check_keys(value, inner, f"{full}.", everywhere)
+            _check_keys(value, inner, f"{full}.", libraries)
         else:
             _check_value(full, value, known[key].annotation)
-            _check_inside(value, f"{full}.", everywhere)
+            _check_inside(value, f"{full}.", libraries)
     for key, one in known.items():
         if key not in tree and one.default is NO_DEFAULT and not tree.get("_partial_"):
             raise UserError(
@@ -67,13 +83,19 @@ def _check_keys(
             )
 
 
-def _check_inside(value: Any, where: str, everywhere: Iterable[str]) -> None:
+def _check_inside(value: Any, where: str, libraries: bool) -> None:
     """Nodes with a `_target_` somewhere inside a plain mapping."""
     for key, inner in value.items() if isinstance(value, Mapping) else ():
+        if _of_library(inner) and not libraries:
+            continue
         if isinstance(inner, Mapping) and "_target_" in inner:
-            _check_keys(inner, parameters(str(inner["_target_"])), f"{where}{key}.", everywhere)
+            _check_keys(inner, parameters(str(inner["_target_"])), f"{where}{key}.", libraries)
         else:
-            _check_inside(inner, f"{where}{key}.", everywhere)
+            _check_inside(inner, f"{where}{key}.", libraries)
+
+
+def _of_library(value: Any) -> bool:
+    return isinstance(value, Mapping) and is_library(str(value.get("_target_", PACKAGE)))
 
 
 def _check_value(key: str, value: Any, annotation: Any) -> None:

@@ -4,6 +4,7 @@ Reads the composed config (conf/table, conf/study), writes nothing. Used by `rep
 the runs, and by `report`, which looks for them.
 """
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,14 +49,12 @@ def plan_runs(
     shared, tables = shared_overrides(asked), read_tables(plain(cfg.table))
     planned: dict[RowKey, list[PlannedRun]] = {}
     for (table, row), overrides in needed_rows(plain(cfg.table), cfg.tables).items():
-        folds = [[f"corpus.fold={fold}"] for fold in tables[table].folds] or [[]]
-        every = [
-            [*shared, *overrides, *fold, f"seed={seed}"]
-            for seed in cfg.study.seeds
-            for fold in folds
-        ]
+        words = [*shared, *overrides]
+        composed = grouped(compose("train", words), cfg.study.name)
         planned[table, row] = [
-            PlannedRun(one, grouped(compose("train", one), cfg.study.name)) for one in every
+            PlannedRun([*words, *_as_overrides(seed, fold)], _with(composed, seed, fold))
+            for seed in cfg.study.seeds
+            for fold in tables[table].folds or (None,)
         ]
     return planned
 
@@ -72,18 +71,32 @@ def plan_fusions(
     tables = read_tables(plain(cfg.table))
     planned: dict[RowKey, list[DictConfig]] = {}
     for (table, row), overrides in needed_fusions(plain(cfg.table), cfg.tables).items():
+        composed = compose("fuse", [*shared, *overrides])
         for fold in tables[table].folds or (None,):
             by_modality = {
                 name: ranked_runs(source, tables, of_fold(runs, fold), cfg.study.seeds)
                 for name, source in tables[table].sources.items()
             }
-            words = [*shared, *overrides, *([] if fold is None else [f"corpus.fold={fold}"])]
             seeds = tables[table].seeds(cfg.study.seeds)
             for seed in seeds if all(by_modality.values()) else ():
                 ranked = {name: by_seed[seed] for name, by_seed in by_modality.items()}
-                config = _fusion_of(compose("fuse", [*words, f"seed={seed}"]), ranked)
+                config = _fusion_of(_with(composed, seed, fold), ranked)
                 planned.setdefault((table, row), []).append(config)
     return planned
+
+
+def _as_overrides(seed: int, fold: int | None) -> list[str]:
+    """The overrides that `_with` stands for."""
+    return [*([] if fold is None else [f"corpus.fold={fold}"]), f"seed={seed}"]
+
+
+def _with(composed: DictConfig, seed: int, fold: int | None) -> DictConfig:
+    """A copy with this seed and, unless it is None, this fold: composing them costs much more."""
+    config = copy.deepcopy(composed)
+    config.seed = seed
+    if fold is not None:
+        config.corpus.fold = fold
+    return config
 
 
 def _fusion_of(config: DictConfig, ranked: Mapping[str, Sequence[Run]]) -> DictConfig:

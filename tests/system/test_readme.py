@@ -1,4 +1,7 @@
-"""Every command of the README, run in its order in a fresh clone, as a newcomer would."""
+"""Every command of the README, run in its order in a fresh clone, as a newcomer would.
+
+The clone gets the cache that `with_clips` has prepared from nothing, which takes minutes.
+"""
 
 import os
 import re
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import CHECKOUT
+from tests.running import CHECKOUT, folder_over
 
 pytestmark = pytest.mark.slow
 
@@ -61,8 +64,8 @@ def manifest(path: Path) -> None:
     path.write_text("\n".join(["id,text,emotion,speaker,dialogue", *lines]) + "\n")
 
 
-def test_every_command_of_the_readme_works(tmp_path: Path) -> None:
-    folder = clone(tmp_path / "clone")
+def test_every_command_of_the_readme_works(with_clips: Path, tmp_path: Path) -> None:
+    folder = folder_over(with_clips, clone(tmp_path / "clone"))
     manifest(folder / "my_utterances.csv")
     commands = [
         command for command in COMMANDS if command != "make test"
