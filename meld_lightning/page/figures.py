@@ -14,11 +14,12 @@ import numpy as np
 
 from meld_lightning.page.fusions import complements, surfaces
 from meld_lightning.page.groupings import groupings
+from meld_lightning.page.main_row import main_row
 from meld_lightning.page.rows import DIGITS, FigureRow, Score, figure_rows, score
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.page.tuning import tunings
 from meld_lightning.report.classes import class_estimates
-from meld_lightning.report.missing import SHARES
+from meld_lightning.report.missing import SHARES, Robustness
 from meld_lightning.report.reliability import reliability
 from meld_lightning.report.results import TableResults
 
@@ -69,9 +70,13 @@ def figures_data(report: StudyReport) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class CurveData:
-    """A fusion's score at each share of missing modalities."""
+    """A fusion's score at each share of missing modalities.
+
+    modality: the one that it reads; `fusion` for several, "" for the constant baseline.
+    """
 
     label: str
+    modality: str
     scores: list[Score]
 
 
@@ -89,22 +94,25 @@ class RobustnessData:
 def _robustness(one: TableResults) -> RobustnessData:
     table = one.table
     curves = [
-        CurveData(found.label, [score(estimate) for estimate in found.by_share])
+        CurveData(found.label, _read_by(found), [score(estimate) for estimate in found.by_share])
         for found in one.curves
     ]
     metric = next(iter(table.metrics.values()))
     return RobustnessData(table.name, table.title, metric, list(SHARES), curves)
 
 
+def _read_by(found: Robustness) -> str:
+    subsets = list(found.by_subset)
+    return "" if not subsets else subsets[0] if len(subsets) == 1 else "fusion"
+
+
 def _main(report: StudyReport, rows: list[FigureRow]) -> int:
-    """The reference row of the last table that has tests; else the first row."""
-    places = {row.key: place for place, row in enumerate(rows)}
-    for one in reversed(report.results):
-        if one.tests is not None:
-            name = (one.table.source, one.tests.reference.declared)
-            if name in places:
-                return places[name]
-    return 0
+    """The place of the study's main row; the first if it is not among the rows."""
+    found = main_row(report)
+    if found is None:
+        return 0
+    name = (found.of_table.table.source, found.row.declared)
+    return next((place for place, row in enumerate(rows) if row.key == name), 0)
 
 
 def _row(report: StudyReport, row: FigureRow) -> RowFigures:

@@ -69,7 +69,7 @@ class ComplementData:
 def surfaces(report: StudyReport, rows: Sequence[FigureRow]) -> list[SurfaceData]:
     """One for each table of fusions of two or three modalities."""
     runs = _by_hash(rows)
-    sources = report.sources()
+    sources = report.sources
     found: dict[str, SurfaceData] = {}
     fused = [sources.get(row.runs[0].result.hash, {}) for row in rows]
     most = {
@@ -105,7 +105,7 @@ def surfaces(report: StudyReport, rows: Sequence[FigureRow]) -> list[SurfaceData
 
 def complements(report: StudyReport, rows: Sequence[FigureRow]) -> list[ComplementData]:
     """One for each row that fuses at least two modalities."""
-    sources = report.sources()
+    sources = report.sources
     scored = {
         run.result.hash: one for row in rows for run, one in zip(row.runs, row.scored, strict=True)
     }

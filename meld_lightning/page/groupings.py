@@ -101,7 +101,7 @@ ORDERS: dict[str, Sequence[str]] = {
 
 def groupings(report: StudyReport, rows: Sequence[FigureRow]) -> list[Grouping]:
     """Every way to group utterances, with what would fill those that the evidence cannot."""
-    sources = report.sources()
+    sources = report.sources
     runs = {run.result.hash: row for row in rows for run in row.runs}
     found: dict[str, dict[int, list[GroupData]]] = {name: {} for name in TITLES}
     cache: dict[tuple[str, ...], Facts] = {}

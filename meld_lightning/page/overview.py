@@ -1,4 +1,5 @@
-"""What the page says first: one claim for each table, what is missing, and what to doubt.
+"""What the page says first: answers to a reader's questions, one claim for each table, what is
+missing, and what to doubt.
 
 Reads the results of report/results.py, writes nothing. Used by page/write.py; read by the page's
 overview.js.
@@ -10,35 +11,64 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from meld_lightning.page.answers import answers
 from meld_lightning.page.study_report import StudyReport
-from meld_lightning.page.tables import rounded, verdict
-from meld_lightning.report.comparisons import CAUTION_UNITS, TESTED
+from meld_lightning.page.tables import reversed_test, rounded, tested_metric, verdict
+from meld_lightning.page.words import figure, listed
+from meld_lightning.report.comparisons import CAUTION_UNITS
 from meld_lightning.report.folds import unpooled
+from meld_lightning.report.missing import SHARES
 from meld_lightning.report.remarks import provenance_remark, seeds_differ
 from meld_lightning.report.results import TableResults
 from meld_lightning.report.rows import Row
 from meld_lightning.study.kinds import FOUND, INTERVALS
 from meld_lightning.study.spec import BASELINE, Table
 
-MOST_NAMED = 4  # rows that a claim names one by one
-# a test is of a row against the reference; a claim is of the reference against the row
-OPPOSITE = {"better": "worse", "worse": "better", "same": "same", "": ""}
-VERDICTS = {"better": "better than", "worse": "worse than", "same": "cannot be told apart from"}
+NO_TESTS = "The table declares no tests."
+MOST_NAMED = 4  # missing rows that a claim names one by one
+VERDICTS = {
+    "better": "Better than",
+    "worse": "Worse than",
+    "same": "Cannot be told apart from",
+    "": "Too few units to test against",
+}
+
+
+@dataclass(frozen=True)
+class Against:
+    """A row that the claim's row is compared with. id: how the page's addresses name it."""
+
+    id: str
+    label: str
+    difference: float
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The rows against which the tests say the same of the claim's row. total: all tested rows."""
+
+    verdict: str
+    text: str
+    rows: list[Against]
+    total: int
 
 
 @dataclass(frozen=True)
 class Claim:
     """One line: a table's main row with its interval, and what the tests say of it.
 
-    row: its label; value, low, high: its first tested metric (header: `metric`), `constant`: that
-        of the constant baseline.
-    text: whole sentences. paper: our figures beside the paper's, for a study that is compared.
+    row: its label, and id: how the page's addresses name it; value, low, high: its first tested
+        metric (header: `metric`), `constant`: that of the constant baseline.
+    tested: what the tests say of it; text: whole sentences, where there are no tests.
+    figure: the id of the page's figure that shows the table; "" if none does.
+    paper: our figures beside the paper's, for a study that is compared.
     missing: what is missing; "" if nothing is.
     """
 
     table: str
     title: str
     row: str = ""
+    id: str = ""
     metric: str = ""
     value: float | None = None
     low: float | None = None
@@ -48,6 +78,8 @@ class Claim:
     n: int | None = None
     split: str = ""
     text: str = ""
+    tested: list[Tested] = field(default_factory=list)
+    figure: str = ""
     paper: list[str] = field(default_factory=list)
     missing: str = ""
 
@@ -62,11 +94,12 @@ class Doubt:
 
 
 def overview_data(report: StudyReport) -> dict[str, Any]:
-    """{title, note, facts, claims, doubts, reproduce}."""
+    """{title, note, answers, facts, claims, doubts, reproduce}."""
     claims = [_claim(report, one) for one in report.results if one.table.kind != INTERVALS]
     return {
         "title": report.material.study["title"],
         "note": report.material.study["note"],
+        "answers": answers(report),
         "facts": _facts(report),
         "claims": claims,
         "doubts": [doubt for one in report.results for doubt in _doubts(one)],
@@ -104,41 +137,39 @@ def _claim(report: StudyReport, one: TableResults) -> Claim:
     table = one.table
     if table.kind == "corpus":
         return _corpus_claim(one)
+    if one.curves:
+        return Claim(table.name, table.title, text=_robust(one), figure="robustness")
     if not one.rows:  # a figure of the paper
         return _figure_claim(report, table)
     absent = [row for row in one.rows if row.missing]
     missing = "; ".join(f"{row.label}: {row.missing}" for row in absent[:MOST_NAMED])
     if len(absent) > MOST_NAMED:
         missing = f"{len(absent)} of {len(one.rows)} rows"
-    base = next((row for row in one.rows if row.key == BASELINE), None)
     main = one.tests.reference if one.tests else _only(one.rows)
-    metric = _metric(table)
+    metric = tested_metric(table)
     if main is None or not main.mean:
         return Claim(table.name, table.title, text=_range(one, metric), missing=missing)
+    base = next((row for row in one.rows if row.key == BASELINE), None)
     found = main.mean[metric]
     constant = base.mean.get(metric) if base else None
     return Claim(
         table.name,
         table.title,
-        main.label,
-        table.metrics[metric],
-        rounded(found.value),
-        rounded(found.low),
-        rounded(found.high),
-        rounded(constant.value) if constant else None,
-        table.percent,
-        main.n,
-        table.split,
-        _verdicts(one, metric.split("/")[1]),
-        list(one.page.verdicts) if one.page else [],
-        missing,
+        row=main.label,
+        id=f"{table.name}/{main.key}",
+        metric=table.metrics[metric],
+        value=rounded(found.value),
+        low=rounded(found.low),
+        high=rounded(found.high),
+        constant=rounded(constant.value) if constant else None,
+        percent=table.percent,
+        n=main.n,
+        split=table.split,
+        text="" if one.tests else NO_TESTS,
+        tested=_tested(one, metric.split("/")[1]),
+        paper=list(one.page.verdicts) if one.page else [],
+        missing=missing,
     )
-
-
-def _metric(table: Table) -> str:
-    """The metric that a claim is about: weighted F1 if the table has it."""
-    wanted = [metric for name in TESTED for metric in table.metrics if metric.endswith(f"/{name}")]
-    return (wanted or list(table.metrics))[0]
 
 
 def _only(rows: Sequence[Row]) -> Row | None:
@@ -146,37 +177,23 @@ def _only(rows: Sequence[Row]) -> Row | None:
     return models[0] if len(models) == 1 else None
 
 
-def _verdicts(one: TableResults, metric: str) -> str:
-    """The reference row against the others, as sentences."""
+def _tested(one: TableResults, metric: str) -> list[Tested]:
+    """The reference row against the others, by what the tests say, in the order of VERDICTS."""
     if one.tests is None:
-        return "The table declares no tests."
+        return []
     labels = {row.key: row.label for row in one.rows}
-    by_verdict: dict[str, list[str]] = {}
+    by_verdict: dict[str, list[Against]] = {}
     for key, found in one.tests.of_rows.items():
         if metric in found:
-            test = found[metric]
-            shown = f"{labels[key]} ({signed(-test.value)})"
-            by_verdict.setdefault(OPPOSITE[verdict(test)], []).append(shown)
-    sentences = []
-    for name, words in VERDICTS.items():
-        rows = by_verdict.get(name, [])
-        if rows:
-            total = len(one.tests.of_rows)
-            named = _listed(rows) if len(rows) <= MOST_NAMED else f"{len(rows)} of {total} rows"
-            sentences.append(f"{words} {named}")
-    if "" in by_verdict:
-        sentences.append("there are too few units for a test")
-    text = "; ".join(sentences)
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
-
-
-def signed(value: float) -> str:
-    """A difference as the page prints it: −.0054, and +.0000 for whatever rounds to zero."""
-    return f"{round(value, 4) + 0.0:+.4f}".replace("0.", ".", 1).replace("-", "−")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+            test = reversed_test(found[metric])
+            against = Against(f"{one.table.name}/{key}", labels[key], rounded(test.value) or 0.0)
+            by_verdict.setdefault(verdict(test), []).append(against)
+    total = sum(map(len, by_verdict.values()))
+    return [
+        Tested(name, text, by_verdict[name], total)
+        for name, text in VERDICTS.items()
+        if name in by_verdict
+    ]
 
 
 def _range(one: TableResults, metric: str) -> str:
@@ -185,11 +202,12 @@ def _range(one: TableResults, metric: str) -> str:
     if not rows:
         return ""
     low, high = (choose(rows, key=lambda row: row.mean[metric].value) for choose in (min, max))
-    scale, digits = (100, 2) if one.table.percent else (1, 4)
-    ends = [f"{row.mean[metric].value * scale:.{digits}f} ({row.label})" for row in (low, high)]
+    ends = [
+        f"{figure(row.mean[metric].value, one.table.percent)} ({row.label})" for row in (low, high)
+    ]
     between = " to ".join(ends) if low is not high else ends[0]
     header = one.table.metrics[metric]
-    return f"{header[:1].upper()}{header[1:]} from {between}. The table declares no tests."
+    return f"{header[:1].upper()}{header[1:]} from {between}. {NO_TESTS}"
 
 
 def _corpus_claim(one: TableResults) -> Claim:
@@ -204,6 +222,17 @@ def _corpus_claim(one: TableResults) -> Claim:
     return Claim(one.table.name, one.table.title, text=f"Utterances: {counts}.{same}")
 
 
+def _robust(one: TableResults) -> str:
+    """How far the fusion that scores best falls while half of the modalities are missing."""
+    best = max(one.curves, key=lambda found: found.by_share[0].value)
+    half = SHARES.index(0.5)
+    metric = next(iter(one.table.metrics.values()))
+    return (
+        f"{best.label}: {metric} {figure(best.by_share[0].value)} with every modality,"
+        f" {figure(best.by_share[half].value)} while half of them are missing at random."
+    )
+
+
 def _figure_claim(report: StudyReport, table: Table) -> Claim:
     absent = [
         name
@@ -216,7 +245,7 @@ def _figure_claim(report: StudyReport, table: Table) -> Claim:
     return Claim(
         table.name,
         table.title,
-        text="" if missing else f"Drawn: {table.name}/figure.png.",
+        text="" if missing else f"Drawn as {table.name}/figure.png, beside the tables as text.",
         missing=missing,
     )
 
@@ -231,7 +260,7 @@ def _doubts(one: TableResults) -> list[Doubt]:
         row.label for row in one.rows if any(seeds_differ(row, metric) for metric in table.metrics)
     ]
     if uneven:
-        texts.append(f"Seeds differ by more than 0.02 in {_listed(uneven)}.")
+        texts.append(f"Seeds differ by more than 0.02 in {listed(uneven)}.")
     first = next((row.scored[0] for row in one.rows if row.scored), None)
     if first is not None and first.only_unit:
         texts.append(f"All utterances belong to {first.only_unit} and are taken as independent.")

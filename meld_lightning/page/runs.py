@@ -66,7 +66,7 @@ def runs_data(report: StudyReport) -> dict[str, RunData]:
             for one in {part.result.hash: part for part in (run, *unpooled(run))}.values():
                 runs[one.result.hash] = one
                 rows.setdefault(one.result.hash, []).append(name)
-    sources = report.sources()
+    sources = report.sources
     return {
         name: _run(run, report.commands.get(name, ""), rows[name], sources.get(name, {}))
         for name, run in runs.items()

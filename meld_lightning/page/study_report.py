@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from meld_lightning.report.breakdowns import fusion_details
@@ -50,6 +51,7 @@ class StudyReport:
         found = {run.result.hash: run for runs in self.rows().values() for run in runs}
         return list(found.values())
 
+    @cached_property
     def sources(self) -> dict[str, dict[str, str]]:
         """hash of a fusion -> modality -> hash of the run that it fuses."""
         found: dict[str, dict[str, str]] = {}

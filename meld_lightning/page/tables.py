@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meld_lightning.page.study_report import StudyReport
-from meld_lightning.report.comparisons import Difference
+from meld_lightning.report.comparisons import TESTED, Difference
 from meld_lightning.report.layout import TESTED_AS, p_text
 from meld_lightning.report.page import Grid
 from meld_lightning.report.remarks import seeds_differ
 from meld_lightning.report.results import TableResults
 from meld_lightning.report.rows import Row
-from meld_lightning.study.spec import BASELINE
+from meld_lightning.study.spec import BASELINE, Table
 
 DIGITS = 6
 NUMBER = re.compile(r"^Note \d+\. ")
@@ -184,3 +184,21 @@ def verdict(found: Difference, alpha: float = 0.05) -> str:
     if found.p_holm >= alpha:
         return "same"
     return "better" if found.value > 0 else "worse"
+
+
+def reversed_test(found: Difference) -> Difference:
+    """The reference row's difference from the row that was tested against it."""
+    return replace(
+        found,
+        value=-found.value,
+        low=-found.high,
+        high=-found.low,
+        low_simultaneous=-found.high_simultaneous,
+        high_simultaneous=-found.low_simultaneous,
+    )
+
+
+def tested_metric(table: Table) -> str:
+    """The metric that a table's claim is about: weighted F1 if the table has it."""
+    wanted = [metric for name in TESTED for metric in table.metrics if metric.endswith(f"/{name}")]
+    return (wanted or list(table.metrics))[0]

@@ -18,7 +18,7 @@ from meld_lightning.page.predictions import predictions_data
 from meld_lightning.page.runs import runs_data
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.page.tables import tables_data
-from meld_lightning.report.colours import MODALITIES, OTHER
+from meld_lightning.report.colours import MODALITIES, OTHERS
 from meld_lightning.storage.atomic import write_text
 
 # the parts of the data, by the names under which the scripts ask for them
@@ -58,7 +58,8 @@ def _plain(value: Any) -> Any:
 
 def _colours() -> str:
     """The colours of modalities as variables of the style sheet."""
-    named = {**MODALITIES, "other": OTHER}
+    others = {f"other-{place}": colour for place, colour in enumerate(OTHERS, 1)}
+    named = {**MODALITIES, **others}
     light = "".join(f"--{name}:{colour.light};" for name, colour in named.items())
     dark = "".join(f"--{name}:{colour.dark};" for name, colour in named.items())
     return f":root{{{light}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"

@@ -21,9 +21,11 @@ MODALITIES = {
     "video": Colour("#AA3377", "#E58BBD"),
     "fusion": Colour("#222222", "#EEEEEE"),
 }
-OTHER = Colour("#997700", "#D9BC55")  # a modality of the user's own
+# modalities of the user's own, in the order in which they appear
+OTHERS = (Colour("#997700", "#D9BC55"), Colour("#B5404B", "#F0909A"), Colour("#1B7F9C", "#7CCDE6"))
 
 
 def colour_of(modality: str) -> Colour:
-    """The colour of a modality's runs; of a fusion's for `fusion`."""
-    return MODALITIES.get(modality, OTHER)
+    """The colour of a modality's runs, or of fusions for `fusion`; the first of OTHERS for a
+    modality that is not among MODALITIES."""
+    return MODALITIES.get(modality, OTHERS[0])

@@ -109,16 +109,42 @@ def test_a_figure_opens_its_run_and_the_keyboard_closes_it(visit: Open, file: Pa
 
 
 def test_a_shared_link_shows_what_was_shared(visit: Open) -> None:
-    page = visit("#figures?row=table_audio.mfcc&beside=table_audio.frozen&cells=counts")
+    page = visit("#figures?row=table_audio/mfcc&beside=table_audio/frozen&cells=counts")
     captions = page.locator(".matrix caption").all_inner_texts()
     assert captions == ["mfcc", "frozen", "mfcc − frozen, percentage points"]
-    assert page.locator("select").first.input_value() == "table_audio.mfcc"
+    assert page.locator("select").first.input_value() == "table_audio/mfcc"
     cells = page.locator(".matrix").first.locator("tbody td:not(.total)").all_inner_texts()
     assert sum(int(cell.replace(",", "")) for cell in cells) == 3 * 720
-    page.locator("select").first.select_option("table_audio.frozen_speeds")
-    assert "row=table_audio.frozen_speeds" in page.url
+    page.locator("select").first.select_option("table_audio/frozen_speeds")
+    assert "row=table_audio%2Ffrozen_speeds" in page.url
     page.go_back()
     page.wait_for_function("document.querySelector('.matrix caption').textContent === 'mfcc'")
+
+
+def test_the_answers_lead_to_what_they_speak_of(visit: Open, file: Path) -> None:
+    page = visit("#overview")
+    answers = data_of(file)["overview"]["answers"]
+    assert page.locator(".answer").count() == len(answers) == 4
+    for link in answers[-1]["links"][:-1]:  # "The 21 that audio alone got right"
+        page.goto(page.url.partition("#")[0] + "#overview")
+        page.get_by_role("link", name=link["text"]).click()
+        listed = page.inner_text("#section-explorer [role=status]").split(" of ")[0]
+        assert listed == link["text"].split()[1]
+    page.goto(page.url.partition("#")[0] + "#overview")
+    page.get_by_role("link", name="Compare T+A+V and A", exact=True).click()
+    shown = page.inner_text("#section-compare .verdict-line")
+    assert shown.startswith("T+A+V and A cannot be told apart")
+    page.goto(page.url.partition("#")[0] + "#overview")
+    page.get_by_role("link", name="Scores of each emotion").click()
+    assert page.locator("#figure-classes").is_visible()
+
+
+def test_a_narrow_table_shows_one_column_at_a_time(visit: Open) -> None:
+    page = visit("#tables", 390)
+    table = page.locator("table[data-table=pipeline_fusion]")
+    assert table.locator("thead th:visible").all_inner_texts() == ["row", "weighted F1"]
+    page.locator("#table-pipeline_fusion .column-menu select").select_option("test/accuracy")
+    assert table.locator("thead th:visible").all_inner_texts() == ["row", "accuracy"]
 
 
 def test_print_shows_all_printed_sections(visit: Open) -> None:

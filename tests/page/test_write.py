@@ -63,16 +63,75 @@ def test_the_claim_of_a_table_is_what_its_tests_say(data: dict[str, Any]) -> Non
     }
     (reference,) = (row for row in table["rows"] if row["label"] == claim["row"])
     assert claim["value"] == reference["cells"][1]["value"]
-    better, same = (
-        " and ".join(f"{label} ({minus(verdicts[label])})" for label in labels)
-        for labels in (("T", "constant (joy)"), ("A", "average"))
+    assert [found["verdict"] for found in claim["tested"]] == ["better", "same"]
+    for found in claim["tested"]:
+        assert found["total"] == 4
+        for row in found["rows"]:
+            tests = verdicts[row["label"]]["weighted_f1"]
+            assert OPPOSITE[tests["verdict"]] == found["verdict"]
+            assert row["difference"] == -tests["value"]
+    named = [[row["label"] for row in found["rows"]] for found in claim["tested"]]
+    assert named == [["T", "constant (joy)"], ["A", "average"]]
+
+
+OPPOSITE = {"better": "worse", "worse": "better", "same": "same"}
+
+
+def test_the_overview_answers_what_a_reader_asks_first(data: dict[str, Any]) -> None:
+    found = {one["question"]: one for one in data["overview"]["answers"]}
+    (table,) = data["tables"]["tables"]
+    rows = {row["label"]: row for row in table["rows"]}
+    cell = rows["T+A+V"]["cells"][1]
+    value, low, high = (f"{cell[key]:.4f}"[1:] for key in ("value", "low", "high"))
+    assert found["Which fusion won?"]["text"] == (
+        f"T+A+V reaches weighted F1 {value} [{low}, {high}] on 52 test utterances."
+        " It scores highest of the table's 2 fusions."
     )
-    assert claim["text"] == f"Better than {better}; cannot be told apart from {same}."
+    assert found["By how much, and is that real?"]["text"].startswith(
+        f"{short(-rows['A']['tests']['weighted_f1']['value'])} in weighted F1 against A, the best"
+        " single modality; 95 % interval for all tests of the table together ["
+    )
+    assert found["By how much, and is that real?"]["links"][0]["params"] == {
+        "a": f"{TABLE}/T+A+V",
+        "b": f"{TABLE}/A",
+    }
+    row = row_figures(data)
+    found_f1 = zip(row["labels"], row["f1"], row["support"], strict=True)
+    f1 = {label: one for label, one, support in found_f1 if support}
+    worst = min(f1, key=lambda label: f1[label]["value"])
+    assert found["Which emotion fails?"]["text"].startswith(
+        f"{worst}: F1 {f1[worst]['value']:.4f}".replace(" 0.", " .")
+    )
+    assert found["Which emotion fails?"]["links"][-1]["params"]["emotion"] == worst
 
 
-def minus(tests: dict[str, Any]) -> str:
-    """The reference row's difference from the row that was tested against it."""
-    return f"{-tests['weighted_f1']['value'] + 0.0:+.4f}".replace("0.", ".", 1).replace("-", "−")
+def short(value: float) -> str:
+    return f"{value + 0.0:+.4f}".replace("0.", ".", 1).replace("-", "−")
+
+
+def row_figures(data: dict[str, Any]) -> dict[str, Any]:
+    return next(one for one in data["figures"]["rows"] if one["row"] == "T+A+V")
+
+
+def test_a_modality_fixed_what_it_alone_and_the_fusion_get_right(data: dict[str, Any]) -> None:
+    (answer,) = (
+        one for one in data["overview"]["answers"] if one["question"].startswith("What did each")
+    )
+    fusion = row_figures(data)["runs"][0]
+    runs, true = data["predictions"]["runs"], unpacked(data["predictions"]["sets"][0]["true"])
+    right = {
+        name: unpacked(runs[source]["predicted"]) == true
+        for name, source in data["runs"][fusion]["sources"].items()
+    }
+    fused = unpacked(runs[fusion]["predicted"]) == true
+    shown = {}
+    for link in answer["links"][:-1]:
+        assert (link["params"]["a"], link["params"]["kind"]) == (fusion, "right")
+        shown[link["params"]["right"].removeprefix("only-")] = int(link["text"].split()[1])
+    others = {name: np.any([right[one] for one in right if one != name], axis=0) for name in right}
+    expected = {name: int((fused & right[name] & ~others[name]).sum()) for name in right}
+    assert shown == {name: n for name, n in expected.items() if n}
+    assert sum(expected.values()) > 0
 
 
 def test_predictions_are_those_of_the_runs(data: dict[str, Any], evidence: Path) -> None:

@@ -13,7 +13,6 @@ function rows() {
     for (const row of table.rows.filter((one) => one.runs.length && one.runs.every((run) => known[run]))) {
       const label = `${row.label} (${table.title.split(":")[0]})`;
       const choice = { id: `${table.name}/${row.key}`, name: row.label, label, group: row.modality, runs: row.runs };
-      choice.reference = row.key === table.reference;
       if (!found.has(row.runs.join())) found.set(row.runs.join(), choice);
     }
   }
@@ -49,11 +48,11 @@ export function chosen(choices, id) {
   return choices.find((one) => one.runs.join() === runs) ?? null;
 }
 
-// What a reader most likely wants to see: the fusion of most modalities, that which tests are about
-// before others.
+// The study's main row, or the first of its runs; else the first choice.
 export function firstChoice(choices) {
-  const weight = (one) => 10 * Object.keys(data("runs")[one.runs[0]].sources).length + (one.reference ? 1 : 0);
-  return d3.greatest(choices, (a, b) => weight(a) - weight(b)) ?? null;
+  const { rows, main } = data("figures");
+  const runs = rows[main]?.runs ?? [];
+  return choices.find((one) => one.runs.join() === runs.join()) ?? choices.find((one) => one.runs[0] === runs[0]) ?? choices[0] ?? null;
 }
 
 // A select of these choices. none: the text of an option for no choice.

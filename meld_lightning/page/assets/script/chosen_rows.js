@@ -1,17 +1,21 @@
-// The row that the figures show, and the one beside it: the state's `row` and `beside`, as
-// TABLE.ROW.
+// The row that the figures show, and the one beside it: the state's `row` and `beside`, as TABLE/ROW.
 
 import { data } from "./data.js";
 import { el } from "./dom.js";
-import { modalityColour } from "./plots.js";
+import { modalityColour } from "./modalities.js";
 import { go } from "./state.js";
 
-export function rowName(row) {
-  return `${row.table}.${row.row}`;
+export function rowId(row) {
+  return `${row.table}/${row.row}`;
 }
 
-function find(name) {
-  return data("figures").rows.find((row) => rowName(row) === name) ?? null;
+// The row of that id, also by that of another table's row with the same runs.
+function find(id) {
+  const { rows } = data("figures");
+  const exact = rows.find((row) => rowId(row) === id);
+  if (exact || !id) return exact ?? null;
+  const named = data("tables").tables.flatMap((table) => table.rows.filter((row) => `${table.name}/${row.key}` === id));
+  return rows.find((row) => row.runs.join() === named[0]?.runs.join()) ?? null;
 }
 
 // [row] or [row, beside].
@@ -32,8 +36,8 @@ export function asSeries(rows) {
 export function rowMenus(params) {
   const [row, beside] = chosenRows(params);
   return el("div", { class: "menus" },
-    el("label", {}, "Row ", menu(row, false, (name) => go({ row: name }))),
-    el("label", {}, "beside ", menu(beside, true, (name) => go({ beside: name }))));
+    el("label", {}, "Row ", menu(row, false, (id) => go({ row: id }))),
+    el("label", {}, "beside ", menu(beside, true, (id) => go({ beside: id }))));
 }
 
 function menu(current, optional, choose) {
@@ -41,5 +45,5 @@ function menu(current, optional, choose) {
   return el("select", { onchange: (event) => choose(event.target.value) },
     optional ? el("option", { value: "" }, "none") : null,
     [...groups].map(([title, rows]) => el("optgroup", { label: title }, rows.map((row) =>
-      el("option", { value: rowName(row), selected: row === current }, row.row)))));
+      el("option", { value: rowId(row), selected: row === current }, row.row)))));
 }

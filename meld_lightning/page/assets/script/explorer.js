@@ -9,6 +9,7 @@ import { AGREEMENT, hasVotes } from "./clips.js";
 import { chosen, firstChoice, runChoices, select } from "./choices.js";
 import { agreements, kinds, matching, rights, starts, view } from "./outcomes.js";
 import { columnsOf, utterance, verdict } from "./utterance.js";
+import { dot } from "./modalities.js";
 import { fragment, go, onState, state } from "./state.js";
 
 const PAGE = 25; // utterances
@@ -119,7 +120,7 @@ function table(shown, rows, current, page) {
   return el("table", {},
     el("caption", { class: "hidden" }, "Utterances, their true emotion and what each run predicts"),
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "utterance"), el("th", { scope: "col" }, "true"),
-      columns.map((one) => el("th", { scope: "col" }, el("span", { class: `dot ${one.modality}`, "aria-hidden": "true" }), one.title)))),
+      columns.map((one) => el("th", { scope: "col" }, dot(one.modality), one.title)))),
     el("tbody", {}, rows.map((i) => el("tr", { class: i === current ? "current" : null },
       el("th", { scope: "row" }, el("a", { href: fragment({ u: set.keys[i], p: page + 1 }), "aria-current": i === current ? "true" : null },
         set.corpus?.speaker[i] ? el("strong", {}, `${set.corpus.speaker[i]} `) : null, set.corpus?.text[i] ?? set.keys[i])),

@@ -1,22 +1,24 @@
-// The figures: of the chosen row first, then of trainings and of fusions.
+// The figures: of the chosen row, of fusions, and of runs with their epochs and settings.
 
 import { add, el } from "./dom.js";
 import { chosenRows, rowMenus } from "./chosen_rows.js";
 import { confusionFigure } from "./confusion.js";
 import { data } from "./data.js";
-import { complementFigure, missingModalitiesFigure, robustnessFigures, surfaceFigures } from "./fusion_figures.js";
+import { complementFigure, fusionMenu, modalitiesFigure, surfaceFigure } from "./fusion_figures.js";
+import { robustnessFigures } from "./robustness.js";
 import { classesFigure, groupFigures, reliabilityFigure } from "./row_figures.js";
 import { curvesFigure, tuningFigures } from "./training_figures.js";
 import { fragment, onState, state } from "./state.js";
 
 export const figures = { id: "figures", title: "Figures", render, printed: true, available: () => data("figures").rows.length > 0 };
 
-// What is drawn again when a key of the state changes.
+// Each is drawn again when one of its keys of the state changes.
 const GROUPS = [
-  { title: "One row, or two beside each other", keys: ["row", "beside", "cells", "by"], menus: true,
+  { title: "One row, or two beside each other", keys: ["row", "beside", "cells", "by"], menu: rowMenus,
     draw: (params, rows) => [confusionFigure(rows, params), classesFigure(rows, params), reliabilityFigure(rows), groupFigures(rows)] },
-  { title: "Trainings", keys: ["curve"], wide: true, draw: (params) => [curvesFigure(params), tuningFigures()] },
-  { title: "Fusions", keys: ["row", "beside"], draw: (params, rows) => [missingModalitiesFigure(), surfaceFigures(), complementFigure(rows), robustnessFigures()] },
+  { title: "Fusions", keys: ["row", "beside", "fusions"], menu: fusionMenu,
+    draw: (params, rows) => [complementFigure(rows), modalitiesFigure(params), surfaceFigure(params), robustnessFigures()] },
+  { title: "Runs, epochs and settings", keys: ["curve"], draw: (params) => [curvesFigure(params), tuningFigures()] },
 ];
 
 function render(root) {
@@ -55,8 +57,8 @@ function fill(group, params, rows) {
   const drawn = group.draw(params, rows).flat();
   const lacking = drawn.filter((node) => node.className === "absent");
   add(group.node,
-    el("h3", { class: "group-title" }, group.title), group.menus ? rowMenus(params) : null,
-    el("div", { class: group.wide ? "" : "columns" }, drawn.filter((node) => !lacking.includes(node))),
+    el("h3", { class: "group-title" }, group.title), group.menu?.(params),
+    el("div", { class: "columns" }, drawn.filter((node) => !lacking.includes(node))),
     lacking.length ? el("div", { class: "lacking" }, el("p", {}, "Not shown:"), el("ul", {}, lacking)) : null);
 }
 

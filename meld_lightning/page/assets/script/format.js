@@ -28,7 +28,7 @@ export function count(value) {
 }
 
 export function share(value) {
-  return value === null || value === undefined ? MISSING : `${(value * 100).toFixed(1)} %`;
+  return value === null || value === undefined ? MISSING : `${(value * 100).toFixed(1)}\u00a0%`;
 }
 
 // 283 s, 12.4 min, 3.1 h

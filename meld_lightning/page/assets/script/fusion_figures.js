@@ -1,21 +1,56 @@
-// Figures of fusions: weights on the simplex of modalities, who is right when others are wrong, and
-// what each modality adds.
+// Figures of a table of fusions: what each modality adds, weights on the simplex of modalities, and
+// who is right when others are wrong. The state's `fusions` is the table.
 
 import { data } from "./data.js";
 import { count, score, share } from "./format.js";
-import { absent, figure, intervals, modalityColour, plot, widthFor } from "./plots.js";
+import { el } from "./dom.js";
+import { modalityColour } from "./modalities.js";
+import { absent, figure, intervals, plot, widthFor } from "./plots.js";
+import { go } from "./state.js";
 
 const HALF = Math.sqrt(3) / 2;
 
-export function surfaceFigures() {
-  const { surfaces } = data("figures");
-  if (!surfaces.length) {
-    return absent("Weights of the modalities", "the study has no table that fuses two or three modalities");
-  }
-  return surfaces.map((one, place) => figure({
-    id: place ? `surface-${one.table}` : "surface", title: "Weights of the modalities",
-    caption: `${one.title}. Weighted F1 on val of every weighting (seed ${one.seed})${one.modalities.length === 3 ? "; the stronger the colour, the better" : ""}. Best: ${best(one)}. ${one.modalities.length === 3 ? "Rings" : "Dotted lines"}: the weights that the rows’ fusions fitted, one for each seed.` },
-  one.modalities.length === 3 ? triangle(one) : line(one)));
+// The tables of fusions, without those that repeat another's rows as a figure of intervals.
+function fusionTables() {
+  const runs = data("runs");
+  return data("tables").tables.filter((table) => table.kind !== "intervals" &&
+    table.rows.some((row) => row.runs.some((hash) => Object.keys(runs[hash].sources).length)));
+}
+
+// The chosen table; without a choice that of the study's main row.
+function chosenTable(params) {
+  const { rows, main } = data("figures");
+  const found = fusionTables();
+  return found.find((one) => one.name === params.get("fusions")) ?? found.find((one) => one.name === rows[main]?.table) ?? found[0] ?? null;
+}
+
+// The menu of the tables; null if there are less than two.
+export function fusionMenu(params) {
+  const tables = fusionTables();
+  if (tables.length < 2) return null;
+  const current = chosenTable(params);
+  return el("div", { class: "menus" }, el("label", {}, "Table ", el("select", { onchange: (event) => go({ fusions: event.target.value }) },
+    tables.map((table) => el("option", { value: table.name, selected: table === current }, table.title)))));
+}
+
+export function surfaceFigure(params) {
+  const table = chosenTable(params);
+  const title = "Weights of the modalities";
+  if (!table) return absent(title, "the study has no table of fusions");
+  const one = data("figures").surfaces.find((found) => found.table === table.name);
+  if (!one) return absent(title, "the table has no row that fuses two or three modalities, as many as can be drawn");
+  const three = one.modalities.length === 3;
+  return figure({ id: "surface", title,
+    caption: `${one.title}. Weighted F1 on val of every weighting (seed ${one.seed})${three ? "; the stronger the colour, the better" : ""}. Best: ${best(one)}. ${one.fitted.length ? `${three ? "Rings" : "Dotted lines"}: the weights that fusions fitted, one for each seed and fold, listed below.` : "No fusion of the table fits one weight for each modality."}` },
+  three ? triangle(one) : line(one), fitted(one));
+}
+
+// What the fusions of each row fitted, means over seeds and folds.
+function fitted(one) {
+  const rows = data("figures").rows;
+  const groups = d3.groups(one.fitted, (found) => found.row);
+  return groups.length ? el("ul", { class: "caption" }, groups.map(([row, found]) => el("li", {}, `${rows[row].row}: ${one.modalities.map((name, place) =>
+    `${name} ${d3.mean(found, (each) => each.weights[place]).toFixed(2)}`).join(", ")}${found.length > 1 ? ` (mean of ${found.length})` : ""}`))) : null;
 }
 
 function best(one) {
@@ -69,7 +104,7 @@ export function complementFigure(rows) {
   if (!wanted) return absent(head.title, "the study has no row that fuses two modalities or more");
   const name = all[wanted.row].row;
   return figure({ ...head,
-    caption: `Test utterances by the modalities that get them right, means over seeds. Filled: those that ${name} gets right too. Always choosing a modality that is right would reach ${share(wanted.oracle)}; ${name} reaches ${share(wanted.fused)}, ${
+    caption: `Test utterances by the modalities that get them right, means over seeds. Dark: those that ${name} gets right too. Always choosing a modality that is right would reach ${share(wanted.oracle)} accuracy (the oracle); ${name} reaches ${share(wanted.fused)}, ${
       wanted.modalities.map((one) => `${one} alone ${share(wanted.accuracy[one])}`).join(", ")}.` },
   upset(wanted));
 }
@@ -78,14 +113,14 @@ export function complementFigure(rows) {
 function upset(one) {
   const named = one.subsets.map((subset) => ({ ...subset, name: subset.right.join(" + ") || "none" }));
   const width = widthFor(640);
-  const step = width < 480 ? 48 : 64;
+  const step = Math.max(44, 12 + 7 * d3.max(one.modalities, (name) => name.length));
   const room = one.modalities.length * step + 8;
   const most = d3.max(named, (subset) => subset.n);
   const names = named.map((subset) => subset.name);
   const grid = named.flatMap((subset) => one.modalities.map((modality, place) => ({ name: subset.name, place, modality, on: subset.right.includes(modality) })));
   const dx = (place) => -room + step / 2 + place * step;
   return plot("Utterances by the modalities that are right", {
-    width, height: names.length * 26 + 44, marginLeft: room, marginRight: 110, marginTop: 30, marginBottom: 10,
+    width, height: names.length * 26 + 44, marginLeft: room, marginRight: 128, marginTop: 30, marginBottom: 10,
     x: { domain: [0, most], axis: null }, y: { domain: names, axis: null },
     marks: [
       Plot.barX(named, { y: "name", x: "n", fill: "var(--accent)", fillOpacity: 0.22, insetTop: 4, insetBottom: 4 }),
@@ -100,53 +135,30 @@ function upset(one) {
   });
 }
 
-// Places for labels at the ends of lines, each at least `gap` above the next: {…label, at}.
-function apart(labels, gap) {
-  const sorted = d3.sort(labels, (one) => one.value);
-  let last = -Infinity;
-  return sorted.map((one) => ({ ...one, at: (last = Math.max(one.value, last + gap)) }));
-}
-
-// The score of each fusion while modalities are missing at random.
-export function robustnessFigures() {
-  const { robustness } = data("figures");
-  if (!robustness.length) return absent("Score against missing modalities", "the study has no table of kind missing");
-  return robustness.map((one, number) => {
-    const points = one.curves.flatMap(({ label, scores }) => scores.map((found, place) => ({ label, share: one.shares[place], ...found })));
-    const first = apart(one.curves.map(({ label, scores }) => ({ label, share: one.shares[0], value: scores[0].value })), d3.max(points, (point) => point.value) * 0.042);
-    return figure({ id: number ? `robustness-${one.table}` : "robustness", title: "Score against missing modalities",
-      caption: `${one.title}. ${one.metric} on test while each modality of each utterance is missing at random with a probability; the band is the 95 % interval. The fusions are not fitted again.` },
-    plot(`${one.metric} by the share of missing modalities`, {
-      width: widthFor(), height: 380, marginLeft: 130, marginRight: 40, marginBottom: 38,
-      x: { label: "probability that a modality is missing", labelAnchor: "center", labelArrow: "none", tickFormat: "%" },
-      y: { label: null, grid: true, axis: "right", zero: true },
-      marks: [
-        Plot.areaY(points.filter((point) => point.low !== null), { x: "share", y1: "low", y2: "high", z: "label", fill: "var(--accent)", fillOpacity: 0.07 }),
-        Plot.line(points, { x: "share", y: "value", z: "label", stroke: "var(--accent)", strokeWidth: 1.8 }),
-        Plot.text(first, { x: "share", y: "at", text: "label", textAnchor: "end", dx: -8, fill: "var(--ink)" }),
-      ],
-    }));
-  });
-}
-
 // The rows of a table of fusions, by the modalities that they fuse.
-export function missingModalitiesFigure() {
-  const runs = data("runs");
-  const found = data("tables").tables.filter((table) => table.rows.some((row) => row.runs.some((hash) => Object.keys(runs[hash].sources).length)));
+export function modalitiesFigure(params) {
+  const table = chosenTable(params);
   const head = { id: "modalities", title: "What each modality adds" };
-  if (!found.length) return absent(head.title, "the study has no table of fusions");
-  return found.map((table, number) => {
-    const metrics = Object.entries(table.metrics);
-    const place = Math.max(0, metrics.findIndex(([key]) => key.endsWith("weighted_f1")));
-    const rows = table.rows.filter((row) => row.cells[place] && row.runs.length).map((row) => ({ ...row, fused: Object.keys(runs[row.runs[0]].sources) }));
-    const initials = (row) => row.fused.map((one) => one[0].toUpperCase()).join("+");
-    const name = (row) => (row.label === initials(row) ? row.label : `${row.label} (${initials(row)})`);
-    const constant = table.rows.find((row) => row.baseline)?.cells[place]?.value ?? null;
-    return figure({ ...head, id: number ? `modalities-${table.name}` : head.id, title: head.title,
-      caption: `${table.title}. Each row with the initials of the modalities that it fuses, and its 95 % interval. Dashed: the constant baseline.` },
-    intervals(`${metrics[place][1]} by fused modalities`, {
-      names: rows.map(name), x: metrics[place][1], line: constant,
-      series: [{ colour: "var(--accent)", filled: true, values: rows.map((row) => ({ name: name(row), ...row.cells[place], title: `${row.label}: ${score(row.cells[place].value)}` })) }] }));
-  });
+  if (!table) return absent(head.title, "the study has no table of fusions");
+  const metrics = Object.entries(table.metrics);
+  const place = Math.max(0, metrics.findIndex(([key]) => key.endsWith("weighted_f1")));
+  const rows = table.rows.filter((row) => row.cells[place] && row.runs.length)
+    .map((row) => ({ ...row, fused: Object.keys(data("runs")[row.runs[0]].sources) }));
+  const fused = [...new Set(rows.flatMap((row) => row.fused))];
+  const initials = new Map(fused.map((one) => [one, initial(one)]));
+  const name = (row) => {
+    const short = row.fused.map((one) => initials.get(one)).join("+");
+    return [short, row.fused.join("+")].includes(row.label) || !short ? row.label : `${row.label} (${short})`;
+  };
+  const constant = table.rows.find((row) => row.baseline)?.cells[place]?.value ?? null;
+  return figure({ ...head,
+    caption: `${table.title}: ${metrics[place][1]} with 95 % intervals. In parentheses what a row fuses (${fused.map((one) => `${initials.get(one)}: ${one}`).join(", ")}).${constant === null ? "" : ` Dashed: the constant baseline, ${score(constant)}.`}` },
+  intervals(`${metrics[place][1]} by fused modalities`, {
+    names: rows.map(name), x: metrics[place][1], line: constant,
+    series: [{ colour: "var(--accent)", filled: true, values: rows.map((row) => ({ name: name(row), ...row.cells[place], title: `${row.label}: ${score(row.cells[place].value)}` })) }] }));
 }
 
+// T for text, V1 for voice_1.
+function initial(modality) {
+  return `${modality[0].toUpperCase()}${/\d+$/.exec(modality)?.[0] ?? ""}`;
+}

@@ -1,18 +1,13 @@
 // Figures drawn with Observable Plot, in the page's own type and colours.
 
 import { el } from "./dom.js";
+import { dot } from "./modalities.js";
 
 // Names of variables of the style sheet, as Plot takes colours.
 export const INK = "var(--ink)";
 export const SOFT = "var(--soft)";
 export const FAINT = "var(--faint)";
 export const GROUND = "var(--ground)";
-const MODALITIES = ["text", "audio", "video", "fusion"];
-
-// The colour of a modality's runs.
-export function modalityColour(modality) {
-  return `var(--${MODALITIES.includes(modality) ? modality : "other"})`;
-}
 
 export const COLUMN = 540;
 
@@ -66,8 +61,9 @@ export function intervals(label, { names, series, x, ticks = [], line = null }) 
 }
 
 // A figure with its heading, caption and controls. `draw()` returns what is shown.
-export function figure({ id, title, caption }, ...contents) {
-  return el("figure", { id: `figure-${id}`, class: "block" },
+// wide: it takes the whole width, and no column.
+export function figure({ id, title, caption, wide }, ...contents) {
+  return el("figure", { id: `figure-${id}`, class: wide ? "block wide" : "block" },
     el("h3", {}, title),
     caption ? el("p", { class: "caption" }, caption) : null,
     contents);
@@ -75,13 +71,18 @@ export function figure({ id, title, caption }, ...contents) {
 
 // Stands for a figure that the data at hand cannot fill: its title, why, and what would fill it.
 export function absent(title, why) {
-  return el("li", { class: "absent" }, `${title}: ${why}.`);
+  return el("li", { class: "absent" }, `${title}: `, commands(why), ".");
+}
+
+// Text in which words between backticks are commands.
+function commands(text) {
+  return text.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part));
 }
 
 // The names of the series, in their colours.
 export function legend(series) {
   return el("p", { class: "series" }, series.map(({ name, modality, filled }) => el("span", {},
-    el("span", { class: `dot ${modality}${filled ? "" : " hollow"}`, "aria-hidden": "true" }), name)));
+    dot(modality, !filled), name)));
 }
 
 // Buttons of which one is pressed.

@@ -68,7 +68,7 @@ export function groupFigures(rows) {
     const names = [...new Set(series.flatMap((one) => one.groups.map((group) => group.name)))];
     const sizes = new Map(series.flatMap((one) => one.groups.map((group) => [group.name, group.n])));
     const named = (name) => `${name} (${count(sizes.get(name))})`;
-    return figure({ id, title: title(grouping), caption: caption(grouping) },
+    return figure({ id, title: title(grouping), caption: caption(grouping, series) },
       legend(series),
       intervals(title(grouping), {
         names: names.map(named), x: "accuracy",
@@ -87,8 +87,10 @@ function overall(series) {
   return n ? d3.sum(series.groups, (group) => group.n * group.accuracy.value) / n : null;
 }
 
-function caption(grouping) {
-  const common = "Accuracy with 95 % intervals, utterances in parentheses. Grey ticks: the constant baseline in the same group; dashed: all groups of the first row together.";
-  return grouping.id === "speaker" ? `${common} A model that serves all speakers alike has intervals that cross the dashed line.` : common;
+function caption(grouping, series) {
+  const alone = series.some((one) => one.groups.some((group) => group.accuracy.low === null));
+  return ["Accuracy with 95 % intervals; utterances in parentheses. Grey ticks: the constant baseline in the same group. Dashed: all groups of the first row together.",
+    alone ? "A group that is a single unit of resampling, such as one speaker, has no interval." : "",
+    grouping.id === "speaker" && !alone ? "A model that serves all speakers alike has intervals that cross the dashed line." : ""].filter(Boolean).join(" ");
 }
 

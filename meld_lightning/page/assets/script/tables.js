@@ -4,11 +4,13 @@ import { data } from "./data.js";
 import { add, el } from "./dom.js";
 import { domain, intervalBar } from "./bars.js";
 import { count, interval, MISSING, score, signed } from "./format.js";
+import { dot } from "./modalities.js";
 import { fragment, go, onState, state } from "./state.js";
 
 export const tables = { id: "tables", title: "Tables", render, printed: true };
 
-const MARKS = { better: "▲ better", worse: "▼ worse", same: "≈ not told apart" };
+const MARKS = { better: "▲ better", worse: "▼ worse", same: "≈ cannot be told apart" };
+const FOLDED = 3; // grids of text that stand open below a title; more are folded
 
 function render(root) {
   const { tables: all, footnotes } = data("tables");
@@ -17,7 +19,8 @@ function render(root) {
     el("p", { class: "legend" },
       "Each figure is a mean over seeds, ± their standard deviation, with its 95 % interval in brackets and as a bar. ",
       all.some((one) => one.rows.some((row) => row.paper.some(Boolean))) ? "A diamond in a bar is the paper’s figure. " : "",
-      "The grey line is the constant baseline. Select a figure to see its run. Headers sort."),
+      "The bars of one column share a scale that leaves the constant baseline out: an arrow points to a value beyond it. ",
+      "Select a figure to see its run, and a header to sort. Differences are from the row in bold; p is Holm’s."),
     all.length > 1 ? el("nav", { class: "jump", "aria-label": "Tables" }, all.map((one) =>
       el("a", { href: fragment({ table: one.name }, "tables") }, shortTitle(one.title)))) : null,
     all.map(article),
@@ -44,12 +47,22 @@ function article(table) {
   return el("article", { id: `table-${table.name}`, class: "result" },
     el("h3", {}, table.title),
     table.rows.length ? figures(table) : null,
-    table.rows.length ? null : table.grids.map(plainGrid),
+    table.rows.length ? null : textGrids(table),
     table.verdicts.length ? el("p", { class: "small" }, `Beside the paper’s figures, by our interval alone: ${table.verdicts.join("; ")}.`) : null,
     notes.length ? el("p", { class: "small" }, "Notes ", notes.map((number, place) => [
       place ? ", " : "", el("button", { class: "note-link", onclick: () => document.getElementById(`note-${number}`).scrollIntoView() }, String(number))])) : null,
     table.rows.length && table.grids.length ? el("details", {},
-      el("summary", {}, `More on ${shortTitle(table.title)}: ${table.grids.length} tables`), table.grids.map(plainGrid)) : null);
+      el("summary", {}, `More on this table: ${grids(table.grids.length)}`), table.grids.map((grid) => plainGrid(grid))) : null);
+}
+
+// The grids of a table that has no rows of figures; each folded if there is much to read.
+function textGrids({ grids }) {
+  if (d3.sum(grids, (grid) => grid.rows.length) <= 24 && grids.length <= FOLDED) return grids.map((grid) => plainGrid(grid));
+  return grids.map((grid) => el("details", {}, el("summary", {}, grid.caption || "Table"), plainGrid({ ...grid, caption: "" }, grid.caption)));
+}
+
+function grids(number) {
+  return number === 1 ? "one grid" : `${number} grids`;
 }
 
 function figures(table) {
@@ -64,6 +77,7 @@ function figures(table) {
     { key: "n", header: "n", value: (row) => row.n, cell: (row) => count(row.n) },
     ...Object.entries(table.tested).map(([key, header]) => testColumn(table, key, header)),
   ];
+  const shown = [...Object.keys(table.tested).map((key) => metrics.find(([metric]) => metric.endsWith(`/${key}`))?.[0]), metrics[0]?.[0]].find(Boolean);
   const head = columns.map((column) => el("th",
     { scope: "col", class: column.text ? null : "number", "data-key": column.key },
     el("button", { class: "sort", onclick: () => sortBy(table, column.key) }, column.header)));
@@ -71,23 +85,37 @@ function figures(table) {
     const line = el("tr", { class: row.baseline ? "constant" : row.key === table.reference ? "reference" : null, "data-place": place },
       columns.map((column) => column.text
         ? el("th", { scope: "row" }, column.cell(row))
-        : el("td", { class: "number" }, column.cell(row))));
+        : el("td", { class: "number", "data-key": column.key }, column.cell(row))));
     line.sortValues = Object.fromEntries(columns.map((column) => [column.key, column.value(row)]));
     return line;
   });
   const others = Object.entries(table.published).map(([model, printed]) => el("tr", { class: "published" },
     el("th", { scope: "row" }, model), columns.slice(1).map((column) =>
-      el("td", { class: "number" }, column.key === `paper.${metrics[0][0]}` ? printed : ""))));
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": table.title },
-    el("table", { class: "figures", "data-table": table.name },
-      el("caption", { class: "hidden" }, table.title),
-      el("thead", {}, el("tr", {}, head)), el("tbody", {}, others, body)));
+      el("td", { class: "number", "data-key": column.key }, column.key === `paper.${metrics[0][0]}` ? printed : ""))));
+  const node = el("table", { class: "figures", "data-table": table.name },
+    el("caption", { class: "hidden" }, table.title),
+    el("thead", {}, el("tr", {}, head)), el("tbody", {}, others, body));
+  return [
+    columnMenu(node, columns.slice(1), shown),
+    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": table.title }, node)];
+}
+
+// On a narrow screen a table shows one column at a time, and the paper's figure beside ours.
+function columnMenu(node, columns, shown) {
+  const choose = (key) => {
+    for (const cell of node.querySelectorAll("[data-key]")) cell.classList.toggle("chosen", [key, `paper.${key}`, "row"].includes(cell.dataset.key));
+  };
+  choose(shown);
+  const offered = columns.filter((column) => !column.key.startsWith("paper."));
+  return el("label", { class: "column-menu" }, "Column ", el("select", { onchange: (event) => choose(event.target.value) },
+    offered.map((column) => el("option", { value: column.key, selected: column.key === shown }, column.header))));
 }
 
 function metricColumns(table, key, header, place, constant) {
   const ours = table.rows.map((row) => row.cells[place]).filter(Boolean);
+  const models = table.rows.filter((row) => !row.baseline).map((row) => row.cells[place]).filter(Boolean);
   const paper = (row) => (row.paper[place] ? Number(row.paper[place]) / (table.percent ? 100 : 1) : null);
-  const range = domain([...ours.flatMap((cell) => [cell.value, cell.low, cell.high]), ...table.rows.map(paper)]);
+  const range = domain([...models.flatMap((cell) => [cell.value, cell.low, cell.high]), ...table.rows.map(paper)]);
   const hasPaper = table.rows.some((row) => row.paper[place]) || (place === 0 && Object.keys(table.published).length > 0);
   const hasInterval = ours.some((cell) => cell.low !== null);
   const column = {
@@ -116,7 +144,7 @@ function value(table, row, cell) {
 }
 
 function testColumn(table, key, header) {
-  const tests = table.rows.map((row) => row.tests[key]).filter(Boolean);
+  const tests = table.rows.filter((row) => !row.baseline).map((row) => row.tests[key]).filter(Boolean);
   const range = domain([0, ...tests.flatMap((test) => [test.value, test.low, test.high])]);
   const reference = table.rows.find((row) => row.key === table.reference);
   return { key: `test.${key}`, header: `${header} − ${reference.label}`, value: (row) => row.tests[key]?.value ?? null,
@@ -132,11 +160,11 @@ function testColumn(table, key, header) {
 }
 
 function rowName(row) {
-  return [row.modality ? el("span", { class: `dot ${row.modality}`, "aria-hidden": "true" }) : null, row.label];
+  return el("span", { class: "named" }, row.modality ? dot(row.modality) : null, el("span", {}, row.label));
 }
 
-function plainGrid(grid) {
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": grid.caption || "Table" }, el("table", { class: "plain" },
+function plainGrid(grid, label = grid.caption || "Table") {
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, el("table", { class: "plain" },
     grid.caption ? el("caption", {}, grid.caption) : null,
     el("thead", {}, el("tr", {}, grid.headers.map((header, place) => el("th", { scope: "col", class: place ? "number" : null }, header)))),
     el("tbody", {}, grid.rows.map((row) => el("tr", {}, row.map((text, place) =>

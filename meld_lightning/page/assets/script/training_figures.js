@@ -1,9 +1,10 @@
-// Figures of trainings: learning curves, and settings against the score on val.
+// Figures of runs: learning curves, and settings against the score on val.
 
 import { data } from "./data.js";
 import { el } from "./dom.js";
 import { score } from "./format.js";
-import { absent, choices, FAINT, figure, GROUND, modalityColour, plot, SOFT, widthFor } from "./plots.js";
+import { modalityColour } from "./modalities.js";
+import { absent, choices, FAINT, figure, GROUND, plot, SOFT, widthFor } from "./plots.js";
 import { go } from "./state.js";
 
 const CURVES = [["val/weighted_f1", "val F1"], ["val/accuracy", "val accuracy"], ["val/loss", "val loss"], ["train/fit_loss", "train loss"]];
@@ -13,8 +14,8 @@ export function curvesFigure(params) {
   const runs = data("runs");
   const shown = CURVES.find(([key]) => key === params.get("curve")) ?? CURVES[0];
   const rows = data("figures").rows.map((row) => ({ row, runs: trained(row, runs) })).filter((one) => one.runs.length);
-  const head = { id: "curves", title: "Learning curves", caption: "One line for each seed; the dot is the epoch that val chose." };
-  if (!rows.length) return absent(head.title, "no row was trained here; fusions and imports have no epochs");
+  const head = { id: "curves", title: "Learning curves", wide: true, caption: "One line for each seed; the dot is the epoch that val chose." };
+  if (!rows.length) return absent(head.title, "no row of this study was trained; fusions and imported predictions have no epochs");
   const values = rows.flatMap((one) => one.runs.flatMap((run) => run.curve[shown[0]] ?? [])).filter((value) => value !== null);
   const range = values.length ? d3.nice(...d3.extent([...values, d3.min(values) + 0.05]), 4) : [0, 1];
   return figure(head,
@@ -68,10 +69,15 @@ export function tuningFigures() {
   }
   return tunings.map((one, place) => figure({
     id: place ? `tuning-${one.modality}` : "tuning", title: `Settings and the score on val: ${one.modality}`,
-    caption: "Every line is a run, from its settings to its weighted F1 on val; the stronger its colour, the better. Below: the same runs, one setting at a time, with the mean at each value as a bar." },
-  parallel(one), marginals(one)));
+    wide: one.axes.length > 1,
+    caption: one.axes.length > 1
+      ? "Every line is a run, from its settings to its weighted F1 on val; the stronger its colour, the better. Below: the same runs, one setting at a time; the bar is the mean."
+      : "Every dot is a run, by the one setting in which the runs differ; the bar is the mean of its weighted F1 on val." },
+  one.axes.length > 1 ? parallel(one) : null, marginals(one)));
 }
 
+// Settings that a run does not name keep their default.
+const shownValue = (value) => ({ null: "not set", "[]": "none" })[value] ?? value;
 const shortKey = (key) => key.split(".").slice(-2).join(".");
 
 function parallel(one) {
@@ -84,16 +90,16 @@ function parallel(one) {
   const points = one.runs.flatMap((run, line) => [
     ...axes.map((axis, place) => ({ line, run, axis: axis.key, value: run.values[place] === null ? null : at(axis, run.values[place]) })),
     { line, run, axis: "score", value: scale(run.score) }]);
-  const ticks = axes.flatMap((axis) => axis.values.map((value, place) => ({ axis: axis.key, value: at(axis, place), text: value })));
+  const ticks = axes.flatMap((axis) => axis.values.map((value, place) => ({ axis: axis.key, value: at(axis, place), text: shownValue(value) })));
   const ends = scale.ticks(5).map((value) => ({ axis: "score", value: scale(value), text: decimal(value) }));
   const colour = modalityColour(one.modality);
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Settings and scores" },
     plot(`Settings of ${one.modality} runs and their weighted F1 on val`, {
-      width: Math.max(widthFor(1100), names.length * 120), height: 260, marginLeft: 30, marginRight: 70, marginTop: 34, marginBottom: 10,
-      x: { type: "point", domain: names, axis: null }, y: { domain: [0, 1], axis: null },
+      width: Math.max(Math.min(widthFor(1100), names.length * 210), names.length * 120), height: 260, marginLeft: 40, marginRight: 70, marginTop: 34, marginBottom: 10,
+      x: { type: "point", domain: names, padding: 0, axis: null }, y: { domain: [0, 1], axis: null },
       marks: [
         Plot.ruleX(names, { stroke: FAINT }),
-        Plot.line(points.filter((point) => point.value !== null), { x: "axis", y: "value", z: "line", stroke: colour, strokeWidth: 1.6, strokeOpacity: (point) => 0.15 + 0.75 * scale(point.run.score), curve: "bump-x" }),
+        Plot.line(points.filter((point) => point.value !== null), { x: "axis", y: "value", z: "line", stroke: colour, strokeWidth: 1.6, strokeOpacity: (point) => 0.3 + 0.65 * scale(point.run.score), curve: "bump-x" }),
         Plot.text([...ticks, ...ends], { x: "axis", y: "value", text: "text", dx: 6, textAnchor: "start", fill: "var(--ink)", stroke: GROUND, strokeWidth: 4, fontSize: 11 }),
         Plot.text(names, { x: (name) => name, frameAnchor: "top", dy: -22, text: (name) => (name === "score" ? "val F1" : shortKey(name)), fill: SOFT, fontSize: 11 }),
       ],
@@ -105,10 +111,10 @@ function marginals(one) {
   const colour = modalityColour(one.modality);
   return el("div", { class: "multiples" }, one.axes.map((axis, place) => {
     const runs = one.runs.filter((run) => run.values[place] !== null).map((run) => ({ value: axis.values[run.values[place]], score: run.score }));
-    const room = Math.max(4, Math.floor(28 / axis.values.length)); // signs of a label
+    const room = Math.max(7, Math.floor(24 / axis.values.length)); // signs of a label
     return el("div", {}, el("p", { class: "small-title" }, shortKey(axis.key)), plot(`Weighted F1 on val by ${axis.key}`, {
-      ...SIZE, marginLeft: 40, marginBottom: 24, marginTop: 8,
-      x: { type: "band", domain: axis.values, label: null, tickFormat: (value) => (value.length > room ? `${value.slice(0, room - 1)}…` : value) },
+      ...(one.axes.length > 1 ? SIZE : { width: widthFor(420), height: 220 }), marginLeft: 40, marginBottom: 24, marginTop: 8,
+      x: { type: "band", domain: axis.values, label: null, tickFormat: (value) => shortened(shownValue(value), room) },
       y: { domain, label: null, ticks: 4, grid: true, nice: true, tickFormat: decimal },
       marks: [
         Plot.dot(runs, { x: "value", y: "score", r: 3, stroke: colour, fill: colour, fillOpacity: 0.35 }),
@@ -116,4 +122,8 @@ function marginals(one) {
       ],
     }));
   }));
+}
+
+function shortened(text, room) {
+  return text.length > room ? `${text.slice(0, room - 1)}…` : text;
 }

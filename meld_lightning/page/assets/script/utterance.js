@@ -3,6 +3,7 @@
 import { el } from "./dom.js";
 import { count, duration } from "./format.js";
 import { clip, votes } from "./clips.js";
+import { dot, modalityColour } from "./modalities.js";
 import { fragment } from "./state.js";
 
 const AROUND = 4; // turns shown before and after
@@ -47,7 +48,7 @@ function probabilities(shown, index) {
     el("table", { class: "probabilities" },
       el("caption", { class: "hidden" }, "Probability of each emotion by modality and run"),
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "emotion"), columns.map((one) =>
-        el("th", { scope: "col", class: "number" }, el("span", { class: `dot ${one.modality}`, "aria-hidden": "true" }), one.title,
+        el("th", { scope: "col", class: "number" }, dot(one.modality), one.title,
           one.absent.has(index) ? el("span", { class: "missing" }, " missing") : null)))),
       el("tbody", {}, set.labels.map((label, k) => el("tr", { class: k === set.true[index] ? "true" : null },
         el("th", { scope: "row" }, label, k === set.true[index] ? el("span", { class: "small" }, " true") : null),
@@ -55,7 +56,7 @@ function probabilities(shown, index) {
 }
 
 function probability(column, value, predicted) {
-  return el("td", { class: `number probability ${column.modality} ${predicted ? "predicted" : ""}`, style: `--p:${(value * 100).toFixed(1)}%` },
+  return el("td", { class: `number probability ${predicted ? "predicted" : ""}`, style: `--p: ${value < 0.005 ? -1 : (value * 100).toFixed(1)}%; --column: ${modalityColour(column.modality)}` },
     value.toFixed(2).replace(/^0/, ""), predicted ? el("span", { class: "hidden" }, " predicted") : null);
 }
 
