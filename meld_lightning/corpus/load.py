@@ -32,26 +32,28 @@ def load_corpus(
 ) -> Corpus:
     """Reads a corpus and checks it.
 
-    root: for layout "meld" a folder that contains MELD's three CSV files, and perhaps its clips, at
-        any depth; for layout "manifest" a CSV or Parquet file of your own (its columns are listed
-        in readers/manifest.py).
-    layout: "meld", "manifest", or the dotted path of a module with a reader (readers/layout.py).
-    name: what to call the corpus; None leaves that to the reader.
-    split: for a corpus without a split of its own, the unit (speaker, dialogue or row) that is
-        never divided between two splits.
-    folds, fold: the units form `folds` folds; `fold` is test, the next one is val, the others are
-        train.
-    test: a second manifest, relative to the first one's folder, whose rows are all test. Rows of
-        the first manifest whose unit (see split) is also in the second are left out; of the others
-        `fold` is val and the rest train. What is not that unit may be in both: with split="speaker"
-        a dialogue may, with split="dialogue" a speaker.
-    columns: for a manifest, the file's name of each column that has another name than ours, such as
-        {"text": "utterance"}.
-    labels: for a manifest, our name of each label that has another one in the file, such as
-        {"happy": "joy"}; two of the file's labels may become one.
-    votes: EmotionLines' own file; its readers' votes are joined to the rows (votes.py).
-    realignment: for MELD, MELD-FAIR's MELD_video_realignment_timestamps.csv: each row gets the clip
-        that holds most of its speech (readers/realignment.py).
+    Args:
+        root: for layout "meld" a folder that contains MELD's three CSV files, and perhaps its
+            clips, at any depth; for layout "manifest" a CSV or Parquet file of your own (its
+            columns are listed in readers/manifest.py).
+        layout: "meld", "manifest", or the dotted path of a module with a reader
+            (readers/layout.py).
+        name: what to call the corpus; None leaves that to the reader.
+        split: for a corpus without a split of its own, the unit (speaker, dialogue or row) that is
+            never divided between two splits.
+        folds: how many folds the units form.
+        fold: the fold that is test; the next one is val, the others are train.
+        test: a second manifest, relative to the first one's folder, whose rows are all test. Rows
+            of the first manifest whose unit (see split) is also in the second are left out; of the
+            others `fold` is val and the rest train. What is not that unit may be in both: with
+            split="speaker" a dialogue may, with split="dialogue" a speaker.
+        columns: for a manifest, the file's name of each column that has another name than ours,
+            such as {"text": "utterance"}.
+        labels: for a manifest, our name of each label that has another one in the file, such as
+            {"happy": "joy"}; two of the file's labels may become one.
+        votes: EmotionLines' own file; its readers' votes are joined to the rows (votes.py).
+        realignment: for MELD, MELD-FAIR's MELD_video_realignment_timestamps.csv: each row gets the
+            clip that holds most of its speech (readers/realignment.py).
 
     Raises UserError, one line, if something is missing or cannot be read.
     """

@@ -79,10 +79,13 @@ class Predictor:
     ) -> "Predictor":
         """A predictor from the folder of a finished run, of a fusion, or of an export.
 
-        device: where the models compute; auto takes a GPU where there is one.
-        int8: quantise the models' linear layers to 8 bits on load, which computes on the CPU alone;
-            see quantised.py.
-        cache: where `prepare` recorded the checkpoints; None: where each run was made.
+        Args:
+            folder: the folder of the run, fusion or export.
+            device: where the models compute; auto takes a GPU where there is one.
+            int8: quantise the models' linear layers to 8 bits on load, which computes on the CPU
+                alone; see quantised.py.
+            allow_mini: let models made from the mini corpus answer about anything.
+            cache: where `prepare` recorded the checkpoints; None: where each run was made.
 
         Raises UserError, one line, if the folder holds none or anything in it is damaged.
         """
@@ -111,12 +114,16 @@ class Predictor:
     ) -> pd.DataFrame:
         """One row per item; answers/output.py lists the columns.
 
-        clips: a path, uint8 frames (F, H, W, 3) in RGB, or several of them. A path may also be a
-            folder or a table, as for the command.
-        text: the utterance of each clip, or texts alone. None where a clip has none.
-        audio: for each clip the path of its sound, or a float32 waveform (T,) at 16 kHz, mono.
-            None: the clip's own sound.
-        risk, conformal: see Asked.
+        Args:
+            clips: a path, uint8 frames (F, H, W, 3) in RGB, or several of them. A path may also be
+                a folder or a table, as for the command.
+            text: the utterance of each clip, or texts alone. None where a clip has none.
+            audio: for each clip the path of its sound, or a float32 waveform (T,) at 16 kHz, mono.
+                None: the clip's own sound.
+            risk: the accepted share of wrong answers; items that are too uncertain for it are
+                abstained from. None: answer everything.
+            conformal: the probability with which a set of labels contains the true one; None: no
+                sets.
 
         Raises UserError, one line, if nothing can be answered. If only some clips cannot be read,
         their rows say why.
@@ -213,7 +220,12 @@ def predict(
 ) -> pd.DataFrame:
     """The emotions of clips and texts in one call; see Predictor, which keeps the models for more.
 
-    source: the folder of a run, of a fusion, or of an export.
+    Args:
+        clips: see Predictor.
+        text: see Predictor.
+        source: the folder of a run, of a fusion, or of an export.
+        allow_mini: let models made from the mini corpus answer about anything.
+        asked: audio, risk and conformal; see Predictor.
     """
     return Predictor.from_pretrained(source, allow_mini=allow_mini)(clips, text, **asked)
 

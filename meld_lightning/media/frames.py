@@ -50,7 +50,11 @@ def read_frames(
 ) -> np.ndarray:
     """Frames 0, every, 2 * every ... of `path`: uint8 (F, size, size, 3), RGB.
 
-    keep_cut: decode what is left of a file that ends before its header says.
+    Args:
+        path: a video file.
+        every: keep the first frame and every Nth after it.
+        size: pixels per side; the shorter side is resized, then the centre is cropped.
+        keep_cut: decode what is left of a file that ends before its header says.
 
     Raises MediaError if there is no video, if none of it can be decoded, or if the file is cut
     short and keep_cut is false.

@@ -52,10 +52,13 @@ def read_waveform(
 ) -> np.ndarray:
     """The sound of `path`: float32 (T,) at `rate` samples per second.
 
-    channels: `center` takes the front centre channel if there is one (in 5.1 sound it contains the
-        dialogue, which the mean would drown out), else ffmpeg's own down-mix (`-ac 1`); `mean`
-        takes the mean of all channels.
-    keep_cut: of a file that ends before its header says, keep what there is.
+    Args:
+        path: a video or sound file.
+        rate: samples per second of what is returned.
+        channels: `center` takes the front centre channel if there is one (in 5.1 sound it contains
+            the dialogue, which the mean would drown out), else ffmpeg's own down-mix (`-ac 1`);
+            `mean` takes the mean of all channels.
+        keep_cut: of a file that ends before its header says, keep what there is.
 
     Raises MediaError if there is no sound, if none of it can be decoded, if the file is cut short
     and keep_cut is false, or if more than MAX_SHARE of its samples are not finite; fewer are
