@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 # ways to divide utterances into groups that are scored apart (report/groupings.py)
-GroupingName = Literal["speaker", "seen", "length", "position", "agreement"]
+GroupingName = Literal[
+    "speaker", "each_speaker", "seen", "length", "position", "shift", "agreement"
+]
 Target = dict[str, Any]  # a node whose keys are the parameters of the class that _target_ names
 
 

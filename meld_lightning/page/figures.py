@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from meld_lightning.page.fusions import complements, surfaces
-from meld_lightning.page.groupings import groupings
+from meld_lightning.page.groupings import groupings_data
 from meld_lightning.page.main_row import main_row
 from meld_lightning.page.rows import DIGITS, FigureRow, Score, figure_rows, score
 from meld_lightning.page.study_report import StudyReport
@@ -60,7 +60,7 @@ def figures_data(report: StudyReport) -> dict[str, Any]:
     return {
         "rows": [_row(report, row) for row in rows],
         "main": _main(report, rows),
-        "groupings": groupings(report, rows),
+        "groupings": groupings_data(report, rows),
         "surfaces": surfaces(report, rows),
         "complements": complements(report, rows),
         "tunings": tunings(rows),
@@ -125,7 +125,7 @@ def _row(report: StudyReport, row: FigureRow) -> RowFigures:
         table,
         report.material.tables[table].title,
         key,
-        row.runs[0].result.modality,
+        row.modality,
         [run.result.hash for run in row.runs],
         list(first.labels),
         np.bincount(first.true, minlength=len(first.labels)).tolist(),

@@ -1,7 +1,7 @@
 """Accuracy by groups of utterances as data for the page.
 
-Computes with report/groups.py from the rows and, where it is at hand, the corpus; writes nothing.
-Used by page/figures.py.
+Computes with report/groupings.py and report/group_accuracy.py from the rows and, where it is at
+hand, the corpus; writes nothing. Used by page/figures.py.
 """
 
 from __future__ import annotations
@@ -10,31 +10,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
 from meld_lightning.corpus.table import VOTES
-from meld_lightning.page.rows import SPLIT, FigureRow, Score, score
+from meld_lightning.page.rows import DIGITS, SPLIT, FigureRow, Score, score
 from meld_lightning.page.study_report import StudyReport
-from meld_lightning.report.groups import (
-    AGREEMENT,
-    FIRST,
-    LENGTHS,
-    OTHER,
-    PLACES,
-    SAME,
-    Names,
-    by_agreement,
-    by_length,
-    by_place,
-    by_presence,
-    by_shift,
-    by_speaker,
-    group_estimates,
-    range_names,
-)
+from meld_lightning.report.group_accuracy import group_accuracies
+from meld_lightning.report.groupings import Grouping, groupings
 from meld_lightning.report.remarks import unit_kind
-from meld_lightning.report.scored import Scored
 
 
 @dataclass(frozen=True)
@@ -48,8 +31,8 @@ class GroupData:
 
 
 @dataclass(frozen=True)
-class Grouping:
-    """One way to group utterances. rows: a row's place -> its groups, for rows that have them.
+class GroupingData:
+    """One way to group utterances. rows: a row's place -> its groups, for rows that have several.
 
     missing: why no row has them, and what would fill it; "" if one has.
     """
@@ -60,144 +43,100 @@ class Grouping:
     missing: str = ""
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What is known of a row's utterances, in the order of its keys; None where it is not known.
-
-    place: in the dialogue, from 1.
-    """
-
-    place: list[int | None] | None
-    dialogue: list[str] | None
-    text: list[str | None] | None
-    speaker: list[str | None] | None
-    votes_NC: NDArray[np.float64] | None = None
-
-
-NEEDS = {
-    "place": "no dialogues are known: `prepare` a corpus that has them",
-    "shift": "no dialogues are known: `prepare` a corpus that has them",
-    "length": "the texts are not part of the evidence: run `report` where the corpus is prepared",
-    "speaker": "the speakers are not part of the evidence: run `report` where the corpus is"
-    " prepared",
-    "agreement": "the corpus has no readers' votes: `prepare` it with corpus.votes=FILE",
-    "presence": "no modality is missing from any utterance",
-}
+PRESENT = "present"
 TITLES = {
-    "place": "By place in the dialogue",
+    "position": "By place in the dialogue",
     "shift": "By shift of emotion",
-    "length": "By number of words",
-    "speaker": "By speaker",
+    "length": "By length of the utterance",
+    "each_speaker": "By speaker, one by one",
     "agreement": "By agreement of readers",
-    "presence": "By the modalities that are there",
+    PRESENT: "By the modalities that are present",
 }
-ORDERS: dict[str, Sequence[str]] = {
-    "place": range_names(PLACES),
-    "shift": (FIRST, SAME, OTHER),
-    "length": range_names(LENGTHS),
-    "agreement": AGREEMENT[::-1],
+NO_DIALOGUES = "the corpus has no dialogues"
+NEEDS = {
+    "position": NO_DIALOGUES,
+    "shift": NO_DIALOGUES,
+    "length": "the evidence holds no texts: run `report` where the corpus is prepared",
+    "each_speaker": "the evidence names no speakers: run `report` where the corpus is prepared",
+    "agreement": "the corpus has no readers' votes: `prepare` it with `corpus.votes=FILE`",
+    PRESENT: "no modality is missing from any utterance",
 }
 
 
-def groupings(report: StudyReport, rows: Sequence[FigureRow]) -> list[Grouping]:
+def groupings_data(report: StudyReport, rows: Sequence[FigureRow]) -> list[GroupingData]:
     """Every way to group utterances, with what would fill those that the evidence cannot."""
-    sources = report.sources
     runs = {run.result.hash: row for row in rows for run in row.runs}
     found: dict[str, dict[int, list[GroupData]]] = {name: {} for name in TITLES}
-    cache: dict[tuple[str, ...], Facts] = {}
+    cache: dict[tuple[str, ...], list[Grouping]] = {}
     for place, row in enumerate(rows):
-        first = row.scored[0]
-        keys = tuple(first.keys)
+        keys = tuple(row.scored[0].keys)
         if keys not in cache:
-            cache[keys] = _facts(report, row)
-        named = _names(cache[keys], first)
-        named["presence"] = _presence(row, sources, runs)
-        for name, names_N in named.items():
-            if names_N is not None:
-                found[name][place] = _groups(row, names_N, ORDERS.get(name, ()))
+            cache[keys] = _of_utterances(_known(report, row))
+        for grouping in (*cache[keys], _by_presence(row, report.sources, runs)):
+            groups = _groups(row, grouping)
+            if len(groups) > 1:
+                found[grouping.name][place] = groups
     return [
-        Grouping(name, title, found[name], "" if found[name] else NEEDS[name])
+        GroupingData(name, title, found[name], "" if found[name] else NEEDS[name])
         for name, title in TITLES.items()
     ]
 
 
-def _groups(row: FigureRow, names_N: Names, order: Sequence[str]) -> list[GroupData]:
+def _groups(row: FigureRow, grouping: Grouping) -> list[GroupData]:
     majority = row.runs[0].result.train_majority
     return [
-        GroupData(one.name, one.n, score(one.accuracy), round(one.constant, 4))
-        for one in group_estimates(row.scored, names_N, majority, order)
+        GroupData(one.name, one.n, score(one.accuracy), round(one.constant, DIGITS))
+        for one in group_accuracies(row.scored, grouping, majority)
     ]
 
 
-def _names(facts: Facts, first: Scored) -> dict[str, Names | None]:
-    labels = [first.labels[label] for label in first.true]
-    in_dialogues = facts.place is not None and facts.dialogue is not None
-    return {
-        "place": by_place(facts.place or []) if in_dialogues else None,
-        "shift": by_shift(facts.place or [], labels, facts.dialogue or [])
-        if in_dialogues
-        else None,
-        "length": by_length(facts.text) if facts.text else None,
-        "speaker": by_speaker(facts.speaker) if facts.speaker else None,
-        "agreement": None if facts.votes_NC is None else by_agreement(facts.votes_NC),
-    }
+def _of_utterances(known: pd.DataFrame) -> list[Grouping]:
+    """The groupings that need no more than what is known of the utterances."""
+    has_votes = any(name.startswith(VOTES) for name in known.columns)
+    skipped = {PRESENT} if has_votes else {PRESENT, "agreement"}
+    return groupings(known, [name for name in TITLES if name not in skipped], {}, SPLIT)
 
 
-def _presence(
+def _by_presence(
     row: FigureRow, sources: Mapping[str, Mapping[str, str]], rows: Mapping[str, FigureRow]
-) -> Names | None:
-    """The modalities that utterances have; None if all have the same."""
-    fused = sources.get(row.runs[0].result.hash, {})
-    members = {name: rows[one].scored[0] for name, one in fused.items() if one in rows}
-    present = {name: one.present for name, one in members.items()} or {
-        row.runs[0].result.modality: row.scored[0].present
-    }
-    names_N = by_presence(present)
-    return names_N if len(set(names_N)) > 1 else None
+) -> Grouping:
+    """Which of the modalities that a row reads each utterance has."""
+    first, run = row.scored[0], row.runs[0].result
+    fused = sources.get(run.hash, {})
+    present = {name: rows[one].scored[0].present for name, one in fused.items() if one in rows}
+    present = present or {run.modality: first.present}
+    names = [
+        " + ".join(name for name, has in zip(present, flags, strict=True) if has) or "none"
+        for flags in zip(*present.values(), strict=True)
+    ]
+    by_size = tuple(name for name, _ in Counter(names).most_common())
+    group_of = dict(zip(map(str, first.keys), names, strict=True))
+    return Grouping(PRESENT, TITLES[PRESENT], by_size, group_of)
 
 
-def _facts(report: StudyReport, row: FigureRow) -> Facts:
-    """From the corpus; without it, from the units where these are dialogues or speakers."""
+def _known(report: StudyReport, row: FigureRow) -> pd.DataFrame:
+    """The row's utterances as rows of a corpus table, with the true label as their emotion; without
+    the corpus, dialogues and speakers where the units are such."""
     first = row.scored[0]
-    if report.corpus is not None and set(first.keys) <= set(report.corpus.table["key"]):
-        table = report.corpus.table.set_index("key").loc[list(first.keys)]
-        dialogues = [None if one is None else str(one) for one in table["dialogue_id"]]
-        known = all(one is not None for one in dialogues)
-        votes = [name for name in table.columns if name.startswith(VOTES)]
-        speakers = [None if one is None else str(one) for one in table["speaker"]]
-        return Facts(
-            _places(table.index, table["dialogue_id"], table["utterance_id"]) if known else None,
-            [str(one) for one in dialogues] if known else None,
-            list(table["text"]) if table["text"].str.strip().any() else None,
-            speakers if len(set(speakers)) > 1 else None,
-            table[votes].to_numpy(np.float64) if votes else None,
-        )
+    true = {
+        str(key): first.labels[label] for key, label in zip(first.keys, first.true, strict=True)
+    }
+    if report.corpus is not None and set(true) <= set(report.corpus.table["key"]):
+        table = report.corpus.table
+        table = table[table["key"].isin(true.keys())]
+        return table.assign(split=SPLIT, emotion=table["key"].map(true))
     frame = row.runs[0].logits(SPLIT)
-    units = dict(zip(frame["key"], frame["unit"].astype(str), strict=True))
-    kinds = Counter(unit_kind(unit, str(key), SPLIT) for key, unit in units.items())
-    ordered = [units[key] for key in first.keys]
-    if set(kinds) == {"dialogues"}:
-        seen: Counter[str] = Counter()
-        places = {}
-        for key, unit in units.items():  # in the order of the corpus
-            seen[unit] += 1
-            places[key] = seen[unit]
-        return Facts([places[key] for key in first.keys], ordered, None, None)
-    several = set(kinds) == {"speakers"} and len(set(ordered)) > 1
-    return Facts(None, None, None, list(ordered) if several else None)
-
-
-def _places(
-    keys: Sequence[str], dialogues: Sequence[object], ids: Sequence[object]
-) -> list[int | None]:
-    """Each utterance's rank within its dialogue, from 1."""
-    ranked = sorted(
-        zip(keys, dialogues, ids, strict=True),
-        key=lambda one: (str(one[1]), 0 if one[2] is None else int(str(one[2]))),
+    keys, units = frame["key"].astype(str), frame["unit"].astype(str)
+    kinds = {unit_kind(unit, key, SPLIT) for unit, key in zip(units, keys, strict=True)}
+    nothing = pd.Series([None] * len(frame), index=frame.index, dtype=object)
+    return pd.DataFrame(
+        {
+            "key": keys,
+            "split": SPLIT,
+            "dialogue_id": units if kinds == {"dialogues"} else nothing,
+            "utterance_id": range(len(frame)),  # in the order of the corpus
+            "speaker": units if kinds == {"speakers"} else nothing,
+            "text": nothing,
+            "emotion": keys.map(true),
+        }
     )
-    seen: Counter[str] = Counter()
-    places: dict[str, int] = {}
-    for key, dialogue, _ in ranked:
-        seen[str(dialogue)] += 1
-        places[key] = seen[str(dialogue)]
-    return [places[key] for key in keys]

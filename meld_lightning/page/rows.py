@@ -27,6 +27,11 @@ class FigureRow:
     runs: Sequence[FinishedRun]
     scored: tuple[Scored, ...]
 
+    @property
+    def modality(self) -> str:
+        """That of its runs; `fusion` for a fusion."""
+        return self.runs[0].result.modality
+
 
 @dataclass(frozen=True)
 class Score:

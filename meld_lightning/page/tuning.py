@@ -48,8 +48,8 @@ def tunings(rows: Sequence[FigureRow]) -> list[Tuning]:
     """One for each modality whose rows differ in any setting."""
     by_modality: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
-        if row.runs[0].result.modality != "fusion":
-            by_modality.setdefault(row.runs[0].result.modality, []).append(place)
+        if row.modality != "fusion":
+            by_modality.setdefault(row.modality, []).append(place)
     found = [_tuning(name, rows, places) for name, places in by_modality.items()]
     return [one for one in found if one.axes]
 

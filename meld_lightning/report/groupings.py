@@ -1,8 +1,8 @@
-"""Groups of utterances that are scored apart: by speaker, length, place in the dialogue, agreement
-of readers, or what is known of the speakers.
+"""Groups of utterances that are scored apart: by speaker, length, place in the dialogue, shift of
+emotion, agreement of readers, or what is known of the speakers.
 
-Reads the prepared corpus; writes nothing. Used by report/audit.py and, for the grids below tables,
-by report/breakdowns.py.
+Reads the prepared corpus; writes nothing. Used by audits, by the further grids below tables and by
+the page's figures.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 FREQUENT = 6  # MELD's main characters
+EACH = 12  # speakers who are scored one by one
 # group -> its least number of words, or of the turn
 LENGTHS = {"1 to 3 words": 1, "4 to 8 words": 4, "9 to 15 words": 9, "16 words or more": 16}
 PLACES = {"first turn": 1, "turns 2 to 4": 2, "turns 5 to 9": 5, "turn 10 or later": 10}
@@ -39,7 +40,7 @@ Speakers = Mapping[str, Mapping[str, str]]  # grouping -> group -> pattern of th
 class Grouping:
     """One way to divide utterances into groups.
 
-    name: `speaker`, `seen`, `length`, `position`, `agreement` or one that the study declares.
+    name: a key of BY, or one that the study declares.
     groups: their names, in order.
     group_of: utterance key -> its group; an utterance whose group is not known is absent.
     """
@@ -103,6 +104,16 @@ def _by_speaker(rows: pd.DataFrame, train: pd.DataFrame) -> Grouping:
     return Grouping("speaker", "By speaker", groups, _named(spoken, np.where(first, *groups)))
 
 
+def _by_each_speaker(rows: pd.DataFrame, train: pd.DataFrame) -> Grouping:
+    """The speakers with most of these utterances, one by one, and all others together."""
+    spoken = rows[rows["speaker"].notna()]
+    counts = spoken["speaker"].value_counts()
+    ranked = sorted(counts.index, key=lambda name: (-counts[name], name))[:EACH]
+    groups = tuple(map(str, ranked)) + (("all others",) if len(counts) > EACH else ())
+    named = spoken["speaker"].where(spoken["speaker"].isin(ranked), "all others")
+    return Grouping("each_speaker", "By speaker, one by one", groups, _named(spoken, named))
+
+
 def _by_seen(rows: pd.DataFrame, train: pd.DataFrame) -> Grouping:
     groups = ("speaks in train", "does not speak in train")
     spoken = rows[rows["speaker"].notna()]
@@ -127,6 +138,20 @@ def _by_position(rows: pd.DataFrame, train: pd.DataFrame) -> Grouping:
     ordered = in_dialogue.sort_values("utterance_id", kind="stable")
     place = ordered.groupby("dialogue_id").cumcount().reindex(in_dialogue.index) + 1
     return _binned("position", "By place in the dialogue", in_dialogue, place, PLACES)
+
+
+def _by_shift(rows: pd.DataFrame, train: pd.DataFrame) -> Grouping:
+    """Whether the true emotion is that of the turn before, among the turns that the corpus has."""
+    in_dialogue = rows[rows["dialogue_id"].notna()]
+    ordered = in_dialogue.sort_values("utterance_id", kind="stable")
+    turns = ordered.groupby("dialogue_id")
+    groups = ("first turn", "same emotion as before", "another emotion than before")
+    group_N = np.select(
+        [turns.cumcount() == 0, ordered["emotion"] == turns["emotion"].shift()],
+        groups[:2],
+        groups[2],
+    )
+    return Grouping("shift", "By shift of emotion", groups, _named(ordered, group_N))
 
 
 def _by_agreement(rows: pd.DataFrame, train: pd.DataFrame) -> Grouping:
@@ -166,8 +191,10 @@ def _named(rows: pd.DataFrame, group_N: Any) -> dict[str, str]:
 
 BY: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Grouping]] = {
     "speaker": _by_speaker,
+    "each_speaker": _by_each_speaker,
     "seen": _by_seen,
     "length": _by_length,
     "position": _by_position,
+    "shift": _by_shift,
     "agreement": _by_agreement,
 }

@@ -8,11 +8,13 @@ matplotlib.figure.Figure, which a notebook shows and `savefig` writes.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from meld_lightning.errors import UserError
 from meld_lightning.metrics import confusion as confusion_counts
@@ -23,9 +25,17 @@ from meld_lightning.report.reliability import reliability as reliability_bins
 from meld_lightning.report.scored import scored
 from meld_lightning.study.sources import FinishedRun
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+DPI = 110  # of a picture in a notebook
+
+
+class NotebookFigure(Figure):
+    """A figure that a notebook shows, although pyplot does not know it and therefore never keeps
+    it."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=DPI)
+        return file.getvalue()
 
 
 def confusion(*runs: FinishedRun, split: str = "test") -> Figure:
@@ -102,10 +112,8 @@ def _some(runs: Sequence[FinishedRun]) -> Sequence[FinishedRun]:
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of that size in inches, which pyplot does not know and therefore never keeps."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
+    """A figure of that size in inches."""
+    figure = NotebookFigure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

@@ -58,6 +58,27 @@ def test_lengths_are_in_words_and_places_in_turns(table: pd.DataFrame) -> None:
     }
 
 
+def test_each_frequent_speaker_is_a_group_and_the_others_are_one(table: pd.DataFrame) -> None:
+    assert found(table, "each_speaker") == {"3_12": "A", "3_2": "G", "3_30": "New"}
+    many = pd.DataFrame(
+        {"speaker": [f"speaker {place % 12:02d}" for place in range(24)] + ["Gunther"]}
+    )
+    many = many.assign(split="test", key=[f"test/{place}" for place in many.index])
+    (one,) = groupings(many, ["each_speaker"], {}, "test")
+    assert one.groups == (*(f"speaker {place:02d}" for place in range(12)), "all others")
+    assert one.group_of["test/24"] == "all others"
+
+
+def test_a_shift_is_from_the_turn_before_in_the_same_dialogue(table: pd.DataFrame) -> None:
+    emotions = ["joy"] * len(TRAIN) + ["joy", "joy", "fear", "fear"]
+    assert found(table.assign(emotion=emotions), "shift") == {
+        "3_2": "first turn",
+        "3_12": "same emotion as before",
+        "3_30": "another emotion than before",
+        "9_0": "first turn",
+    }
+
+
 def test_declared_groups_go_by_the_speakers_names(table: pd.DataFrame) -> None:
     table["speaker"] = [f"actor_{number:02d}" for number in range(len(table) - 1)] + [None]
     sexes = {"male": "*[13579]", "female": "*[02468]"}

@@ -1,5 +1,7 @@
 """Figures of runs as objects, from committed evidence."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,19 @@ def test_a_curve_marks_the_chosen_epoch(run: Run) -> None:
 def test_reliability_states_its_error(run: Run) -> None:
     (axes,) = plots.reliability(run).axes
     assert "calibration error 0." in axes.get_title()
+
+
+def test_the_three_lines_of_the_docs_show_a_picture_in_a_notebook(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    formatters = pytest.importorskip("IPython.core.formatters", reason="needs pip install ipython")
+    monkeypatch.chdir(CHECKOUT)  # they read a committed run
+    section = (CHECKOUT / "docs/page.md").read_text().partition("figures in a notebook")[2]
+    lines = section.partition("```python\n")[2].partition("```")[0].strip().splitlines()
+    names: dict[str, Any] = {}
+    exec("\n".join([*lines[:-1], f"figure = {lines[-1]}"]), names)
+    shown, _ = formatters.DisplayFormatter().format(names["figure"])
+    assert shown["image/png"].startswith(b"\x89PNG")
 
 
 def test_what_cannot_be_drawn_is_one_line(run: Run) -> None:

@@ -52,3 +52,4 @@ def test_the_notebook_runs(
     assert "meld-lightning: " not in printed  # what a refused command begins with
     assert any("weighted_f1" in table for table in tables)
     assert any("share.audio" in table for table in tables)
+    assert any("image/png" in one.get("data", {}) for one in shown)

@@ -9,7 +9,9 @@ const FIRST = ["fusion", "text", "audio", "video"];
 function rows() {
   const known = data("predictions").runs;
   const found = new Map();
-  for (const table of data("tables").tables) {
+  // a figure of intervals repeats another table's rows
+  const tables = d3.sort(data("tables").tables, (table) => table.kind === "intervals");
+  for (const table of tables) {
     for (const row of table.rows.filter((one) => one.runs.length && one.runs.every((run) => known[run]))) {
       const label = `${row.label} (${table.title.split(":")[0]})`;
       const choice = { id: `${table.name}/${row.key}`, name: row.label, label, group: row.modality, runs: row.runs };

@@ -61,7 +61,7 @@ export function groupFigures(rows) {
     const found = places.map((place) => grouping.rows[place] ?? null);
     const id = `group-${grouping.id}`;
     if (!found.some(Boolean)) {
-      const why = grouping.missing || "the chosen rows do not have these groups";
+      const why = grouping.missing || "all utterances of the chosen row are in one group";
       return absent(title(grouping), why);
     }
     const series = asSeries(rows).map((one, place) => ({ ...one, groups: found[place] ?? [] }));
@@ -91,6 +91,6 @@ function caption(grouping, series) {
   const alone = series.some((one) => one.groups.some((group) => group.accuracy.low === null));
   return ["Accuracy with 95 % intervals; utterances in parentheses. Grey ticks: the constant baseline in the same group. Dashed: all groups of the first row together.",
     alone ? "A group that is a single unit of resampling, such as one speaker, has no interval." : "",
-    grouping.id === "speaker" && !alone ? "A model that serves all speakers alike has intervals that cross the dashed line." : ""].filter(Boolean).join(" ");
+    grouping.id === "each_speaker" && !alone ? "A model that serves all speakers alike has intervals that cross the dashed line." : ""].filter(Boolean).join(" ");
 }
 
