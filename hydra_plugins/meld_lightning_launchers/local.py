@@ -38,6 +38,6 @@ class LocalLauncher(SweepLauncher):
         self.jobs = jobs
 
     def run(self, jobs: "Sequence[Job]", logs: Path) -> None:
-        from meld_lightning.launching.local import default_jobs, run_here
+        from meld_lightning.launching.local import run_here
 
-        run_here(jobs, self.jobs or default_jobs(jobs), logs)
+        run_here(jobs, self.jobs, logs)

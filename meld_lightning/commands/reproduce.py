@@ -1,18 +1,13 @@
 """`meld-lightning reproduce`: prepares, runs what the study's tables still need, keeps the evidence
 and renders the tables and the page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from meld_lightning.commands.hydra_app import run_hydra
 from meld_lightning.errors import UserError
-
-if TYPE_CHECKING:
-    from meld_lightning.runs.run import Run
-    from meld_lightning.study.spec import RowKey
 
 LAUNCHERS = ("local", "slurm")  # those whose jobs leave runs, in hydra_plugins/
 
@@ -28,6 +23,7 @@ def _reproduce(cfg: DictConfig) -> None:
 
     from meld_lightning.config.tree import plain
     from meld_lightning.corpus import prepared_corpus
+    from meld_lightning.launching.fusions import fuse_all
     from meld_lightning.launching.jobs import job_of
     from meld_lightning.launching.sweep import report_failures
     from meld_lightning.page.make import Plans, make_page
@@ -72,28 +68,3 @@ def _reproduce(cfg: DictConfig) -> None:
     report_failures(flat)
     if failures:
         raise UserError("\n".join([f"{len(failures)} fusions failed:", *failures]))
-
-
-def fuse_all(
-    fusions: "Mapping[RowKey, Sequence[DictConfig]]",
-) -> "tuple[dict[RowKey, list[Run]], list[str]]":
-    """Runs the fusions in this process, one after another (each takes seconds); returns their runs
-    and one line per failure."""
-    from meld_lightning.fusion.fuse import Fusing
-    from meld_lightning.runs.lifecycle import mention_differences, obtain
-    from meld_lightning.training.process import quieten
-
-    quieten()
-    found: dict[RowKey, list[Run]] = {}
-    failures, read = [], []
-    for (table, row), configs in fusions.items():
-        for config in configs:
-            request = Fusing(config)
-            try:
-                if run := request.find():
-                    read.append(run)
-                found.setdefault((table, row), []).append(run or obtain(request))
-            except UserError as error:
-                failures.append(f"  {table} {row}, seed {config.seed}: {error}")
-    mention_differences(read)
-    return found, failures

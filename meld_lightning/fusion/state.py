@@ -15,22 +15,22 @@ from omegaconf import OmegaConf
 
 from meld_lightning.config.ancestry import derives_from
 from meld_lightning.errors import UserError
-from meld_lightning.fusion.alone import Alone
-from meld_lightning.fusion.average import Average
-from meld_lightning.fusion.learned import Learned
-from meld_lightning.fusion.likelihood_ratio import Single
-from meld_lightning.fusion.matrix import Matrix
 from meld_lightning.fusion.method import Fusion
-from meld_lightning.fusion.searched import Searched
-from meld_lightning.fusion.stacked import Stacked
 from meld_lightning.storage.atomic import atomic_write, write_json
 from meld_lightning.storage.fingerprint import file_digest
 
 DESCRIPTION, ARRAYS = "fitted_fusion.json", "fitted_fusion.safetensors"
 FORMAT = 1  # raised when the two files change their meaning
 # Our methods are saved by class name, so that their files may move; others by their import path.
+# Imported when one is loaded: some need Lightning, and a report that loads none does without.
 METHODS = {
-    one.__name__: one for one in (Alone, Average, Single, Searched, Learned, Matrix, Stacked)
+    "Alone": "meld_lightning.fusion.alone",
+    "Average": "meld_lightning.fusion.average",
+    "Single": "meld_lightning.fusion.likelihood_ratio",
+    "Searched": "meld_lightning.fusion.searched",
+    "Learned": "meld_lightning.fusion.learned",
+    "Matrix": "meld_lightning.fusion.matrix",
+    "Stacked": "meld_lightning.fusion.stacked",
 }
 
 
@@ -105,14 +105,15 @@ def _settings(fusion: Fusion) -> dict[str, Any]:
 
 
 def _name_of(method: type[Fusion]) -> str:
-    ours = METHODS.get(method.__name__) is method
+    ours = METHODS.get(method.__name__) == method.__module__
     return method.__name__ if ours else f"{method.__module__}.{method.__qualname__}"
 
 
 def _method(name: str, outside: Path) -> type[Fusion]:
     """The class that a description names; its source does not lie in the folder `outside`."""
     if name in METHODS:
-        return METHODS[name]
+        ours: type[Fusion] = getattr(importlib.import_module(METHODS[name]), name)
+        return ours
     base = f"{Fusion.__module__}.{Fusion.__qualname__}"
     if not derives_from(name, [base], outside):  # before it is imported: anybody may have named it
         raise UserError(

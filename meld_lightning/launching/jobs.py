@@ -38,6 +38,7 @@ class Job:
     reason: str = ""
     wall_s: float = 0.0
     log: Path | None = None
+    found: Run | None = None  # the finished run, once it has been read
 
     @property
     def title(self) -> str:
@@ -46,7 +47,10 @@ class Job:
 
     @property
     def run(self) -> Run | None:
-        return find_run(self.identity) if self.identity else None
+        """The finished run; None as long as there is none. Its files are read once."""
+        if self.found is None and self.identity:
+            self.found = find_run(self.identity)
+        return self.found
 
 
 def job_of(command: str, cfg: DictConfig, overrides: Sequence[str]) -> Job:
@@ -56,9 +60,9 @@ def job_of(command: str, cfg: DictConfig, overrides: Sequence[str]) -> Job:
         check(cfg, Prepare)
         return Job(command, list(overrides), cfg, None, digest_of(plain(cfg)))
     request = request_of(command, cfg)
-    request.find_or_check()
+    found = request.find_or_check()
     identity = request.identity
-    return Job(command, list(overrides), cfg, identity, identity.hash, cfg.rerun)
+    return Job(command, list(overrides), cfg, identity, identity.hash, cfg.rerun, found=found)
 
 
 def request_of(command: str, cfg: DictConfig) -> RunRequest:

@@ -32,16 +32,19 @@ def default_jobs(jobs: Sequence[Job]) -> int:
 
 
 def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
-    """Runs the unfinished jobs, `at_once` at a time, and sets each job's status and reason.
+    """Runs the unfinished jobs, `at_once` at a time (0: `default_jobs`), and sets each job's status
+    and reason.
 
     Two jobs with the same hash run once. Ctrl-C makes the running jobs save, waits for them, and
     raises Stopped.
     """
-    if at_once < 1:
+    if at_once < 0:
         raise UserError(f"jobs={at_once}: expected at least 1")
     with Sweep(jobs, logs) as sweep:
-        sweep.announce(f"{at_once} at a time")
         waiting = list(sweep.pending)
+        if waiting and not at_once:  # it takes an import of torch
+            at_once = default_jobs(jobs)
+        sweep.announce(f"{at_once} at a time")
         running: dict[Process, tuple[Job, Devices]] = {}
         devices = _devices(at_once, jobs) if waiting else []
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C

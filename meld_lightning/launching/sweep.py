@@ -36,7 +36,7 @@ class Sweep:
         self.jobs, self.logs = jobs, logs
         self._by_name: dict[str, Job] = {}
         for job in jobs:
-            if job.run is not None and not job.rerun:
+            if not job.rerun and job.run is not None:
                 job.status = "read"
             else:
                 self._by_name.setdefault(job.name, job)
@@ -90,6 +90,7 @@ class Sweep:
         """Marks the job as finished or failed. failure: why its process failed; empty if it did
         not."""
         job.wall_s += time.monotonic()
+        job.found = None  # it may be the run that was there before
         done = job.run is not None if job.identity else not failure
         if job.rerun and failure:  # the run that is found may be the old one
             done = False

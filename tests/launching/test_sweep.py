@@ -5,8 +5,10 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,6 +18,8 @@ from omegaconf import OmegaConf
 from meld_lightning.errors import UserError
 from meld_lightning.launching.jobs import Job
 from meld_lightning.launching.sweep import Sweep, report_best, report_failures
+from meld_lightning.runs.identity import Identity
+from meld_lightning.runs.result import write_result
 from meld_lightning.runs.val_score import ValScore
 from tests.running import HANGS_S, Command, argv, folder_over, start, until
 
@@ -38,6 +42,23 @@ def test_jobs_that_ask_for_one_run_count_as_one(
     other = Job("prepare", [], OmegaConf.create(), None, "other")
     Sweep([*twins, other], tmp_path).announce("")
     assert "2 runs: 0 already finished, 2 to run" in caplog.text
+
+
+def test_a_run_that_is_made_again_is_read_again(
+    finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before it is made again, the job finds the old run."""
+    folder = tmp_path / finished.name
+    shutil.copytree(finished, folder)
+    identity = Identity(folder=folder, hash=folder.name, config_hash="", digests={})
+    job = Job("train", ["seed=1"], OmegaConf.create(), identity, folder.name, rerun=True)
+    old = job.run
+    assert old is not None
+    with caplog.at_level(logging.INFO), Sweep([job], tmp_path) as sweep:
+        sweep.begin(job, tmp_path / "log")
+        write_result(folder, replace(old.result, best={**old.result.best, "value": 0.125}))
+        sweep.end(job, "")
+    assert "[1/1] seed=1: val/weighted_f1 0.1250" in caplog.text
 
 
 def test_a_job_is_named_by_its_overrides_as_people_write_them() -> None:

@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,5 +70,10 @@ def recipe(name: str, sources: MiniSources) -> Recipe:
     """How to make the checkpoint `name` ("mini:roberta" ...); UserError if there is no such one."""
     if name not in MINI:
         raise UserError(f"checkpoint {name}: unknown; expected {', '.join(MINI)}")
-    module = importlib.import_module(f"{__name__}.{name.removeprefix(PREFIX)}")
-    return Recipe(sources.digest(name), lambda folder: module.write(folder, sources))
+
+    def write(folder: Path) -> None:
+        # imports torch: not where the checkpoint is there already
+        writer = importlib.import_module(f"{__name__}.{name.removeprefix(PREFIX)}")
+        writer.write(folder, sources)
+
+    return Recipe(sources.digest(name), write)
