@@ -16,10 +16,10 @@ from PIL import Image
 
 from meld_lightning.media import Media
 
-FRAMES = 3  # of each clip, evenly spaced
+FRAMES = 3  # frames of each clip, evenly spaced
 SIDE = 112  # pixels
-QUALITY = 60  # of JPEG
-BINS = 100  # of a waveform
+QUALITY = 60  # JPEG quality
+BINS = 100  # bins of a waveform
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ def json_block(name: str, value: Any) -> str:
 def document(title: str, parts: Mapping[str, Any], style: str = "", connect: str = "'none'") -> str:
     """The whole page.
 
-    title: of the study.
-    parts: name -> JSON value, for the script's `data(name)`.
-    style: rules after those of the assets.
-    connect: where the page's script may connect to, as a content security policy says it.
+    title: the study's title.
+    parts: name -> JSON value, which the script reads as `data(name)`.
+    style: CSS rules that follow those of the assets.
+    connect: the addresses that the script may connect to (the policy's connect-src).
     """
     scripts = [asset(f"vendor/{name}") for name in VENDORED] + [modules()]
     styles = "\n".join([*(asset(f"style/{name}") for name in STYLES), style])

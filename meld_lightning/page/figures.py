@@ -36,8 +36,8 @@ class ReliabilityData:
 
 @dataclass(frozen=True)
 class RowFigures:
-    """A row. runs: hashes, one per seed. support: utterances of each label; f1, precision, recall:
-    of each label."""
+    """A row. runs: hashes, one per seed. support, f1, precision and recall have a value for each
+    label; support is its number of utterances."""
 
     table: str
     title: str

@@ -20,7 +20,7 @@ from meld_lightning.study.sources import FinishedRun
 
 @dataclass(frozen=True)
 class Weighting:
-    """The weights that one seed of a row fitted, by modality."""
+    """The weights of the modalities that one fusion of a row fitted."""
 
     row: int
     seed: int
@@ -31,7 +31,8 @@ class Weighting:
 class SurfaceData:
     """The score on val of every weighting of a table's modalities, for its first seed.
 
-    table: its name. weights: by modality; score: weighted F1. fitted: what the rows' fusions chose.
+    weights: each weighting's weight of each modality; score: its weighted F1. fitted: the weights
+        that the rows' fusions chose.
     """
 
     table: str
@@ -67,51 +68,57 @@ class ComplementData:
 
 
 def surfaces(report: StudyReport, rows: Sequence[FigureRow]) -> list[SurfaceData]:
-    """One for each table of fusions of two or three modalities."""
-    runs = _by_hash(rows)
-    sources = report.sources
+    """One for each table of fusions of two or three modalities, over those of the first row that
+    fuses most."""
+    members = [report.sources.get(row.runs[0].result.hash, {}) for row in rows]
+    most: dict[str, int] = {}
+    for row, of_row in zip(rows, members, strict=True):
+        most[row.key[0]] = max(most.get(row.key[0], 0), len(of_row))
     found: dict[str, SurfaceData] = {}
-    fused = [sources.get(row.runs[0].result.hash, {}) for row in rows]
-    most = {
-        row.key[0]: max(
-            len(one) for other, one in zip(rows, fused, strict=True) if other.key[0] == row.key[0]
-        )
-        for row in rows
-    }
-    for place, row in enumerate(rows):
-        table, first = row.key[0], row.runs[0]
-        members = fused[place]
-        names = list(members)
-        if len(names) not in SHOWN or len(names) < most[table]:
-            continue
-        if table not in found:
-            scores = surface({name: runs[one] for name, one in members.items()})
-            found[table] = SurfaceData(
-                table,
-                report.material.tables[table].title,
-                first.result.seed,
-                names,
-                scores.weights_WM.round(DIGITS).tolist(),
-                scores.score_W.round(DIGITS).tolist(),
-                [],
-            )
-        for run in (part for one in row.runs for part in unpooled(one)):
-            weights = fusion_details(run)["fitted"].get("weights", {})
-            if set(weights) == set(names):
-                shares = _shares([float(weights[name]) for name in names])
-                found[table].fitted.append(Weighting(place, run.result.seed, shares))
+    for place, (row, of_row) in enumerate(zip(rows, members, strict=True)):
+        table = row.key[0]
+        if len(of_row) in SHOWN and len(of_row) == most[table]:
+            if table not in found:
+                found[table] = _surface(report, rows, row, of_row)
+            found[table].fitted.extend(_weightings(place, row, found[table].modalities))
     return list(found.values())
+
+
+def _surface(
+    report: StudyReport, rows: Sequence[FigureRow], row: FigureRow, members: Mapping[str, str]
+) -> SurfaceData:
+    runs = _by_hash(rows)
+    scores = surface({name: runs[one] for name, one in members.items()})
+    return SurfaceData(
+        row.key[0],
+        report.material.tables[row.key[0]].title,
+        row.runs[0].result.seed,
+        list(members),
+        scores.weights_WM.round(DIGITS).tolist(),
+        scores.score_W.round(DIGITS).tolist(),
+        [],
+    )
+
+
+def _weightings(place: int, row: FigureRow, modalities: Sequence[str]) -> list[Weighting]:
+    """The weights that a row's fusions fitted to these modalities, for each seed and fold."""
+    found = []
+    for run in (part for one in row.runs for part in unpooled(one)):
+        weights = fusion_details(run)["fitted"].get("weights", {})
+        if set(weights) == set(modalities):
+            shares = _shares([float(weights[name]) for name in modalities])
+            found.append(Weighting(place, run.result.seed, shares))
+    return found
 
 
 def complements(report: StudyReport, rows: Sequence[FigureRow]) -> list[ComplementData]:
     """One for each row that fuses at least two modalities."""
-    sources = report.sources
     scored = {
         run.result.hash: one for row in rows for run, one in zip(row.runs, row.scored, strict=True)
     }
     found = []
     for place, row in enumerate(rows):
-        members = [sources.get(run.result.hash, {}) for run in row.runs]
+        members = [report.sources.get(run.result.hash, {}) for run in row.runs]
         if len(members[0]) < 2:
             continue
         pairs = [

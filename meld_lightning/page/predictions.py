@@ -32,8 +32,8 @@ STEPS = 255
 class UtteranceSet:
     """The utterances that some of the runs score, in the order of the corpus.
 
-    keys: of each utterance. units: names of the units; unit: the place of each utterance's unit.
-    true: each utterance's label, as base64 of uint8.
+    keys: the utterances' keys. units: names of the units; unit: each utterance's place in units.
+    true: each utterance's place in labels, as base64 of uint8.
     """
 
     labels: list[str]

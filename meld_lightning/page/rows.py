@@ -16,7 +16,7 @@ from meld_lightning.study.sources import FinishedRun
 from meld_lightning.study.spec import RowKey
 
 SPLIT = "test"
-DIGITS = 4  # of what figures show
+DIGITS = 4  # decimal places in figures
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from meld_lightning.runs.evidence import settings
 from meld_lightning.study.sources import FinishedRun
 from meld_lightning.study.spec import RowKey
 
-SHOWN = ("accuracy", "weighted_f1", "macro_f1", "loss")  # of each split
+SHOWN = ("accuracy", "weighted_f1", "macro_f1", "loss")  # metrics shown for each split
 EPOCH, FIT_LOSS = "epoch", "train/fit_loss"
 
 

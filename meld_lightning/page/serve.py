@@ -20,7 +20,7 @@ from meld_lightning.storage.fingerprint import bytes_digest
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
-LOOK_S = 3.0  # between two looks at the run folders
+LOOK_S = 3.0  # seconds between two looks at the run folders
 POLICY = re.compile(r'http-equiv="Content-Security-Policy" content="([^"]*)"')
 HEADERS = {
     "Cache-Control": "no-store",

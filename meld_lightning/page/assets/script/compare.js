@@ -76,7 +76,7 @@ function results(a, b) {
     name: METRICS[m] ?? set.labels[m - METRICS.length],
     a: estimate(one), b: estimate(second[m]), difference: difference(one, second[m], together),
     n: m < METRICS.length ? null : set.true.filter((label) => label === m - METRICS.length).length,
-  }));
+  })).filter(({ n }) => n !== 0); // no utterance has the label
   return [
     el("p", { class: "lead verdict-line" }, sentence(a, b, lines[0])),
     el("div", { class: "comparison" },
@@ -128,7 +128,7 @@ function changes(a, b) {
     el("div", { class: "changes" }, wanted.map((kind) => {
       const found = d3.range(shown.set.keys.length).filter(kind.test);
       return el("section", {},
-        el("h4", {}, el("a", { href: link({ kind: kind.id }) }, `${kind.label}: ${count(found.length)}`)),
+        el("h4", {}, found.length ? el("a", { href: link({ kind: kind.id }) }, `${kind.label}: ${count(found.length)}`) : `${kind.label}: none`),
         el("ul", {}, found.slice(0, SHOWN).map((i) => el("li", {}, example(shown, i, link({ kind: kind.id, u: shown.set.keys[i] }))))));
     })));
 }

@@ -61,7 +61,7 @@ function scores(run) {
   const splits = ["train", "val", "test"].filter((split) => run.metrics[split]);
   const names = [...new Set(splits.flatMap((split) => Object.keys(run.metrics[split])))];
   return el("table", { class: "plain" },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "split"), names.map((name) => el("th", { scope: "col", class: "number" }, name.replace("_", " "))))),
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "split"), names.map((name) => el("th", { scope: "col", class: "number" }, name.replace("_", " ").replace("f1", "F1"))))),
     el("tbody", {}, splits.map((split) => el("tr", {}, el("th", { scope: "row" }, split),
       names.map((name) => el("td", { class: "number" }, score(run.metrics[split][name] ?? null)))))));
 }

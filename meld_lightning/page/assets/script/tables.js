@@ -10,7 +10,7 @@ import { fragment, go, onState, state } from "./state.js";
 export const tables = { id: "tables", title: "Tables", render, printed: true };
 
 const MARKS = { better: "▲ better", worse: "▼ worse", same: "≈ cannot be told apart" };
-const FOLDED = 3; // grids of text that stand open below a title; more are folded
+const OPEN = 24; // lines of text that stand open below a title; more are folded
 
 function render(root) {
   const { tables: all, footnotes } = data("tables");
@@ -52,17 +52,13 @@ function article(table) {
     notes.length ? el("p", { class: "small" }, "Notes ", notes.map((number, place) => [
       place ? ", " : "", el("button", { class: "note-link", onclick: () => document.getElementById(`note-${number}`).scrollIntoView() }, String(number))])) : null,
     table.rows.length && table.grids.length ? el("details", {},
-      el("summary", {}, `More on this table: ${grids(table.grids.length)}`), table.grids.map((grid) => plainGrid(grid))) : null);
+      el("summary", {}, table.grids.length === 1 ? "Details: one further table" : `Details: ${table.grids.length} further tables`), table.grids.map((grid) => plainGrid(grid))) : null);
 }
 
 // The grids of a table that has no rows of figures; each folded if there is much to read.
 function textGrids({ grids }) {
-  if (d3.sum(grids, (grid) => grid.rows.length) <= 24 && grids.length <= FOLDED) return grids.map((grid) => plainGrid(grid));
+  if (d3.sum(grids, (grid) => grid.rows.length) <= OPEN) return grids.map((grid) => plainGrid(grid));
   return grids.map((grid) => el("details", {}, el("summary", {}, grid.caption || "Table"), plainGrid({ ...grid, caption: "" }, grid.caption)));
-}
-
-function grids(number) {
-  return number === 1 ? "one grid" : `${number} grids`;
 }
 
 function figures(table) {
