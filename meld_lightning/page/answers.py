@@ -18,7 +18,7 @@ from meld_lightning.page.main_row import MainRow, main_row, sources_of
 from meld_lightning.page.rows import SPLIT
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.page.tables import reversed_test, tested_metric, verdict
-from meld_lightning.page.words import count, figure, interval, listed, percent, signed
+from meld_lightning.page.words import bold, count, figure, interval, listed, percent, signed
 from meld_lightning.report.classes import class_estimates
 from meld_lightning.report.comparisons import Difference
 from meld_lightning.report.complement import complement
@@ -46,7 +46,10 @@ class Link:
 
 @dataclass(frozen=True)
 class Answer:
-    """A question with its answer in whole sentences, and where the page shows it."""
+    """A question with its answer in whole sentences, and where the page shows it.
+
+    text: what stands between ** and ** is printed in bold.
+    """
 
     question: str
     text: str
@@ -80,7 +83,7 @@ def _won(report: StudyReport, main: MainRow) -> Answer:
     ]
     best = max(peers, key=lambda row: row.mean[metric].value)
     reaches = (
-        f"{main.row.label} reaches {header} {figure(found.value, table.percent)}"
+        f"{bold(main.row.label)} reaches {header} {figure(found.value, table.percent)}"
         f"{interval(found.low, found.high, percent=table.percent)} on {count(main.row.n)}"
         f" {table.split} utterances."
     )
@@ -91,7 +94,7 @@ def _won(report: StudyReport, main: MainRow) -> Answer:
     if best is main.row:
         return Answer(f"Which {kind} won?", f"{reaches} It scores highest {of_all}.", links)
     value = figure(best.mean[metric].value, table.percent)
-    highest = f"{best.label} scores highest {of_all}, {value}{_beside(main, best, metric)}."
+    highest = f"{bold(best.label)} scores highest {of_all}, {value}{_beside(main, best, metric)}."
     return Answer(f"Which {kind} won?", f"{reaches} {highest}", [*links, _compare(main, best)])
 
 
@@ -132,7 +135,7 @@ def _margin(report: StudyReport, main: MainRow) -> Answer | None:
     p = "" if gap.p_holm is None else f", Holm's p {p_text(gap.p_holm, gap.holm_at_floor)}"
     ends = interval(gap.low_simultaneous, gap.high_simultaneous, sign=True)
     text = (
-        f"{signed(gap.value)} in {main.of_table.table.metrics[metric]} against {rival.label},"
+        f"{signed(gap.value)} in {main.of_table.table.metrics[metric]} against {bold(rival.label)},"
         f" {role}{ends and f'; 95 % interval for all tests of the table together{ends}'}{p}."
         f" {REAL[verdict(test)]}."
     )
@@ -170,7 +173,7 @@ def _fails(main: MainRow) -> Answer:
     other = max((place for place in known if place != worst), key=lambda place: share_K[place])
     label, low, high = labels[worst], f1_K[worst].low, f1_K[worst].high
     text = (
-        f"{label}: F1 {figure(f1_K[worst].value)}{interval(low, high)}."
+        f"{bold(label)}: F1 {figure(f1_K[worst].value)}{interval(low, high)}."
         f" Of its {count(support_K[worst] // len(row.scored))} utterances"
         f" {percent(share_K[worst])} are found and {percent(share_K[other])} are predicted as"
         f" {labels[other]}. Best: {labels[best]}, {figure(f1_K[best].value)}."
@@ -198,8 +201,8 @@ def _fixed(report: StudyReport, main: MainRow) -> list[Answer]:
         one.right[0]: round(one.fused) for one in found.subsets if len(one.right) == 1 and one.fused
     }
     seeds = f", for seed {run.result.seed}" if len(main.row.runs) > 1 else ""
-    of_all = f"Of {count(found.n)} utterances{seeds}, {main.row.label} gets"
-    each = [f"{count(n)} right in which {name} alone is right" for name, n in fixed.items()]
+    of_all = f"Of {count(found.n)} utterances{seeds}, {bold(main.row.label)} gets"
+    each = [f"{count(n)} right in which {bold(name)} alone is right" for name, n in fixed.items()]
     first = f"{of_all} {listed(each)}." if fixed else f"{of_all} none right by one modality alone."
     text = (
         f"{first} Always choosing a modality that is right would reach {percent(found.oracle)}"

@@ -40,6 +40,11 @@ def count(number: int | None) -> str:
     return f"{number or 0:,}"
 
 
+def bold(name: str) -> str:
+    """As page/assets/script/overview.js prints it in an answer."""
+    return f"**{name}**"
+
+
 def listed(names: Sequence[str]) -> str:
     """a, b and c"""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -84,12 +84,12 @@ def test_the_overview_answers_what_a_reader_asks_first(data: dict[str, Any]) -> 
     cell = rows["T+A+V"]["cells"][1]
     value, low, high = (f"{cell[key]:.4f}"[1:] for key in ("value", "low", "high"))
     assert found["Which fusion won?"]["text"] == (
-        f"T+A+V reaches weighted F1 {value} [{low}, {high}] on 52 test utterances."
+        f"**T+A+V** reaches weighted F1 {value} [{low}, {high}] on 52 test utterances."
         " It scores highest of the table's 2 fusions."
     )
     assert found["By how much, and is that real?"]["text"].startswith(
-        f"{short(-rows['A']['tests']['weighted_f1']['value'])} in weighted F1 against A, the best"
-        " single modality; 95 % interval for all tests of the table together ["
+        f"{short(-rows['A']['tests']['weighted_f1']['value'])} in weighted F1 against **A**, the"
+        " best single modality; 95 % interval for all tests of the table together ["
     )
     assert found["By how much, and is that real?"]["links"][0]["params"] == {
         "a": f"{TABLE}/T+A+V",
@@ -100,7 +100,7 @@ def test_the_overview_answers_what_a_reader_asks_first(data: dict[str, Any]) -> 
     f1 = {label: one for label, one, support in found_f1 if support}
     worst = min(f1, key=lambda label: f1[label]["value"])
     assert found["Which emotion fails?"]["text"].startswith(
-        f"{worst}: F1 {f1[worst]['value']:.4f}".replace(" 0.", " .")
+        f"**{worst}**: F1 {f1[worst]['value']:.4f}".replace(" 0.", " .")
     )
     assert found["Which emotion fails?"]["links"][-1]["params"]["emotion"] == worst
 

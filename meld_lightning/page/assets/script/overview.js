@@ -39,7 +39,7 @@ function note(text) {
 function answer({ question, text, links }) {
   return el("section", { class: "answer" },
     el("h3", {}, question),
-    el("p", {}, text),
+    el("p", {}, text.split("**").map((part, place) => (place % 2 ? el("strong", {}, part) : part))),
     el("p", { class: "links" }, links.map((one) => el("a", { href: fragment(one.params, one.section) }, one.text))));
 }
 
