@@ -66,7 +66,7 @@ function controls(parts, { a, b, shown }, choices) {
     labelled("Readers", options("readers", "any", readers)),
     labelled("True emotion", options("emotion", "any", labels)),
     labelled("Predicted", options("predicted", "any", labels)),
-    labelled("Order", options("order", "as in the corpus", order)),
+    labelled("Order", options("order", "corpus order", order)),
     labelled("Search", search),
     el("button", { type: "button", class: "choice", onclick: () => filter(Object.fromEntries(FILTERS.map((name) => [name, null]))) }, "Clear"),
   ].filter(Boolean));
