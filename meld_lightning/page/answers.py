@@ -20,7 +20,7 @@ from meld_lightning.page.study_report import StudyReport
 from meld_lightning.page.tables import reversed_test, tested_metric, verdict
 from meld_lightning.page.words import bold, count, figure, interval, listed, percent, signed
 from meld_lightning.report.classes import class_estimates
-from meld_lightning.report.comparisons import Difference
+from meld_lightning.report.comparisons import CAUTION_UNITS, Difference
 from meld_lightning.report.complement import complement
 from meld_lightning.report.layout import p_text
 from meld_lightning.report.rows import Row
@@ -81,7 +81,7 @@ def _won(report: StudyReport, main: MainRow) -> Answer:
         if row.scored and row.key != BASELINE
         if kind == "row" or len(sources_of(report, row)) > 1
     ]
-    best = max(peers, key=lambda row: row.mean[metric].value)
+    best = max(peers, key=lambda row: (row.mean[metric].value, row is main.row))
     reaches = (
         f"{bold(main.row.label)} reaches {header} {figure(found.value, table.percent)}"
         f"{interval(found.low, found.high, percent=table.percent)} on {count(main.row.n)}"
@@ -132,14 +132,26 @@ def _margin(report: StudyReport, main: MainRow) -> Answer | None:
     role = "the best single modality" if single else "the next best row"
     if rival.key == BASELINE:
         role = "the constant baseline"
-    p = "" if gap.p_holm is None else f", Holm's p {p_text(gap.p_holm, gap.holm_at_floor)}"
-    ends = interval(gap.low_simultaneous, gap.high_simultaneous, sign=True)
+    p = ""
+    if gap.p_holm is not None:
+        p = f"; Holm's p over all tests of the table {p_text(gap.p_holm, gap.holm_at_floor)}"
+    ends = interval(gap.low, gap.high, sign=True)
+    caution = units_caution(main.row.scored[0])
     text = (
         f"{signed(gap.value)} in {main.of_table.table.metrics[metric]} against {bold(rival.label)},"
-        f" {role}{ends and f'; 95 % interval for all tests of the table together{ends}'}{p}."
-        f" {REAL[verdict(test)]}."
+        f" {role}{ends and f'; 95 % interval{ends}'}{p}."
+        f" {REAL[verdict(test)]}.{caution and f' {caution}'}"
     )
     return Answer("By how much, and is that real?", text, [_compare(main, rival)])
+
+
+def units_caution(one: Scored) -> str:
+    """What limits the tests of a row with few units; "" if nothing does."""
+    if one.only_unit:
+        return f"All utterances belong to {one.only_unit} and are taken as independent."
+    units = len(set(one.units))
+    few = f"Only {units} units: intervals and p-values are approximate."
+    return few if units < CAUTION_UNITS else ""
 
 
 def _one_modality(report: StudyReport, main: MainRow, row: Row) -> bool:

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from meld_lightning.page.answers import answers
+from meld_lightning.page.answers import answers, units_caution
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.page.tables import reversed_test, rounded, tested_metric, verdict
 from meld_lightning.page.words import figure, listed
-from meld_lightning.report.comparisons import CAUTION_UNITS
 from meld_lightning.report.folds import unpooled
 from meld_lightning.report.missing import SHARES
 from meld_lightning.report.remarks import provenance_remark, seeds_differ
@@ -262,8 +261,6 @@ def _doubts(one: TableResults) -> list[Doubt]:
     if uneven:
         texts.append(f"Seeds differ by more than 0.02 in {listed(uneven)}.")
     first = next((row.scored[0] for row in one.rows if row.scored), None)
-    if first is not None and first.only_unit:
-        texts.append(f"All utterances belong to {first.only_unit} and are taken as independent.")
-    elif first is not None and len(set(first.units)) < CAUTION_UNITS:
-        texts.append(f"Only {len(set(first.units))} units: intervals and p-values are approximate.")
+    if first is not None and (caution := units_caution(first)):
+        texts.append(caution)
     return [Doubt(table.name, table.title, text) for text in texts]

@@ -145,7 +145,7 @@ def _by_shift(rows: pd.DataFrame, train: pd.DataFrame) -> Grouping:
     in_dialogue = rows[rows["dialogue_id"].notna()]
     ordered = in_dialogue.sort_values("utterance_id", kind="stable")
     turns = ordered.groupby("dialogue_id")
-    groups = ("first turn", "same emotion as before", "another emotion than before")
+    groups = ("first turn", "emotion stays", "emotion changes")
     group_N = np.select(
         [turns.cumcount() == 0, ordered["emotion"] == turns["emotion"].shift()],
         groups[:2],

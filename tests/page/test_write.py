@@ -89,7 +89,11 @@ def test_the_overview_answers_what_a_reader_asks_first(data: dict[str, Any]) -> 
     )
     assert found["By how much, and is that real?"]["text"].startswith(
         f"{short(-rows['A']['tests']['weighted_f1']['value'])} in weighted F1 against **A**, the"
-        " best single modality; 95 % interval for all tests of the table together ["
+        " best single modality; 95 % interval ["
+    )
+    assert found["By how much, and is that real?"]["text"].endswith(
+        " The table's test cannot tell the two apart. All utterances belong to actor_01 and are"
+        " taken as independent."
     )
     assert found["By how much, and is that real?"]["links"][0]["params"] == {
         "a": f"{TABLE}/T+A+V",

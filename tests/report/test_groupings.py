@@ -73,8 +73,8 @@ def test_a_shift_is_from_the_turn_before_in_the_same_dialogue(table: pd.DataFram
     emotions = ["joy"] * len(TRAIN) + ["joy", "joy", "fear", "fear"]
     assert found(table.assign(emotion=emotions), "shift") == {
         "3_2": "first turn",
-        "3_12": "same emotion as before",
-        "3_30": "another emotion than before",
+        "3_12": "emotion stays",
+        "3_30": "emotion changes",
         "9_0": "first turn",
     }
 
