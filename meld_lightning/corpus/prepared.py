@@ -26,6 +26,7 @@ from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.storage.atomic import atomic_folder, json_text, write_text
 from meld_lightning.storage.fingerprint import Fingerprint, digest_of, file_digest
 from meld_lightning.storage.once import made_once
+from meld_lightning.storage.parquet import save_parquet
 
 PREPARED_VERSION = 5
 logger = logging.getLogger(__name__)
@@ -231,7 +232,7 @@ def _is_stored(corpus: Corpus, cfg_corpus: Mapping[str, Any], cache: Path) -> bo
 
 def _store(corpus: Corpus, settings: Mapping[str, Any], folder: Path) -> None:
     with atomic_folder(folder) as fresh:
-        corpus.table.to_parquet(fresh / "corpus.parquet", index=False)
+        save_parquet(corpus.table, fresh / "corpus.parquet")
         (fresh / "report.json").write_text(json_text(corpus.report, sort_keys=False))
         (fresh / "report.md").write_text(render_report(corpus.report), encoding="utf-8")
         manifest = {

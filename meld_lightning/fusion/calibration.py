@@ -12,6 +12,7 @@ import numpy as np
 from meld_lightning.fusion.joined import Joined
 from meld_lightning.fusion.likelihood_ratio import Single
 from meld_lightning.fusion.method import Fusion
+from meld_lightning.storage.atomic import atomic_write
 
 BINS = 15  # as in Guo et al., On calibration of modern neural networks, ICML 2017
 BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))  # torchmetrics gives 1 a bin of its own
@@ -121,7 +122,8 @@ def draw_reliability(curves: Mapping[str, np.ndarray], labels_N: np.ndarray, pat
         )
         for suffix in (".png", ".svg"):
             metadata = {"Date": None} if suffix == ".svg" else None
-            figure.savefig(path.with_suffix(suffix), dpi=200, metadata=metadata)
+            with atomic_write(path.with_suffix(suffix)) as fresh:
+                figure.savefig(fresh, format=suffix[1:], dpi=200, metadata=metadata)
         plt.close(figure)
 
 

@@ -30,7 +30,7 @@ from meld_lightning.runs.logits import write_logits
 from meld_lightning.runs.predictions import predictions, write_predictions
 from meld_lightning.runs.result import Result, provenance, split_metrics, write_result
 from meld_lightning.runs.run import Run
-from meld_lightning.storage.atomic import write_json
+from meld_lightning.storage.atomic import atomic_write, write_json
 
 
 def fit_fusion(
@@ -166,4 +166,5 @@ def _write_scores(
 def _write_metrics(folder: Path, of_val: Mapping[str, Any]) -> None:
     """metrics.csv as training writes it, with the one line of a fusion."""
     scalars = {f"val/{name}": value for name, value in of_val.items() if name not in ("f1", "n")}
-    pd.DataFrame([{"epoch": 0, "step": 0, **scalars}]).to_csv(folder / "metrics.csv", index=False)
+    with atomic_write(folder / "metrics.csv") as fresh:
+        pd.DataFrame([{"epoch": 0, "step": 0, **scalars}]).to_csv(fresh, index=False)

@@ -36,10 +36,10 @@ METHODS = {
 
 def save_fusion(fusion: Fusion, folder: Path) -> None:
     """Writes a fitted fusion into `folder`."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     with atomic_write(folder / ARRAYS) as fresh:
-        save_file({name: array.copy() for name, array in fusion.arrays().items()}, fresh)
+        fresh.write_bytes(save({name: array.copy() for name, array in fusion.arrays().items()}))
     described = {
         "format": FORMAT,
         "method": _name_of(type(fusion)),

@@ -25,8 +25,9 @@ from tqdm import tqdm
 from meld_lightning.inference.items.media import GivenMedia, ItemMedia, decode_items
 from meld_lightning.inference.score import Scored
 from meld_lightning.inference.source import Source
-from meld_lightning.storage.atomic import atomic_write, remove_leftovers, writing
+from meld_lightning.storage.atomic import remove_leftovers, writing
 from meld_lightning.storage.fingerprint import digest_of
+from meld_lightning.storage.parquet import write_parquet
 
 PART = 64  # items per part; media/store.py decodes as many into one file
 
@@ -205,8 +206,7 @@ def _read_kept(kept: Path) -> dict[str, dict[str, Any]]:
 def _keep(kept: Path, frame: pd.DataFrame) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     remove_leftovers(kept)
-    with atomic_write(kept / f"{digest_of(frame['item'].tolist())}.parquet") as fresh:
-        frame.to_parquet(fresh, compression="zstd", index=False)
+    write_parquet(kept / f"{digest_of(frame['item'].tolist())}.parquet", frame, "zstd")
 
 
 def _stamp(path: Any) -> list[Any] | None:

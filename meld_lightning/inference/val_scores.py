@@ -48,11 +48,11 @@ class ValScores:
 
     def save(self, folder: Path) -> None:
         """Writes FILE into `folder`, without the keys of utterances."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         arrays = {"probabilities": self.probabilities_NC, "labels": self.labels_N}
         with atomic_write(folder / FILE) as fresh:
-            save_file(arrays, fresh, {"labels": json.dumps(self.labels)})
+            fresh.write_bytes(save(arrays, {"labels": json.dumps(self.labels)}))
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 
 from meld_lightning.errors import Preempted, Stopped, UserError
-from meld_lightning.storage.atomic import REMEDY, full_disk
+from meld_lightning.storage.atomic import disk_error
 
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 STOPPED = 130  # what shells report for Ctrl-C
@@ -26,14 +26,11 @@ def exit_status(work: Callable[[], None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
         return CLOSED_PIPE
     except OSError as error:  # a full disk, a read-only folder, a file where a folder is expected
-        full = full_disk(error)
-        if error.filename is None and not full:
+        reason = disk_error(error)
+        if error.filename is None and not reason:
             raise
-        remedy = REMEDY if full else "make it writable or choose other paths.*"
-        return refuse(
-            f"{error.filename or 'a file that was being written'}: {full or error.strerror};"
-            f" {remedy}"
-        )
+        reason = reason or f"{error.strerror}; make it writable or choose other paths.*"
+        return refuse(f"{error.filename or 'a file that was being written'}: {reason}")
     except Preempted as error:
         print(f"meld-lightning: preempted; {error}; it resumes when requeued", file=sys.stderr)
         return TRY_AGAIN

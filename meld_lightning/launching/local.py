@@ -1,9 +1,11 @@
 """Runs the jobs of a sweep on this machine: one process each, a bounded number at a time.
 
-A job that fails affects no other. Used by the `local` launcher (`--multirun`) and by `reproduce`.
-Writes one log per job.
+A job that fails affects no other. A training that Linux kills because memory runs out resumes with
+smaller microbatches, as one that finds out by itself does. Used by the `local` launcher
+(`--multirun`) and by `reproduce`. Writes one log per job.
 """
 
+import logging
 import os
 import signal
 import subprocess
@@ -11,17 +13,30 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from meld_lightning.errors import Stopped, UserError
 from meld_lightning.launching.forked import ForkedJob
 from meld_lightning.launching.jobs import Job, last_line
 from meld_lightning.launching.sweep import Sweep
+from meld_lightning.runs.identity import is_import
+
+logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 4  # a training holds 1 to 3 GB: more of them would fill a laptop's memory
 GRACE_S = 60  # how long a stopped job may take to save its checkpoint
+VMSTAT = Path("/proc/vmstat")  # counts, among much else, the processes killed for lack of memory
 
 Devices = dict[str, str]  # environment variables that give a job its own GPUs
 Process = subprocess.Popen[bytes] | ForkedJob
+
+
+class Started(NamedTuple):
+    """A job that runs, its own GPUs, and Linux's count of kills for lack of memory before it."""
+
+    job: Job
+    devices: Devices
+    oom_kills: int
 
 
 def default_jobs(jobs: Sequence[Job]) -> int:
@@ -45,25 +60,25 @@ def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
         if waiting and not at_once:  # it takes an import of torch
             at_once = default_jobs(jobs)
         sweep.announce(f"{at_once} at a time")
-        running: dict[Process, tuple[Job, Devices]] = {}
+        running: dict[Process, Started] = {}
         devices = _devices(at_once, jobs) if waiting else []
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
-                    job, own = waiting.pop(0), devices.pop()
-                    running[_start(job, own, sweep)] = (job, own)
+                    started = Started(waiting.pop(0), devices.pop(), _oom_kills())
+                    running[_start(started.job, started.devices, sweep)] = started
                 time.sleep(0.1)
-                sweep.bar.set_postfix_str(_state([job for job, _ in running.values()]))
+                sweep.bar.set_postfix_str(_state([one.job for one in running.values()]))
                 for process in [process for process in running if process.poll() is not None]:
-                    job, own = running.pop(process)
-                    devices.append(own)
-                    sweep.end(job, _failure(job, process.wait()))
+                    started = running.pop(process)
+                    devices.append(started.devices)
+                    _end_or_retry(started, process.wait(), sweep, waiting)
         except BaseException as error:
-            _stop({process: job for process, (job, _) in running.items()})
+            _stop({process: one.job for process, one in running.items()})
             if not isinstance(error, KeyboardInterrupt):
                 raise
-            left = len(waiting) + sum(job.run is None for job, _ in running.values())
+            left = len(waiting) + sum(one.job.run is None for one in running.values())
             raise Stopped(
                 f"{left} of {len(jobs)} runs are unfinished; those that had started are saved"
             ) from None
@@ -97,8 +112,9 @@ def _state(running: Sequence[Job]) -> str:
 
 def _start(job: Job, devices: Devices, sweep: Sweep) -> Process:
     log = sweep.logs / f"{job.name}.log"
+    mode = "a" if job.status == "running" else "w"  # a retry's log follows that of the first try
     arguments = [job.command, str(sweep.begin(job, log))]
-    with log.open("w") as file:
+    with log.open(mode) as file:
         if sys.platform == "linux" and not _gpus():
             return ForkedJob(arguments, log)
         return subprocess.Popen(
@@ -109,6 +125,48 @@ def _start(job: Job, devices: Devices, sweep: Sweep) -> Process:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a terminal's Ctrl-C reaches the job through `_stop` only
         )
+
+
+def _end_or_retry(started: Started, code: int, sweep: Sweep, waiting: list[Job]) -> None:
+    """Ends the job in the sweep; or puts it first in `waiting`, with smaller microbatches, if
+    memory ran out while it trained."""
+    job = started.job
+    failure = _failure(job, code)
+    if code == -signal.SIGKILL and _oom_kills() > started.oom_kills and _was_training(job):
+        from meld_lightning.training.memory import (
+            describe,
+            double_microbatches,
+            largest_batch,
+            read_schedule,
+        )
+
+        assert job.identity is not None
+        folder = job.identity.folder
+        try:
+            double_microbatches(folder, read_schedule(folder), largest_batch(job.config))
+        except UserError as error:
+            failure = str(error)
+        else:
+            logger.info("%s", describe(folder))
+            waiting.insert(0, job)
+            return
+    sweep.end(job, failure)
+
+
+def _was_training(job: Job) -> bool:
+    """Whether the job had begun a run that divides its batches."""
+    if job.command != "train" or job.identity is None or is_import(job.config.model):
+        return False
+    return job.identity.folder.is_dir()
+
+
+def _oom_kills() -> int:
+    """How many processes Linux has killed for lack of memory since it booted; 0 where it does not
+    say."""
+    if not VMSTAT.is_file():
+        return 0
+    counts = dict(line.split() for line in VMSTAT.read_text().splitlines())
+    return int(counts.get("oom_kill", 0))
 
 
 def _failure(job: Job, code: int) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from meld_lightning.metrics import confusion
 from meld_lightning.report.breakdowns import fusion_details
 from meld_lightning.report.scored import scored
+from meld_lightning.storage.atomic import atomic_write
 from meld_lightning.study.sources import FinishedRun
 
 INK, FRAME, FILL, GREY = "#222222", "#4477AA", "#E8EEF5", "#BBBBBB"
@@ -62,8 +63,10 @@ def canvas(
         )
         yield figure, axes
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path.with_suffix(".png"), dpi=200)
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        with atomic_write(path.with_suffix(".png")) as fresh:
+            figure.savefig(fresh, format="png", dpi=200)
+        with atomic_write(path.with_suffix(".svg")) as fresh:
+            figure.savefig(fresh, format="svg", metadata={"Date": None})
         plt.close(figure)
 
 

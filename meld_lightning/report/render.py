@@ -47,7 +47,7 @@ from meld_lightning.report.records import corpus_records, csv_text, table_record
 from meld_lightning.report.results import Material, TableResults, study_results
 from meld_lightning.report.rows import Runs
 from meld_lightning.report.study_audit import keep_audits, kept_audits
-from meld_lightning.storage.atomic import writing
+from meld_lightning.storage.atomic import write_text, writing
 from meld_lightning.study.evidence import study_folder
 from meld_lightning.study.kinds import AUDIT, INTERVALS, MISSING, read_tables
 from meld_lightning.study.plan import PlannedRun
@@ -236,5 +236,5 @@ RENDERERS = {
 
 def _write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
+    write_text(path, text)
     return path

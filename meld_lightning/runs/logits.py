@@ -18,8 +18,8 @@ import pandas as pd
 
 from meld_lightning.errors import UserError
 from meld_lightning.runs.result import AGAIN
-from meld_lightning.storage.atomic import atomic_write
 from meld_lightning.storage.fingerprint import bytes_digest
+from meld_lightning.storage.parquet import write_parquet
 
 FIXED = ["key", "label", "unit", "present"]
 PREFIX = "logit."
@@ -45,8 +45,7 @@ def write_logits(
     _check_finite(str(path), frame["key"], scores.to_numpy())
     frame["label"] = [labels[index] for index in frame["label"]]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as fresh:
-        pd.concat([frame, scores], axis=1).to_parquet(fresh, compression="zstd", index=False)
+    write_parquet(path, pd.concat([frame, scores], axis=1), "zstd")
 
 
 def read_logits(path: Path, labels: Sequence[str]) -> pd.DataFrame:

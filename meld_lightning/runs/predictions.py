@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from meld_lightning.storage.atomic import atomic_write
+from meld_lightning.storage.parquet import write_parquet
 
 
 def predictions(table: pd.DataFrame, logits: np.ndarray, labels: tuple[str, ...]) -> pd.DataFrame:
@@ -30,7 +31,6 @@ def predictions(table: pd.DataFrame, logits: np.ndarray, labels: tuple[str, ...]
 
 def write_predictions(folder: Path, frame: pd.DataFrame) -> None:
     """Writes predictions.parquet and predictions.csv atomically."""
-    with atomic_write(folder / "predictions.parquet") as fresh:
-        frame.to_parquet(fresh, index=False)
+    write_parquet(folder / "predictions.parquet", frame)
     with atomic_write(folder / "predictions.csv") as fresh:
         frame.to_csv(fresh, index=False)

@@ -129,7 +129,7 @@ def claimed(folder: Path) -> Iterator[None]:
 
     with locked(_lock(folder), say):
         folder.mkdir(parents=True, exist_ok=True)
-        for part in ("checkpoints", "logits"):
+        for part in ("", "checkpoints", "logits"):
             remove_leftovers(folder / part)
         yield
 

@@ -1,7 +1,9 @@
-"""Atomic writes: a file or folder appears under its name complete, or not at all.
+"""Atomic writes: a file or folder appears under its name complete, or not at all, even if the
+machine loses power.
 
-Writes to .NAME.<8 hex>.tmp beside the target, then renames it. A full disk becomes a one-line
-UserError. Used wherever a cache or a run is written.
+Writes to .NAME.<8 hex>.tmp beside the target, waits until that is on the disk, renames it, and
+waits until the new name is on the disk, too. A full or failing disk becomes a one-line UserError.
+Used wherever a cache or a run is written.
 """
 
 import csv
@@ -18,8 +20,16 @@ from typing import Any
 
 from meld_lightning.errors import UserError
 
-REMEDY = "free some space and run the command again: finished work is kept"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FREE_SPACE = "free some space and run the command again: finished work is kept"
+CHECK_DISK = "check the disk and run the command again: finished work is kept"
+# the system's numbers of errors that are the disk's, and what to do about each
+REMEDIES = {
+    errno.ENOSPC: FREE_SPACE,
+    errno.EDQUOT: FREE_SPACE,
+    errno.EIO: CHECK_DISK,
+    errno.ESTALE: CHECK_DISK,  # a network file system lost the file
+}
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # of a file system that does not sync folders
 
 
 @contextmanager
@@ -30,7 +40,9 @@ def atomic_write(target: Path) -> Iterator[Path]:
     try:
         with writing(target):
             yield fresh
+            _sync(fresh)
             fresh.replace(target)
+            _sync_folder(target.parent)
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -49,10 +61,15 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         with writing(target):
             fresh.mkdir(parents=True)
             yield fresh
+            for folder, _, names in os.walk(fresh):
+                for name in names:
+                    _sync(Path(folder, name))
+                _sync_folder(Path(folder))
             stale = _beside(target)
             if target.exists():  # a folder cannot be replaced in one step
                 target.rename(stale)
             fresh.rename(target)
+            _sync_folder(target.parent)
             shutil.rmtree(stale, ignore_errors=True)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -69,9 +86,9 @@ def json_text(value: Any, *, sort_keys: bool = True) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text atomically."""
+    """Writes UTF-8 text atomically; a line ends in LF on every system."""
     with atomic_write(path) as fresh:
-        fresh.write_text(text, encoding="utf-8")
+        fresh.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -100,21 +117,21 @@ def leftovers(folder: Path, name: str | None = None) -> list[Path]:
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Turns an error about a full disk, in whatever form a library raises it, into a UserError that
-    names `target`."""
+    """Turns an error of a full or failing disk, in whatever form a library raises it, into a
+    UserError that names `target`."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        if (reason := full_disk(error)) is None:
+        if (reason := disk_error(error)) is None:
             raise
-        raise UserError(f"{target}: {reason}; {REMEDY}") from error
+        raise UserError(f"{target}: {reason}") from error
 
 
-def full_disk(error: BaseException | None) -> str | None:
-    """The system's message if `error`, or one that caused it, means a full disk or quota, else
-    None.
+def disk_error(error: BaseException | None) -> str | None:
+    """The system's message and the remedy if `error`, or one that caused it, means a full or
+    failing disk, else None.
 
     torch raises a RuntimeError caused by the OSError; libraries written in Rust (safetensors,
     tokenizers) raise an exception whose text ends in the error number; numpy raises an OSError
@@ -128,10 +145,28 @@ def full_disk(error: BaseException | None) -> str | None:
             r"\d+ requested and \d+ written", str(error)
         ):
             number = errno.ENOSPC
-        if number in _FULL:
-            return os.strerror(number)
+        if number in REMEDIES:
+            return f"{os.strerror(number)}; {REMEDIES[number]}"
         error = error.__cause__ or error.__context__
     return None
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _sync_folder(path: Path) -> None:
+    """Waits until the names in a folder are on the disk, where its file system can say so."""
+    try:
+        _sync(path)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def _beside(target: Path) -> Path:

@@ -75,9 +75,9 @@ def locked_if_free(lock: Path) -> Iterator[bool]:
 def _acquire(lock: Path, timeout_s: float) -> BaseFileLock | None:
     """The lock, held; None if another process kept it for `timeout_s` (FOREVER: until it is
     free)."""
-    held = FileLock(lock)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock)
         held.acquire(timeout=timeout_s)
     except Timeout:
         return None

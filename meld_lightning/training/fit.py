@@ -34,6 +34,7 @@ from meld_lightning.training.memory import (
     Schedule,
     describe,
     double_microbatches,
+    largest_batch,
     plain_schedule,
     read_schedule,
 )
@@ -67,8 +68,7 @@ def fit_rank(cfg: DictConfig, identity: Identity, modality: str, inputs: Inputs)
         if not is_out_of_memory(error) and read_schedule(folder) == schedule:
             raise
     # after the block, with the traceback that holds the tensors gone
-    largest = max(cfg.eval_batch_size, -(-cfg.data.batch_size // cfg.numerics.world_size))
-    double_microbatches(folder, schedule, largest)
+    double_microbatches(folder, schedule, largest_batch(cfg))
     raise OutOfMemory(describe(folder))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from omegaconf import DictConfig
 
 from meld_lightning.errors import Preempted, UserError
 from meld_lightning.storage.atomic import write_json
@@ -79,6 +80,11 @@ def retry_out_of_memory(folder: Path, start: Callable[[], None], starts_ranks: b
         torch.cuda.empty_cache()
 
 
+def largest_batch(cfg: DictConfig) -> int:
+    """Utterances in the largest batch that a rank holds without accumulation."""
+    return max(cfg.eval_batch_size, -(-cfg.data.batch_size // cfg.numerics.world_size))
+
+
 def describe(folder: Path) -> str:
     """How the run in `folder` resumes after it ran out of memory."""
     last = read_schedule(folder)[-1]
@@ -93,8 +99,7 @@ def double_microbatches(folder: Path, schedule: Schedule, largest: int) -> None:
 
     schedule: that of the failed try. It is not read from the folder here: if two ranks run out of
         memory, both have to write the same.
-    largest: utterances in the largest batch that a rank holds without accumulation. UserError if
-        a microbatch was a single utterance already.
+    largest: as `largest_batch` gives it. UserError if a microbatch was a single utterance already.
     """
     microbatches = schedule[-1].microbatches
     if largest <= microbatches:
