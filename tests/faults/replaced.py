@@ -69,11 +69,11 @@ def _replace_calls(calls: Calls) -> None:
         buffer = kind(raw)
         if "b" in mode:
             return buffer
-        text = io.TextIOWrapper(buffer, io.text_encoding(encoding), errors, newline)
+        text: Any = io.TextIOWrapper(buffer, io.text_encoding(encoding), errors, newline)
         text.mode = mode
         return text
 
-    builtins.open = io.open = opened  # type: ignore[assignment]
+    builtins.open = io.open = opened
 
     def counting(name: str, kind: str, place: int = 0) -> None:
         real = getattr(os, name)
@@ -115,7 +115,7 @@ def _replace_calls(calls: Calls) -> None:
             calls.made("open", absolute(path, named.get("dir_fd")))
         return real_os_open(path, flags, *given, **named)
 
-    os.open = os_open  # type: ignore[assignment]
+    os.open = os_open
     os.supports_dir_fd.add(os_open)
 
 

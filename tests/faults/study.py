@@ -34,7 +34,8 @@ ROW = ["optimizer.lr=1e-3", "epochs=1", "data.batch_size=4"]
 
 def write_inputs(given: Path) -> None:
     """Writes the study's inputs into `given`, which every run of its commands reads."""
-    draw, rows = np.random.default_rng(0), []
+    draw = np.random.default_rng(0)
+    rows: list[dict[str, str]] = []
     for split in ("train", "val", "test"):
         for emotion, word in WORDS.items():
             name = f"u{len(rows)}"

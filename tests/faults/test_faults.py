@@ -40,7 +40,7 @@ def sample(study: Study) -> list[Case]:
 
 def wrong_of(study: Study, cases: Sequence[Case]) -> dict[str, list[str]]:
     """What is wrong with each case that does not end well."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for command, own in groupby(cases, key=lambda case: case.command):
         with Sufferer(study, command) as sufferer:
             found |= {str(case): sufferer.suffer(case) for case in own}
