@@ -23,9 +23,14 @@ from meld_lightning.corpus.readers.layout import find_reader
 from meld_lightning.corpus.report.markdown import render_report
 from meld_lightning.corpus.table import Corpus, typed
 from meld_lightning.errors import NotPrepared, UserError
-from meld_lightning.storage.atomic import atomic_folder, json_text, write_text
+from meld_lightning.storage.atomic import (
+    atomic_folder,
+    json_text,
+    remove_leftovers,
+    write_text,
+)
 from meld_lightning.storage.fingerprint import Fingerprint, digest_of, file_digest
-from meld_lightning.storage.once import made_once
+from meld_lightning.storage.once import locked, made_once
 from meld_lightning.storage.parquet import save_parquet
 
 PREPARED_VERSION = 5
@@ -47,7 +52,7 @@ def prepare_corpus(cfg_corpus: Mapping[str, Any], cache: Path) -> Corpus:
     for line in corpus.report["assumed"]:
         logger.info("%s", line)
     made_once(
-        Path(f"{folder}.lock"),
+        _lock(folder),
         lambda: _is_stored(corpus, cfg_corpus, cache),
         lambda: _store(corpus, settings, folder),
     )
@@ -101,9 +106,22 @@ def report_media(cfg_corpus: Mapping[str, Any], cache: Path, media: Mapping[str,
         "media.json": json_text(media, sort_keys=False),
         "report.md": render_report(report, media),
     }
-    for name, text in texts.items():
-        if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text:
+    changed = {name: text for name, text in texts.items() if _text(folder / name) != text}
+    if not changed:  # as in a cache that may only be read
+        return
+    with locked(_lock(folder)):
+        remove_leftovers(folder)
+        for name, text in changed.items():
             write_text(folder / name, text)
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _lock(folder: Path) -> Path:
+    """What a process that writes into the folder of a stored corpus holds."""
+    return Path(f"{folder}.lock")
 
 
 def prepared_folder(cfg_corpus: Mapping[str, Any], cache: Path) -> Path:

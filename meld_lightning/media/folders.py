@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from meld_lightning.media.chunks import KINDS, kinds_in, read_chunk
-from meld_lightning.storage.atomic import write_json
+from meld_lightning.storage.atomic import remove_leftovers, write_json
 from meld_lightning.storage.fingerprint import digest_of
 from meld_lightning.storage.once import ReadOnlyFolder, locked
 
@@ -35,6 +35,7 @@ def claim_folder(base: Path, rows: Rows, settings: Mapping[str, Any]) -> Path:
         with locked(base.with_name(f"{base.name}.lock")):
             folder = _find(base, rows) or next(one for one in _numbered(base) if not one.exists())
             folder.mkdir(exist_ok=True)
+            remove_leftovers(folder, "settings.json")
             write_json(folder / "settings.json", {**settings, "clips": _claim(rows)})
     except ReadOnlyFolder:  # decoded clips can still be read
         return folder or base

@@ -19,7 +19,7 @@ from typing import Any
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.pretrained.files import model_files
 from meld_lightning.pretrained.find import find_checkpoint, local_folder
-from meld_lightning.storage.atomic import atomic_folder, write_json
+from meld_lightning.storage.atomic import atomic_folder, remove_leftovers, write_json
 from meld_lightning.storage.fingerprint import Fingerprint, bytes_digest, file_digest
 from meld_lightning.storage.once import made_once
 
@@ -77,6 +77,7 @@ def prepare_checkpoint(
                 recipe.write(fresh)
         if check:
             check(folder)
+        remove_leftovers(path.parent, path.name)
         _record(name, path, folder, source)
 
     made_once(path.with_suffix(".lock"), lambda: _is_recorded(path, folder, source), make)

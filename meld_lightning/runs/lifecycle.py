@@ -8,6 +8,7 @@ import logging
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 
 from omegaconf import DictConfig, OmegaConf
@@ -77,6 +78,7 @@ def obtain(request: RunRequest, announce: Callable[[bool], None] = lambda runs: 
     if run := request.find_or_check():
         announce(False)
         mention_differences([run], request.device)
+        _remove_last_checkpoint(run)
         return run
     folder = request.identity.folder
     with claimed(folder):
@@ -95,6 +97,14 @@ def obtain(request: RunRequest, announce: Callable[[bool], None] = lambda runs: 
                 shutil.rmtree(folder)
             raise
     return load_run(folder)
+
+
+def _remove_last_checkpoint(run: Run) -> None:
+    """Removes what a run resumes from, which stays if it is killed as soon as it has finished."""
+    last = run.folder / "checkpoints" / "last.ckpt"
+    if last.is_file() and not run.config.get("keep_last", False):
+        with suppress(OSError):  # a folder that may only be read
+            last.unlink(missing_ok=True)
 
 
 def mention_differences(runs: Sequence[Run], device: str | None = None) -> None:
