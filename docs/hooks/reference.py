@@ -20,6 +20,7 @@ OVERVIEW = f"{FOLDER}/index.md"
 SHARED = "shared"  # the page of the sections that commands on a corpus have in common
 LAUNCHER = "hydra/launcher"
 NONE = "none"
+MOST_DEFAULTS = 3  # more in one cell are hard to read; the options' files below have them
 
 WITHOUT_KEYS = ("experiment", "table")  # groups whose files set keys of other nodes
 MEANINGS = {
@@ -65,15 +66,13 @@ def command_page(command: str) -> str:
 
 def group_page(group: str) -> str:
     """The options of one group: their files, and the keys of the classes that they name."""
-    options = sorted(path.stem for path in _files(group))
-    if group == LAUNCHER:
-        options = ["local", "slurm"]
+    options = _options(group)
     keys = [] if group in WITHOUT_KEYS else _keys_of_options(group, options)
     name = _linked if _files(group) else _code
     return _joined(
         f"# `{group}=`",
         f"{MEANINGS[group]} Options: {', '.join(map(name, options))}.",
-        *(part for names, section in keys for part in _keys_of_class(group, names, section)),
+        *(part for names, sections in keys for part in _keys_of_class(group, names, sections)),
         "## Options" if _files(group) else "",
         *(part for path in _files(group) for part in _option(group, path)),
     )
@@ -176,15 +175,16 @@ def _keys_of_options(group: str, options: Sequence[str]) -> list[tuple[list[str]
 
 
 def _keys_of_class(group: str, options: list[str], sections: list[Section]) -> list[str]:
-    whose = ", ".join(f"`{option}`" for option in options)
+    whose = ", ".join(map(_code, options))
     docs = dict.fromkeys(section.doc for section in sections)
     defaults = {
         key.name: _default(options, [section.keys[at].value for section in sections])
         for at, key in enumerate(sections[0].keys)
     }
+    title = f"Keys of {whose}" if options != _options(group) else "Keys"
     return [
-        f"## Keys of {whose}",
-        " ".join(f"{doc}." for doc in docs if doc and group != LAUNCHER),
+        f"## {title}",
+        " ".join(f"{doc}." for doc in docs if doc and title != "Keys" and group != LAUNCHER),
         _table(sections[0].keys, defaults),
     ]
 
@@ -193,14 +193,13 @@ def _default(options: Sequence[str], values: Sequence[object]) -> str:
     """The value that most options have, and after it those of the others with their names."""
     said = [f"`{shown(value)}`" for value in values]
     counts = Counter(said)
-    if len(counts) == len(said) > 2:
+    if len(counts) > MOST_DEFAULTS or len(counts) == len(said) == MOST_DEFAULTS:
         return "its own"
-    usual, *others = [value for value, _ in counts.most_common()]
-    named = {
-        value: [option for option, its in zip(options, said, strict=True) if its == value]
-        for value in others
-    }
-    return "; ".join([usual, *(f"{value} ({', '.join(names)})" for value, names in named.items())])
+    parts = []
+    for value, count in counts.most_common():
+        whose = [option for option, its in zip(options, said, strict=True) if its == value]
+        parts.append(value if count > len(said) / 2 else f"{value} ({', '.join(whose)})")
+    return "; ".join(parts)
 
 
 def _option(group: str, path: Path) -> Iterator[str]:
@@ -214,6 +213,10 @@ def _option(group: str, path: Path) -> Iterator[str]:
     yield _fenced("bash", "\n".join(commands)) if commands else ""
     yield " ".join(prose)
     yield _fenced("yaml", "\n".join([f"# conf/{group}/{path.name}", *settings]))
+
+
+def _options(group: str) -> list[str]:
+    return ["local", "slurm"] if group == LAUNCHER else [path.stem for path in _files(group)]
 
 
 def _files(group: str) -> list[Path]:
