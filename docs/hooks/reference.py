@@ -7,6 +7,7 @@ is committed.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from meld_lightning.commands.cli import COMMANDS as PURPOSES
@@ -39,14 +40,17 @@ MEANINGS = {
 }
 
 
+def names() -> list[str]:
+    """The pages besides the overview."""
+    return [SHARED, *COMMANDS, *map(_slug, MEANINGS)]
+
+
+@cache
 def pages() -> dict[str, str]:
     """Path of each page below docs/ -> its Markdown."""
-    return {
-        OVERVIEW: _overview(),
-        f"{FOLDER}/{SHARED}.md": _shared_page(),
-        **{f"{FOLDER}/{command}.md": command_page(command) for command in COMMANDS},
-        **{f"{FOLDER}/{_slug(group)}.md": group_page(group) for group in MEANINGS},
-    }
+    written = [_shared_page(), *map(command_page, COMMANDS), *map(group_page, MEANINGS)]
+    below = {f"{FOLDER}/{name}.md": page for name, page in zip(names(), written, strict=True)}
+    return {OVERVIEW: _overview(), **below}
 
 
 def command_page(command: str) -> str:

@@ -1,4 +1,7 @@
-"""docs/quickstart.ipynb runs from top to bottom, and is committed without outputs."""
+"""docs/quickstart.ipynb runs from top to bottom, and is committed without outputs.
+
+Its trainings are those of docs/start.md, whose finished runs it reads.
+"""
 
 import importlib.util
 import json
@@ -10,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.running import CHECKOUT, HANGS_S, environment, folder_over
+from tests.running import CHECKOUT, HANGS_S, environment
 
 NOTEBOOK = CHECKOUT / "docs/quickstart.ipynb"
 needs_notebooks = pytest.mark.skipif(
@@ -27,7 +30,7 @@ def test_the_notebook_is_committed_without_outputs() -> None:
 @pytest.mark.slow
 @needs_notebooks
 def test_the_notebook_runs(
-    with_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    over_started: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import nbformat
     from nbclient import NotebookClient
@@ -39,11 +42,10 @@ def test_the_notebook_runs(
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
-    folder = folder_over(with_clips, tmp_path / "folder")
     read: Any = nbformat.read  # it has types in some versions only
     notebook = read(NOTEBOOK, as_version=4)
     NotebookClient(
-        notebook, timeout=HANGS_S, resources={"metadata": {"path": str(folder)}}
+        notebook, timeout=HANGS_S, resources={"metadata": {"path": str(over_started)}}
     ).execute()
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     printed = "".join(output.get("text", "") for output in shown)

@@ -11,6 +11,7 @@ from docs.hooks import reference
 from docs.hooks.events import shown_as_path
 from meld_lightning.commands.cli import main
 from meld_lightning.config.nodes import COMMANDS
+from tests.pages import NAMES
 from tests.running import CHECKOUT
 
 CODE = re.compile(r"`([^`\n]+)`")
@@ -60,6 +61,13 @@ def test_a_link_to_a_file_outside_docs_becomes_its_path() -> None:
     )
     inside = "[statistics](statistics.md#groups), [hydra](https://hydra.cc)"
     assert shown_as_path(inside) == inside
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = re.findall(r"([\w/]+\.md)$", (CHECKOUT / "mkdocs.yml").read_text(), re.M)
+    assert len(set(listed)) == len(listed)
+    made = [reference.OVERVIEW, *(f"config/{name}.md" for name in reference.names())]
+    assert set(listed) == {*NAMES, *made}
 
 
 @pytest.mark.slow
