@@ -60,8 +60,8 @@ class Corpus:
             id); `split` is train, val or test; times are in seconds; `clip` and `audio` are paths
             or None; `unit` is what intervals and tests take as independent: the coarser of what the
             splits keep whole and the dialogue, else the speaker, else the utterance. If the source
-            lacks a column, its values are None, `<NA>` or NaN. With corpus.votes it also has a column
-            `votes.<emotion>` for each emotion that readers voted for (see votes.py).
+            lacks a column, its values are None, `<NA>` or NaN. With corpus.votes it also has a
+            column `votes.<emotion>` for each emotion that readers voted for (see votes.py).
         emotions: the labels in their fixed order.
         sentiments: the same for sentiments; empty if there are none.
         report: what was found, as JSON-able data (see report/build.py).
