@@ -34,13 +34,18 @@ def quoted(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
+def scores(study: str, name: str) -> list[dict[str, str]]:
+    """The lines of weighted F1 in the results.csv of a study's table."""
+    with (CHECKOUT / "experiments" / study / name / "results.csv").open(newline="") as file:
+        return [one for one in csv.DictReader(file) if one["metric"] == "weighted_f1"]
+
+
 def test_the_figures_of_the_readme_are_those_of_results_csv() -> None:
     shown = table(README, "study")
     assert [re.sub(r"\[(\w+)\].*", r"\1", line[0]) for line in shown] == list(MAIN_TABLES)
     for (study, name), line in zip(MAIN_TABLES.items(), shown, strict=True):
         _, row, value, interval, n, constant, commit = line
-        with (CHECKOUT / "experiments" / study / name / "results.csv").open(newline="") as file:
-            records = [one for one in csv.DictReader(file) if one["metric"] == "weighted_f1"]
+        records = scores(study, name)
         (mean,) = (one for one in records if one["row"] == row and not one["seed"])
         (baseline,) = (one for one in records if one["row"] == "baseline")
         assert value == f"{float(mean['value']):.4f}"
@@ -49,6 +54,17 @@ def test_the_figures_of_the_readme_are_those_of_results_csv() -> None:
         assert constant == f"{float(baseline['value']):.4f}"
         commits = {one["commit"][:7] for one in records if one["row"] == row and one["seed"]}
         assert set(quoted(commit)) == commits
+
+
+def test_the_figures_of_the_model_cards_are_those_of_results_csv() -> None:
+    rows = {study: line[1] for study, line in zip(MAIN_TABLES, table(README, "study"), strict=True)}
+    shown = table((CHECKOUT / "docs/model_cards.md").read_text(), "study")
+    assert [quoted(line[0])[0] for line in shown] == list(MAIN_TABLES)
+    for (study, name), line in zip(MAIN_TABLES.items(), shown, strict=True):
+        records = scores(study, name)
+        (mean,) = (one for one in records if one["row"] == rows[study] and not one["seed"])
+        value, low, high = (f"{float(mean[key]):.3f}"[1:] for key in ("value", "low", "high"))
+        assert line[2] == f"{value} [{low}, {high}]"
 
 
 def test_the_picture_of_the_page_is_small_and_comes_first() -> None:
