@@ -15,6 +15,7 @@ from meld_lightning.config.tree import user_folders
 from meld_lightning.errors import near_miss
 
 OWN = "NAME.yaml"
+SLURM = "hydra_plugins.meld_lightning_launchers.slurm.SlurmLauncherConf"
 MISSING = re.compile(r"(?:In '(?P<parent>[^']+)': )?Could not find '(?P<file>[^']+)'")
 
 
@@ -88,6 +89,7 @@ def _missing_file(first: str, options: Sequence[str], arguments: Sequence[str]) 
 def _unknown_key(wrong: str, command: str, arguments: Sequence[str]) -> str:
     from meld_lightning.config.composed import Composed
     from meld_lightning.config.help import SWEPT
+    from meld_lightning.config.signatures import parameters
     from meld_lightning.config.suggestions import suggestion
 
     if near_miss(f"--{wrong}", ["--multirun"], 0.8):
@@ -96,8 +98,7 @@ def _unknown_key(wrong: str, command: str, arguments: Sequence[str]) -> str:
         composed = Composed.of(command, arguments, groups_alone=True)
     except HydraException:  # it is a choice of a group that only other commands have
         composed = Composed.of(command, [])
-    slurm = Composed.of(command, ["hydra/launcher=slurm"]).launcher
-    if wrong.removeprefix("hydra.launcher.") in slurm:
+    if wrong.removeprefix("hydra.launcher.") in parameters(SLURM):
         return f"config key '{wrong}' is one of hydra/launcher=slurm: add that"
     known = {*composed.keys(), *composed.groups} - {wrong}
     meant = suggestion(wrong, known)

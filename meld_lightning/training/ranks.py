@@ -27,6 +27,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.tracking.console import show_messages
 from meld_lightning.training.signals import SIGNALS
 
+START = "spawn"  # how multiprocessing starts the ranks: CUDA does not survive a fork
 LEAVE_S = 60  # how long the other ranks may take to end after one has ended
 WAIT_FOR_OTHERS_S = 10  # how long rank 0 waits for the others to notice that it has ended
 WAIT_FOR_RANK_ZERO = timedelta(days=30)  # rank 0 may wait for another process with the same run
@@ -61,7 +62,7 @@ def run_ranks(run: Callable[[Path], None], folder: Path, world_size: int, accele
         args=(run, folder, world_size, _free_port()),
         nprocs=world_size,
         join=False,
-        start_method="spawn",
+        start_method=START,
     )
     forward = functools.partial(_forward, [process.pid for process in ranks.processes])
     before = {number: signal.signal(number, forward) for number in SIGNALS}
@@ -143,6 +144,9 @@ def _rank(
         # if the parent dies; torch would send SIGINT, and while this rank still saved, the same
         # command could start the run again
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # the platform's, as in a run of one process: a lock of a spawned process, such as tqdm's, would
+    # be reported as leaked when the rank ends
+    torch.multiprocessing.set_start_method(None, force=True)
     show_messages()
     os.environ.update(
         {

@@ -60,7 +60,10 @@ from tests.running import CHECKOUT, Command
         (["train", "corpus.layout=mold"], "'mold' is unknown (did you mean 'meld'?)"),
         (["train", "checkpoints.bert=/nowhere"], "checkpoint /nowhere: no such folder; give one"),
         (["train", "seed=1,2"], "seed=1,2: several values make a sweep: add --multirun"),
-        (["train", "lr=3"], "'lr' is not known (did you mean 'optimizer.lr'?)"),
+        (
+            ["train", "--multirun", "hydra.launcher.partition=gpu"],
+            "'hydra.launcher.partition' is one of hydra/launcher=slurm: add that",
+        ),
         (["train", "model.lr=3"], "'model.lr' is not known (did you mean 'optimizer.lr'?)"),
         (["train", "model.batch_size=3"], "did you mean 'data.batch_size'?"),
         (["train", "+dropout=0.1"], "'dropout' is not known (did you mean 'model.dropout'?)"),

@@ -7,8 +7,10 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -21,7 +23,7 @@ from meld_lightning.launching.sweep import Sweep, report_best, report_failures
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.result import write_result
 from meld_lightning.runs.val_score import ValScore
-from tests.running import HANGS_S, Command, argv, folder_over, start, until
+from tests.running import HANGS_S, Command, argv, environment, folder_over, start, until
 
 VALUES = ("2e-05", "2.0e-5", "0.001", "0.5", "16", "[1,0.001]", "1e", "v0.1")
 SWEEP = ["train", "--multirun", "model=roberta", "epochs=1", "data.batch_size=32"]
@@ -146,14 +148,30 @@ def figures(folder: Path) -> list[list[str]]:
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_resumable_runs_and_one_line(prepared: Path, tmp_path: Path) -> None:
+    """The launcher is an interpreter of its own, and its jobs start as a user's do."""
     folder = folder_over(prepared, tmp_path / "sweep")
     asked = ["seed=1,2", "epochs=30", "hydra.launcher.jobs=1", "machine.checkpoint_every_s=0.2"]
-    sweep = start(argv(*SWEEP, *asked), folder)
-    until(lambda: list(folder.glob("runs/*/*/checkpoints/last.ckpt")), sweep, "a run is saved")
+    said = tmp_path / "stderr"
+    with said.open("w") as stderr:
+        sweep = subprocess.Popen(
+            argv(*SWEEP, *asked),
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+            # a process in the background, as this one may be, starts others that ignore it
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        )
+    deadline = time.monotonic() + HANGS_S
+    while not list(folder.glob("runs/*/*/checkpoints/last.ckpt")):
+        assert sweep.poll() is None, said.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     os.killpg(sweep.pid, signal.SIGINT)
     assert sweep.wait(HANGS_S) == 130
     assert (
-        sweep.stderr.strip()
+        said.read_text().strip()
         == "meld-lightning: stopped; 2 of 2 runs are unfinished; those that had started are saved;"
         " run the same command to resume"
     )
@@ -161,11 +179,9 @@ def test_ctrl_c_leaves_resumable_runs_and_one_line(prepared: Path, tmp_path: Pat
 
 
 def jobs_of(launcher: int) -> list[int]:
-    """The processes of its jobs: each heads a session, and the server that they are forked from is
-    not one of them."""
+    """The processes of its jobs: each heads a session."""
     below = psutil.Process(launcher).children(recursive=True)
-    server = {one.pid for one in below if one.ppid() == launcher}
-    return [one.pid for one in below if one.pid not in server and os.getsid(one.pid) == one.pid]
+    return [one.pid for one in below if os.getsid(one.pid) == one.pid]
 
 
 def test_a_sweep_names_its_best_run_and_its_results(
