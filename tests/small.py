@@ -111,9 +111,9 @@ def save_clip(folder: Path) -> Path:
     return folder
 
 
-def save_bert(folder: Path, words: Sequence[str]) -> Path:
+def save_bert(folder: Path, words: Sequence[str], **config: Any) -> Path:
     """A random BERT whose tokenizer knows these lower-case words, one token each; [MASK] among them
-    becomes its mask token."""
+    becomes its mask token. config: keys of BertConfig that differ from TOWER."""
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words]
     inner = tokenizers.Tokenizer(
         tokenizers.models.WordLevel(
@@ -131,8 +131,8 @@ def save_bert(folder: Path, words: Sequence[str]) -> Path:
         mask_token="[MASK]" if "[MASK]" in words else None,
     ).save_pretrained(folder)
     torch.manual_seed(0)
-    config = tf.BertConfig(**TOWER, vocab_size=len(vocabulary), max_position_embeddings=512)
-    tf.BertModel(config).save_pretrained(folder)
+    sizes = {**TOWER, "vocab_size": len(vocabulary), "max_position_embeddings": 512, **config}
+    tf.BertModel(tf.BertConfig(**sizes)).save_pretrained(folder)
     return folder
 
 
