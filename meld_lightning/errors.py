@@ -2,11 +2,34 @@
 traceback."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+
+LINE_ENDS = re.compile(r"\s*[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]\s*")
+# what would steer a terminal: control characters, and those that turn the direction of text
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class UserError(Exception):
-    """Says in one line what is wrong, where, what was expected and what to do."""
+    """Says in one line what is wrong, where, what was expected and what to do.
+
+    details: lines below it, such as one for each job that failed.
+
+    What a message quotes may come from anybody: line ends in it become blanks, and control
+    characters escapes such as \\x1b.
+    """
+
+    def __init__(self, message: str = "", details: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
+
+    def __str__(self) -> str:
+        return "\n".join(map(_one_line, (super().__str__(), *self.details)))
+
+
+def _one_line(text: str) -> str:
+    text = LINE_ENDS.sub(" ", text)
+    return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class NotPrepared(UserError):  # noqa: N818 -- named by what is the case
@@ -26,6 +49,11 @@ class Stopped(Exception):  # noqa: N818 -- nothing went wrong
 class Preempted(Stopped):
     """The cluster needs the machine back, or the time limit is near: the job asks to be
     requeued."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; the name of its class where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def near_miss(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:

@@ -6,6 +6,7 @@ functions: `meld-lightning --help` does without.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from meld_lightning.errors import Stopped, UserError, near_miss
 HELP = ("--help", "-h")
 MULTIRUN = ("--multirun", "-m")
 CONFIG_DIR = ("--config-dir", "-cd")
+DEEPEST = 200  # brackets in one argument
 SETS_MODE = ("experiment=", "hydra.mode=", "hydra.searchpath=")
 
 
@@ -42,6 +44,7 @@ def run_hydra(command: str, task: Callable[[Any], None], arguments: Sequence[str
                 print(command_help(command, COMMANDS[command], rest))
             else:
                 _check_flags(rest)
+                check_values(rest)
                 _run(command, task, rest)
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(explain(error, command, rest)) from error
@@ -123,6 +126,16 @@ def _check_flags(arguments: Sequence[str]) -> None:
             )
         if argument != flag and flag in (*HELP, *MULTIRUN):
             raise UserError(f"'{argument}': the flag takes no value; give {flag} alone")
+
+
+def check_values(arguments: Sequence[str]) -> None:
+    """UserError for a value that Hydra's parser breaks on rather than refuses."""
+    for argument in arguments:
+        key = argument.partition("=")[0][:40]
+        if re.search(r"[0-9]{1000}", argument):
+            raise UserError(f"{key}: a number of more than 1,000 digits; give a shorter one")
+        if max(argument.count(sign) for sign in "([{") > DEEPEST:
+            raise UserError(f"{key}: more than {DEEPEST} brackets; write it into a config file")
 
 
 def _refuse_launcher_without_multirun(command: str) -> None:

@@ -67,4 +67,4 @@ def _reproduce(cfg: DictConfig) -> None:
     make_page(cfg, asked, Plans(planned, fusions), material, results)
     report_failures(flat)
     if failures:
-        raise UserError("\n".join([f"{len(failures)} fusions failed:", *failures]))
+        raise UserError(f"{len(failures)} fusions failed:", failures)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from meld_lightning.errors import UserError, near_miss
+from meld_lightning.errors import UserError, first_line, near_miss
+from meld_lightning.storage.parquet import read_parquet
 
 KEYS = ("key", "id")  # names of the column that identifies a clip
 # CREMA-D's processedResults/tabulatedVotes.csv numbers its rows 100000 times the kind of the
@@ -51,11 +52,11 @@ def read_votes(path: Path) -> pd.DataFrame:
     path = votes_file(path)
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            frame = pd.read_parquet(path)
+            frame = read_parquet(path)
         else:
             frame = pd.read_csv(path, dtype=dict.fromkeys(KEYS, str), encoding="utf-8-sig")
     except (OSError, ValueError) as error:  # pandas' and pyarrow's errors are ValueErrors
-        said = str(error).splitlines()[0]
+        said = first_line(error)
         raise UserError(f"{path}: cannot be read ({said}); give a CSV or Parquet file") from error
     if {"fileName", *LETTERS} <= set(frame.columns):
         return _one_row_for_each_clip(path, frame)
@@ -91,17 +92,26 @@ def counts_of(path: Path, perceived: str, labels: Sequence[str]) -> pd.DataFrame
 
 def _one_row_for_each_clip(path: Path, published: pd.DataFrame) -> pd.DataFrame:
     """CREMA-D's own rows, one for each clip and way to perceive it, side by side."""
-    kinds = published.iloc[:, 0].astype(int) // 100_000
+    numbers = published.iloc[:, 0]
+    kinds = pd.to_numeric(numbers, errors="coerce").fillna(0).clip(0, 1e9).astype(int) // 100_000
     if unknown := sorted(set(kinds) - set(PERCEIVED)):
         raise UserError(
-            f"{path}: its first column has a number that begins with {unknown[0]}, expected"
-            " 1 (voice), 2 (face) or 3 (both); download the file again"
+            f"{path}: its first column has {numbers[kinds == unknown[0]].iloc[0]!r}, expected a"
+            " number that begins with 1 (voice), 2 (face) or 3 (both); download the file again"
         )
     clips = published["fileName"].astype(str).set_axis(published.index)
+    counts = published.assign(
+        **{letter: pd.to_numeric(published[letter], errors="coerce") for letter in LETTERS}
+    )
+    if (wrong := counts[list(LETTERS)].isna().any(axis=1)).any():
+        raise UserError(
+            f"{path}: the counts of {clips[wrong].iloc[0]} are not all numbers; download the file"
+            " again"
+        )
     sides = [
         _unique(
             path,
-            published.loc[kinds == kind, list(LETTERS)]
+            counts.loc[kinds == kind, list(LETTERS)]
             .set_axis([f"{perceived}_{label}" for label in LETTERS.values()], axis=1)
             .set_index(clips[kinds == kind].rename("key")),
         )

@@ -9,7 +9,6 @@ prepared corpus.
 Axes: N rows, C emotions.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ import pandas as pd
 
 from meld_lightning.corpus.table import VOTES
 from meld_lightning.errors import UserError
+from meld_lightning.storage.json_files import read_json
 
 # the emotion that each digit of an annotation counts votes for
 VOTED = ("neutral", "joy", "sadness", "fear", "anger", "surprise", "disgust")
@@ -46,7 +46,7 @@ Dialogue = Sequence[Line]
 def read_votes(path: Path) -> list[Dialogue]:
     """The dialogues of EmotionLines' file; UserError, one line, if it is another kind of file."""
     try:
-        dialogues = json.loads(path.read_text(encoding="utf-8"))
+        dialogues = read_json(path)
     except FileNotFoundError as error:
         raise UserError(f"corpus.votes={path}: no such file; {EXPECTED}") from error
     except (OSError, ValueError) as error:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from meld_lightning.errors import UserError, near_miss
+from meld_lightning.errors import UserError, first_line, near_miss
 from meld_lightning.runs.logits import FIXED, PREFIX
+from meld_lightning.storage.parquet import read_parquet
 
 KEY = "key"
 # columns that may stand beside key and labels, as in the files that runs leave
@@ -57,11 +58,11 @@ def read_predictions(
 def _read(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
-            frame = pd.read_parquet(path)
+            frame = read_parquet(path)
         else:
             frame = pd.read_csv(path, dtype={KEY: str}, encoding="utf-8-sig", skipinitialspace=True)
     except (OSError, ValueError) as error:  # pandas' and pyarrow's errors are ValueErrors
-        said = str(error).splitlines()[0]
+        said = first_line(error)
         raise UserError(
             f"predictions={path}: cannot be read ({said}); give a CSV or Parquet file with a column"
             f" {KEY} and one for each label"

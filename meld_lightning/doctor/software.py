@@ -12,7 +12,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from meld_lightning.doctor.finding import Finding, stop_if_refused
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, first_line
 from meld_lightning.runs.provenance import DRIVERS
 
 INSTALL = "run: make setup, or pip install -c constraints.txt -e ."
@@ -75,7 +75,7 @@ def _device(machine: Mapping[str, Any], numerics: Mapping[str, Any]) -> Finding:
         try:
             torch.ones(8, 8, device="cuda").mm(torch.ones(8, 8, device="cuda")).cpu()
         except RuntimeError as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             return Finding("stop", "device", f"{built}, cannot compute on {name}: {reason}")
         if count < numerics["world_size"]:
             raise UserError(
@@ -121,7 +121,7 @@ def _torchaudio() -> Finding:
 
         torchaudio.functional.resample(torch.zeros(480), 48000, 16000)
     except (ImportError, OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         return Finding(
             "stop",
             "torchaudio",

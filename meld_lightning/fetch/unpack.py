@@ -6,6 +6,7 @@ that of the clips. An archive is refused as soon as it would write outside the f
 or a device, or unpack to more than was allowed. Used by meld.py.
 """
 
+import errno
 import gzip
 import io
 import logging
@@ -114,8 +115,13 @@ class _Unpacking:
         depth: int,
     ) -> None:
         target = folder / self._checked(member, folder)
+        try:
+            (target if member.isdir() else target.parent).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError, ValueError) as error:
+            raise self._refused(f"{member.name!r}, which is no name of a folder here") from error
+        except OSError as error:
+            raise self._explained(error, member) from error
         if member.isdir():
-            target.mkdir(parents=True, exist_ok=True)
             return
         stream.grant(member.size + HEADER_BYTES)
         content = tar.extractfile(member)
@@ -126,13 +132,16 @@ class _Unpacking:
             return
         self._grow(member.size)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as file:
                 while block := content.read(BLOCK):
                     file.write(block)
                     self._bar.update(len(block))
-        except (FileExistsError, NotADirectoryError) as error:
+        except (FileExistsError, IsADirectoryError) as error:
             raise self._refused(f"two members named {member.name!r}") from error
+        except ValueError as error:
+            raise self._refused(f"{member.name!r}, which is no name of a file here") from error
+        except OSError as error:
+            raise self._explained(error, member) from error
 
     def _checked(self, member: tarfile.TarInfo, folder: Path) -> str:
         """The member's path below the folder; UserError unless it is a file or a folder there."""
@@ -143,8 +152,15 @@ class _Unpacking:
             raise self._refused(f"{member.name!r}, which lies outside of the archive's folder")
         try:
             return tarfile.data_filter(member, os.fspath(folder)).name
-        except tarfile.FilterError as error:
+        except (tarfile.FilterError, ValueError) as error:  # ValueError: of a NUL in a name
             raise self._refused(f"{member.name!r}: {error}") from error
+
+    def _explained(self, error: OSError, member: tarfile.TarInfo) -> Exception:
+        """UserError where the member's name is at fault; else the error itself, such as of a full
+        disk."""
+        if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+            return error
+        return self._refused(f"{member.name[:40]!r}, {(error.strerror or '').lower()}")
 
     def _grow(self, size: int) -> None:
         self._size += size

@@ -7,10 +7,11 @@ and by whoever scores new logits with a fusion.
 
 import importlib
 import inspect
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import OmegaConf
 
 from meld_lightning.config.ancestry import derives_from
@@ -18,6 +19,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.storage.atomic import atomic_write, write_json
 from meld_lightning.storage.fingerprint import file_digest
+from meld_lightning.storage.json_files import read_json
 
 DESCRIPTION, ARRAYS = "fitted_fusion.json", "fitted_fusion.safetensors"
 FORMAT = 1  # raised when the two files change their meaning
@@ -70,7 +72,7 @@ def load_fusion(folder: str | Path) -> Fusion:
                 " run, or delete it and fuse again if the run is older than this file"
             )
     try:
-        described = json.loads((folder / DESCRIPTION).read_text())
+        described = read_json(folder / DESCRIPTION)
         if described["format"] != FORMAT:
             raise UserError(
                 f"{folder / DESCRIPTION}: format {described['format']}, expected {FORMAT}; fuse"
@@ -79,14 +81,34 @@ def load_fusion(folder: str | Path) -> Fusion:
         if file_digest(folder / ARRAYS) != described["sha256"]:
             raise ValueError(f"{ARRAYS} is not the file that was saved with it")
         fusion = _method(str(described["method"]), folder)(**described["settings"])
-        fusion.modalities = tuple(described["modalities"])
-        fusion.labels = tuple(described["labels"])
-        fusion.restore(load_file(folder / ARRAYS))
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        fusion.modalities = _names(described["modalities"])
+        fusion.labels = _names(described["labels"])
+        arrays = load_file(folder / ARRAYS)
+        _check_shapes(arrays, len(fusion.modalities), len(fusion.labels))
+        fusion.restore(arrays)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise UserError(
             f"{folder / DESCRIPTION}: damaged ({error}); delete the folder and fuse again"
         ) from error
     return fusion
+
+
+def _names(names: Any) -> tuple[str, ...]:
+    if not (isinstance(names, list) and names and all(isinstance(one, str) for one in names)):
+        raise ValueError(f"{names!r}, expected a list of names")
+    return tuple(names)
+
+
+def _check_shapes(arrays: Mapping[str, np.ndarray], modalities: int, classes: int) -> None:
+    """ValueError unless each array has the axes that its name ends in, M or C."""
+    length = {"M": modalities, "C": classes}
+    for name, array in arrays.items():
+        axes = name.rpartition("_")[2]
+        if not axes or set(axes) - set(length):
+            continue
+        expected = tuple(length[axis] for axis in axes)
+        if array.shape != expected:
+            raise ValueError(f"{name} has the shape {array.shape}, expected {expected}")
 
 
 def _settings(fusion: Fusion) -> dict[str, Any]:

@@ -11,16 +11,17 @@ Written by export/folder.py; read by loaded.py, source.py and export/push.py.
 """
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
 
-from meld_lightning.errors import UserError
+from pydantic import ConfigDict, TypeAdapter, with_config
+
+from meld_lightning.errors import UserError, first_line
 from meld_lightning.storage.atomic import json_text
 from meld_lightning.storage.fingerprint import file_digest
+from meld_lightning.storage.json_files import read_json
 
 VERSION = version("meld-lightning")
 FORMAT = 1  # raised when the folder's layout or the meaning of its files changes
@@ -50,6 +51,7 @@ class Scores:
     metrics: dict[str, Estimate]
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Bundle:
     """An exported folder.
@@ -114,26 +116,29 @@ def read_bundle(folder: Path) -> Bundle:
     if not path.is_file():
         raise UserError(f"{folder}: no export there: it has no {FILE}")
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path)
         if stored["format"] != FORMAT:
             raise UserError(
                 f"{path}: format {stored['format']}, written by meld-lightning"
                 f" {stored.get('package')}; {VERSION} reads format {FORMAT}: export it again with"
                 " this version, or install that one"
             )
-        return Bundle(folder=folder, **_typed(stored))
+        bundle = TypeAdapter(Bundle).validate_python({**stored, "folder": folder})
+        _check_names(bundle)
+        return bundle
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        said = str(error).splitlines()[0]
+        said = first_line(error)
         raise UserError(f"{path}: damaged ({said}); {AGAIN}") from error
 
 
-def _typed(stored: dict[str, Any]) -> dict[str, Any]:
-    scores = {
-        split: Scores(one["n"], {name: Estimate(**value) for name, value in one["metrics"].items()})
-        for split, one in stored["scores"].items()
-    }
-    names = {key: tuple(stored[key]) for key in ("labels", "modalities")}
-    return {**stored, **names, "scores": scores}
+def _check_names(bundle: Bundle) -> None:
+    """ValueError for a file or modality whose name leads out of the export."""
+    for name in (*bundle.sha256, *(f"{MEMBERS}/{one}" for one in bundle.modalities)):
+        parts = PurePosixPath(name).parts
+        if name.startswith("/") or ".." in parts or "\0" in name:
+            raise ValueError(f"{name!r} leads out of the folder")
+    if not bundle.modalities or any("/" in one or not one for one in bundle.modalities):
+        raise ValueError(f"modalities {bundle.modalities}, expected names")
 
 
 def write_bundle(bundle: Bundle, folder: Path) -> None:

@@ -7,7 +7,6 @@ by Run.model(), export/folder.py and source.py.
 Axis: C classes.
 """
 
-import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +44,7 @@ from meld_lightning.runs.result import AGAIN
 from meld_lightning.runs.run import Run, load_run
 from meld_lightning.storage.atomic import atomic_folder
 from meld_lightning.storage.fingerprint import bytes_digest
+from meld_lightning.storage.json_files import read_json
 from meld_lightning.training.build import make_module
 from meld_lightning.training.checkpoint_file import best_weights
 
@@ -177,7 +177,7 @@ def _exported(bundle: Bundle, modality: str) -> LoadedModel:
     if modality not in bundle.modalities:
         raise UserError(f"{folder}: no model of this export, which has {bundle.modalities}")
     bundle.check_files(below)
-    member = json.loads((folder / MEMBER).read_text(encoding="utf-8"))
+    member = read_json(folder / MEMBER)
     run, checkpoint = load_run(folder), None
     if (folder / CHECKPOINT).is_dir():
         below += f"{CHECKPOINT}/"

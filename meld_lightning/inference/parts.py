@@ -27,7 +27,7 @@ from meld_lightning.inference.score import Scored
 from meld_lightning.inference.source import Source
 from meld_lightning.storage.atomic import remove_leftovers, writing
 from meld_lightning.storage.fingerprint import digest_of
-from meld_lightning.storage.parquet import write_parquet
+from meld_lightning.storage.parquet import read_parquet, write_parquet
 
 PART = 64  # items per part; media/store.py decodes as many into one file
 
@@ -196,7 +196,7 @@ def _read_kept(kept: Path) -> dict[str, dict[str, Any]]:
     done: dict[str, dict[str, Any]] = {}
     for path in sorted(kept.glob("*.parquet")):
         try:
-            frame = pd.read_parquet(path)
+            frame = read_parquet(path)
             done |= dict(zip(frame["item"], frame.to_dict("records"), strict=True))
         except (OSError, ValueError, KeyError):
             path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, first_line
 from meld_lightning.fusion.joined import JoinedRuns, normalised
 from meld_lightning.fusion.likelihood_ratio import Single
 from meld_lightning.runs.logits import logits_of
@@ -65,7 +65,7 @@ class ValScores:
                 labels = tuple(json.loads(file.metadata()["labels"]))
                 return cls(labels, file.get_tensor("probabilities"), file.get_tensor("labels"))
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            said = str(error).splitlines()[0]
+            said = first_line(error)
             raise UserError(f"{path}: missing or damaged ({said}); export it again") from error
 
 

@@ -107,7 +107,7 @@ def report_failures(jobs: Sequence[Job]) -> None:
     if failed:
         lines = [f"  {job.title}: {job.reason} ({_log_of(job)})" for job in failed]
         first = f"{len(failed)} of {len(jobs)} runs failed; run the same command to repeat them:"
-        raise UserError("\n".join([first, *lines]))
+        raise UserError(first, lines)
 
 
 def report_best(jobs: Sequence[Job], logs: Path) -> None:

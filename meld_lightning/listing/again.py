@@ -20,7 +20,7 @@ from omegaconf import DictConfig, open_dict
 from meld_lightning.config.modules import locate
 from meld_lightning.config.tree import conf_dir, plain, user_folders
 from meld_lightning.config.words import setting
-from meld_lightning.errors import NotPrepared, UserError
+from meld_lightning.errors import NotPrepared, UserError, first_line
 from meld_lightning.launching.jobs import request_of
 from meld_lightning.runs.identity import canonical_config
 from meld_lightning.runs.provenance import LIBRARIES
@@ -79,7 +79,7 @@ def make_again(run: Run) -> Again:
         overrides = [*groups, *_differences(config, base)]
         cfg = compose(command, overrides)
     except (HydraException, UserError) as error:
-        return Again(command, tuple(groups), UNCHECKED, str(error).splitlines()[0])
+        return Again(command, tuple(groups), UNCHECKED, first_line(error))
     check, reason = _checked(command, cfg, run)
     return Again(command, tuple(overrides), check, reason)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, first_line
 from meld_lightning.media.errors import MediaError
 from meld_lightning.media.frames import fit
 from meld_lightning.media.lengths import PacketReader
@@ -51,7 +51,7 @@ def iter_frames_decord(
             losses.cut, losses.packets = cut, packets.packets
         reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
     except (av.error.FFmpegError, decord.DECORDError, OSError) as error:
-        raise MediaError(path, f"cannot be decoded ({str(error).splitlines()[0]})") from error
+        raise MediaError(path, f"cannot be decoded ({first_line(error)})") from error
     if len(reader) != shown:
         raise MediaError(
             path,
@@ -62,7 +62,7 @@ def iter_frames_decord(
             picture = reader[place].asnumpy()
             yield picture if size is None else fit(picture, size)
         except decord.DECORDError as error:
-            raise MediaError(path, f"cannot be decoded ({str(error).splitlines()[0]})") from error
+            raise MediaError(path, f"cannot be decoded ({first_line(error)})") from error
 
 
 def _check_orientation(path: str | Path) -> None:

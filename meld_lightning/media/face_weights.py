@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -60,9 +60,9 @@ def read_face_weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
         if len(files) == 1:
             return {_renamed(key): value for key, value in load_file(files[0]).items()}
         weights = _dequantised(json.loads(files[0].read_text()), files[1].read_bytes())
-    except Exception as error:  # safetensors and json raise errors of their own
-        raise UserError(f"{files[0]}: cannot be read ({str(error).splitlines()[0]})") from error
-    return {_renamed(key): torch.from_numpy(value) for key, value in weights.items()}
+        return {_renamed(key): torch.from_numpy(value) for key, value in weights.items()}
+    except Exception as error:  # safetensors, json, numpy and torch raise errors of their own
+        raise UserError(f"{files[0]}: cannot be read ({first_line(error)})") from error
 
 
 def load_exactly(module: torch.nn.Module, weights: dict[str, torch.Tensor], folder: Path) -> None:

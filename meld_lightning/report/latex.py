@@ -21,6 +21,8 @@ ESCAPED = str.maketrans(
         "—": "---",
         "≤": r"$\leq$",
         "`": "",
+        **{chr(code): "" for code in (*range(32), *range(127, 160))},
+        **dict.fromkeys("\t\n\r\u2028\u2029", " "),
     }
 )
 

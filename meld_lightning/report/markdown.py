@@ -13,18 +13,21 @@ from typing import Any
 
 from meld_lightning.report.page import VERDICTS, Grid, Page
 
+# what makes an element, a comment, an entity or a link; other signs stay as they are
+MARKUP = re.compile(r"<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<=\])[(:\[]|[\x00-\x1f\x7f-\x9f]")
+
 
 def page_markdown(page: Page) -> str:
     """table.md of a table."""
-    parts = [f"# {page.title}", page.study_note]
+    parts = [f"# {_line(page.title)}", page.study_note]
     for grid in page.grids:
-        parts += [f"**{grid.caption}**"] if grid.caption else []
+        parts += [f"**{_line(grid.caption)}**"] if grid.caption else []
         parts.append(_grid(grid))
-    parts += page.remarks
+    parts += map(_line, page.remarks)
     if page.verdicts:
-        parts += [VERDICTS, "\n".join(f"- {line}" for line in page.verdicts)]
+        parts += [VERDICTS, "\n".join(f"- {_line(one)}" for one in page.verdicts)]
     if page.notes:
-        parts.append("\n".join(f"- {line}" for line in page.notes))
+        parts.append("\n".join(f"- {_line(one)}" for one in page.notes))
     return "\n\n".join(parts) + "\n"
 
 
@@ -101,10 +104,24 @@ def _order(text: str) -> tuple[int, str]:
     return (int(number[1]) if number else 0, text)
 
 
+def _line(text: str) -> str:
+    """One line, in which names and texts of the corpus become no HTML, links or pictures."""
+    return MARKUP.sub(_entity, " ".join(text.splitlines()))
+
+
+def _text(text: str) -> str:
+    """A line in one cell of a table."""
+    return _line(text).replace("|", "\\|")
+
+
+def _entity(found: re.Match[str]) -> str:
+    return f"&#{ord(found[0])};"
+
+
 def _grid(grid: Grid) -> str:
     from tabulate import tabulate
 
-    safe = [[text.replace("|", "\\|") for text in line] for line in [grid.headers, *grid.rows]]
+    safe = [list(map(_text, line)) for line in [grid.headers, *grid.rows]]
     align = ["left"] + ["right"] * (len(grid.headers) - 1)
     return tabulate(
         safe[1:], headers=safe[0], tablefmt="pipe", disable_numparse=True, colalign=align

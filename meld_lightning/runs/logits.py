@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, first_line
 from meld_lightning.runs.result import AGAIN
 from meld_lightning.storage.fingerprint import bytes_digest
-from meld_lightning.storage.parquet import write_parquet
+from meld_lightning.storage.parquet import read_parquet, write_parquet
 
 FIXED = ["key", "label", "unit", "present"]
 PREFIX = "logit."
@@ -52,11 +52,11 @@ def read_logits(path: Path, labels: Sequence[str]) -> pd.DataFrame:
     """Reads what `write_logits` wrote; UserError if the file is damaged or is not what a run with
     these labels leaves."""
     try:
-        frame = pd.read_parquet(path)
+        frame = read_parquet(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing; {AGAIN}") from error
     except (OSError, ValueError) as error:
-        said = str(error).splitlines()[0]
+        said = first_line(error)
         raise UserError(f"{path}: cannot be read ({said}); {AGAIN}") from error
     check_logits(frame, labels, str(path))
     return frame

@@ -5,15 +5,16 @@ Writes into run folders and reads them. Used by training, fusion, launchers and 
 """
 
 import dataclasses
-import json
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, with_config
 
 from meld_lightning import metrics
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, first_line
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.provenance import git_commit, installed_versions, source_digest
 from meld_lightning.storage.atomic import write_json
@@ -21,10 +22,21 @@ from meld_lightning.storage.atomic import write_json
 if TYPE_CHECKING:
     import torch
 
+
+def _figure(value: Any) -> Any:
+    """A metric, or one for each label; ValueError for anything else."""
+    inner = value.values() if isinstance(value, dict) else [value]
+    if not all(one is None or isinstance(one, int | float) for one in inner):
+        raise ValueError("expected a number, or one for each label")
+    return value
+
+
+Figure = Annotated[Any, AfterValidator(_figure)]
 # what to do about a run whose files are damaged; whoever reads it is often another command
 AGAIN = "make that run again, with its own train or fuse command and rerun=true"
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Result:
     """A finished run's figures and provenance.
@@ -50,7 +62,7 @@ class Result:
     labels: tuple[str, ...]
     train_majority: str
     digests: dict[str, str]
-    metrics: dict[str, dict[str, Any]]
+    metrics: dict[str, dict[str, Figure]]
     best: dict[str, Any]
     commit: str | None
     dirty: bool
@@ -59,20 +71,27 @@ class Result:
     peak_memory_mb: int | None = None
     source: str | None = None
     accumulation: list[dict[str, int]] = field(default_factory=list)
-    last: dict[str, Any] | None = None
+    last: dict[str, Figure] | None = None
     wall_s: float | None = None
 
 
 def read_result(folder: Path) -> Result:
     """The result of the finished run in `folder`; UserError where it is damaged."""
     try:
-        fields = json.loads((folder / "result.json").read_text())
-        return Result(**{**fields, "labels": tuple(fields["labels"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        said = str(error).splitlines()[0]
-        if isinstance(error, KeyError):
-            said = f"it lacks {said}"
+        return _typed().validate_json((folder / "result.json").read_bytes(), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        said = f"{where}: {first['msg']}" if where else str(first["msg"])
         raise UserError(f"{folder}: damaged result.json ({said}); {AGAIN}") from error
+    except OSError as error:
+        said = first_line(error)
+        raise UserError(f"{folder}: damaged result.json ({said}); {AGAIN}") from error
+
+
+@functools.cache
+def _typed() -> TypeAdapter[Result]:
+    return TypeAdapter(Result)
 
 
 def write_result(folder: Path, result: Result) -> None:

@@ -18,7 +18,7 @@ from meld_lightning.config.keys import defaults_of
 from meld_lightning.config.nodes import Fuse, Train
 from meld_lightning.config.parts import Optimizer
 from meld_lightning.config.words import setting
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, first_line
 from meld_lightning.runs.identity import NOT_IDENTIFYING, canonical
 from meld_lightning.runs.result import AGAIN
 
@@ -59,7 +59,7 @@ class Settings:
         try:
             return _parsed(self.blocks[name])[name]
         except (yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError) as error:
-            said = str(error).splitlines()[0]
+            said = first_line(error)
             raise UserError(f"{self.folder}: damaged config.yaml ({said}); {AGAIN}") from error
 
     def get(self, key: str) -> Any:

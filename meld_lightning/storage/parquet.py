@@ -1,7 +1,7 @@
-"""Writes tables as Parquet.
+"""Writes tables as Parquet, and reads Parquet files that may be damaged, or come from anybody.
 
 Writes through a Python file, whose OSError gives the reason of a failure; pyarrow's own need not.
-Used wherever a cache or a run keeps a table.
+Used wherever a cache or a run keeps a table, and where one is read whose damage is reported.
 """
 
 from pathlib import Path
@@ -23,3 +23,19 @@ def write_parquet(path: Path, frame: "pd.DataFrame", compression: Any = "snappy"
     """Writes a table without its index atomically."""
     with atomic_write(path) as fresh:
         save_parquet(frame, fresh, compression)
+
+
+def read_parquet(path: Path) -> "pd.DataFrame":
+    """The table in a Parquet file; OSError if it cannot be read, ValueError if it is no such file.
+
+    On damage pyarrow and pandas raise whatever their code runs into, such as KeyError for metadata
+    of pandas that lacks a key.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:
+        raise ValueError(f"damaged: {type(error).__name__} {error}") from error

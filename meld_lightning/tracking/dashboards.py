@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, first_line
 from meld_lightning.storage.atomic import write_json
 from meld_lightning.tracking.tracked import settings_in
 from meld_lightning.tracking.wandb_logger import STEP
@@ -62,7 +62,7 @@ class Dashboard:
             return [self.view.url, self.report.url]
         except (wandb.Error, ValueError, OSError) as error:
             raise UserError(
-                f"W&B refuses the dashboard of {self.group}: {str(error).splitlines()[0]}"
+                f"W&B refuses the dashboard of {self.group}: {first_line(error)}"
             ) from error
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, first_line
 from meld_lightning.runs.identity import Identity, class_value
 from meld_lightning.runs.provenance import git_commit
 from meld_lightning.tracking.loggers import Loggers, need
@@ -106,12 +106,12 @@ def wandb_online() -> bool:
             return False
         return bool(wandb.login(prompt=False))
     except wandb.errors.AuthenticationError as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"W&B: {reason}; set WANDB_MODE=offline to log here and send it later"
         ) from error
     except wandb.Error as error:
-        logger.info("W&B cannot be reached: %s", str(error).splitlines()[0])
+        logger.info("W&B cannot be reached: %s", first_line(error))
         return False
     except OSError as error:
         raise _cannot_start(error) from error
@@ -137,7 +137,7 @@ def _can_be_written(folder: str) -> bool:
 
 def _cannot_start(error: Exception) -> UserError:
     return UserError(
-        f"logger=wandb: W&B cannot start here: {str(error).splitlines()[0]}; set WANDB_CONFIG_DIR,"
+        f"logger=wandb: W&B cannot start here: {first_line(error)}; set WANDB_CONFIG_DIR,"
         " WANDB_CACHE_DIR and WANDB_DATA_DIR to folders that can be written, or WANDB_MODE=disabled"
     )
 

@@ -21,7 +21,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from meld_lightning.data.datamodule import CorpusDataModule
 from meld_lightning.data.sources import Sources
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, first_line
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.runs.inputs import Inputs, labelled
 from meld_lightning.tracking.log import step_log
@@ -145,7 +145,7 @@ def make_trainer(cfg: DictConfig, callbacks: RunCallbacks, microbatches: int = 1
         return _trainer(cfg, callbacks, microbatches)
     except MisconfigurationException as error:
         raise UserError(
-            f"machine.accelerator={cfg.machine.accelerator}: {str(error).splitlines()[0]}"
+            f"machine.accelerator={cfg.machine.accelerator}: {first_line(error)}"
         ) from error
 
 

@@ -28,7 +28,8 @@ from meld_lightning.corpus.readers.manifest_names import (
     needed_columns,
     our_fields,
 )
-from meld_lightning.errors import UserError
+from meld_lightning.errors import UserError, first_line
+from meld_lightning.storage.parquet import read_parquet
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,10 @@ def _file(path: Path, key: str) -> Path:
 
 def _read_parquet(path: Path, needed: Collection[str] | Mapping[str, str]) -> Sheet:
     try:
-        table = pd.read_parquet(path)
+        table = read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are both
         raise UserError(
-            f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); write it again"
+            f"{path}: not a readable Parquet file ({first_line(error)}); write it again"
         ) from error
     if set(table.index.names) - {None, *table.columns}:  # pandas keeps an index by name
         table = table.reset_index()

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from meld_lightning.corpus.texts import has_text
-from meld_lightning.errors import UserError, near_miss
+from meld_lightning.errors import UserError, first_line, near_miss
 from meld_lightning.inference.items.table import as_items
 from meld_lightning.media.errors import MediaError
 from meld_lightning.media.parts import Part
@@ -131,7 +131,7 @@ def _load(name: str, device: str) -> WhisperModel:
         )
     except Exception as error:  # the hub's, CTranslate2's or the tokenizer's own
         raise UserError(
-            f"asr={name}: cannot be loaded ({str(error).splitlines()[0][:200]}); give the folder of"
+            f"asr={name}: cannot be loaded ({first_line(error)[:200]}); give the folder of"
             " a model that was downloaded before"
         ) from error
 
