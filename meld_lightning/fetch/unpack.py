@@ -117,7 +117,9 @@ class _Unpacking:
         target = folder / self._checked(member, folder)
         try:
             (target if member.isdir() else target.parent).mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError, ValueError) as error:
+        except (FileExistsError, NotADirectoryError) as error:
+            raise self._refused(f"two members named {member.name!r}") from error
+        except ValueError as error:
             raise self._refused(f"{member.name!r}, which is no name of a folder here") from error
         except OSError as error:
             raise self._explained(error, member) from error

@@ -83,6 +83,8 @@ def read_result(folder: Path) -> Result:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         said = f"{where}: {first['msg']}" if where else str(first["msg"])
+        if first["type"] == "missing":
+            said = f"it lacks '{where}'"
         raise UserError(f"{folder}: damaged result.json ({said}); {AGAIN}") from error
     except OSError as error:
         said = first_line(error)

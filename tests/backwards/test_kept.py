@@ -34,7 +34,7 @@ def test_a_kept_run_has_its_figures_and_its_identity(folder: Path) -> None:
             assert "experiments" in folder.parts, "evidence keeps val and test alone"
             continue
         frame = run.logits(split)
-        true_N = frame["label"].map(run.result.labels.index).to_numpy()
+        true_N = frame["label"].map(run.result.labels.index).to_numpy().copy()
         logits_NC = logits_of(frame, run.result.labels).copy()
         found = split_metrics(true_N, logits_NC, run.result.labels)
         assert found == {name: pytest.approx(metrics[name]) for name in found}

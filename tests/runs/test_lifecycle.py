@@ -209,7 +209,7 @@ def test_a_result_survives_the_disk_and_a_damaged_one_is_named(tmp_path: Path) -
     (folder / "result.json").write_text('{"hash": "h"}')
     with pytest.raises(
         UserError,
-        match=rf"{folder}: damaged result.json \(it lacks 'labels'\); make that run again",
+        match=rf"{folder}: damaged result.json \(it lacks 'config_hash'\); make that run again",
     ):
         load_run(folder)
 
