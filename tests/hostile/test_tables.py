@@ -3,6 +3,7 @@ module or pyarrow read it, or refused in one line."""
 
 import csv
 import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,5 +157,5 @@ def test_predictions_in_parquet_are_read_or_refused(file: Path, content: bytes) 
 
 def assert_predictions(path: Path) -> None:
     for scores in ("probabilities", "logits"):
-        found = answers(lambda kind=scores: read_predictions(path, KEYS, LABELS, kind))
+        found = answers(partial(read_predictions, path, KEYS, LABELS, scores))
         assert found is None or pd.notna(found.logits_NC[found.given_N]).all()
