@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -37,6 +38,21 @@ KEPT = Path(__file__).parents[1] / "backwards" / "kept"
 CONFIG = next(KEPT.glob("runs/text-bert/*/config.yaml")).read_bytes()
 RESULT = json.loads(next(KEPT.glob("runs/text-bert/*/result.json")).read_text())
 BUNDLE = json.loads((KEPT / "export" / "bundle.json").read_text())
+WHOLE_LOGITS = pd.read_parquet(next(KEPT.glob("runs/text-bert/*/logits/test.parquet")))
+LOGITS = [
+    frame.to_parquet()
+    for frame in (
+        WHOLE_LOGITS,
+        pd.concat([WHOLE_LOGITS, WHOLE_LOGITS]),
+        WHOLE_LOGITS.drop(columns="logit.joy"),
+        WHOLE_LOGITS.assign(**{"logit.joy": np.nan}),
+        WHOLE_LOGITS.assign(label="bored"),
+    )
+]
+BOMB = b"".join(  # a few aliases of aliases, which make 10^9 values
+    b"%c: &%c [%s]\n" % (97 + place, 97 + place, b",".join([b"*%c" % (96 + place)] * 10))
+    for place in range(1, 9)
+)
 SHARDS = [{"weights": [{"name": "a/filters", "shape": [2, 2], "dtype": "float32"}]}]
 
 
@@ -90,6 +106,8 @@ def test_a_damaged_result_is_read_or_refused(run: Path, content: bytes) -> None:
 
 @cases
 @given(content=mutated(CONFIG))
+@example(content=b"a: &a [1,1,1,1,1,1,1,1,1,1]\n" + BOMB)
+@example(content=b"a: " + b"[" * 5000)
 def test_a_damaged_config_is_read_or_refused(run: Path, content: bytes) -> None:
     (run / "result.json").write_text(json.dumps(RESULT))
     (run / "config.yaml").write_bytes(content)
@@ -100,13 +118,12 @@ def test_a_damaged_config_is_read_or_refused(run: Path, content: bytes) -> None:
 
 
 @cases
-@given(content=mutated(next(KEPT.glob("runs/text-bert/*/logits/test.parquet")).read_bytes()))
-def test_damaged_logits_are_read_or_refused(
-    tmp_path_factory: Any, run: Path, content: bytes
-) -> None:
+@given(content=mutated(*LOGITS))
+def test_damaged_logits_are_read_or_refused(run: Path, content: bytes) -> None:
     (run / "logits.parquet").write_bytes(content)
     found = answers(lambda: read_logits(run / "logits.parquet", ("neutral", "joy", "anger")))
     if found is not None:
+        assert found["key"].is_unique
         assert np.isfinite(logits_of(found, ("neutral", "joy", "anger"))).all()
 
 

@@ -33,6 +33,7 @@ SHEET = "sep=;\r\nid;text;emotion;split\r\n1;„So”;joy;train\r\n2;x;joy;dev\r
 LABELS = ("joy", "anger")
 KEYS = ("train/a", "val/b")
 PREDICTED = b"key,joy,anger\ntrain/a,0.5,0.5\nval/b,0.25,0.75\n"
+TWICE = PREDICTED + b"train/a,0.5,0.5\n"
 EMOTION_LINES = (
     b'[[{"speaker": "Ann", "utterance": "Oh no!", "emotion": "joy", "annotation": "1400000"}]]'
 )
@@ -118,7 +119,7 @@ def test_votes_of_readers_are_read_or_refused(file: Path, content: bytes) -> Non
 
 
 @cases
-@given(content=mutated(VOTES, CREMA))
+@given(content=mutated(VOTES, CREMA, VOTES + b"a,1,1\n"))
 def test_counts_of_votes_are_read_or_refused(file: Path, content: bytes) -> None:
     path = written(file, content)
     assert_counts(answers(lambda: vote_counts.counts_of(path, "voice", LABELS)))
@@ -144,7 +145,7 @@ def test_a_clip_map_is_read_or_refused(file: Path, pieces: bytes, ids: bytes) ->
 
 
 @cases
-@given(content=mutated(PREDICTED, PREDICTED.replace(b"joy", b"logit.joy")))
+@given(content=mutated(PREDICTED, PREDICTED.replace(b"joy", b"logit.joy"), TWICE))
 def test_predictions_are_read_or_refused(file: Path, content: bytes) -> None:
     assert_predictions(written(file, content))
 
