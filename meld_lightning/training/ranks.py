@@ -28,7 +28,7 @@ from meld_lightning.tracking.console import show_messages
 from meld_lightning.training.signals import SIGNALS
 
 START = "spawn"  # how multiprocessing starts the ranks: CUDA does not survive a fork
-LEAVE_S = 60  # how long the other ranks may take to end after one has ended
+LEAVE_S = 20  # how long the other ranks may take to end after one has ended
 WAIT_FOR_OTHERS_S = 10  # how long rank 0 waits for the others to notice that it has ended
 WAIT_FOR_RANK_ZERO = timedelta(days=30)  # rank 0 may wait for another process with the same run
 RUN, READ, FAILED = "run", "read", "failed"  # messages of rank 0

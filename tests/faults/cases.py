@@ -22,9 +22,10 @@ from tests.faults.study import COMMANDS, write_inputs
 from tests.running import HANGS_S, run, start, until
 
 RUN = re.compile(r"runs/[^/.]+/[^/]+")  # a run folder is complete once result.json is there
-# says nothing about completeness: locks, what a finished run removes last, and the report that
-# `prepare` writes for people, to which it adds the clips when they are decoded
-NO_RESULT = re.compile(r"\.lock$|/checkpoints/last\.ckpt$|^cache/corpus/[^/]+/report\.md$")
+# says nothing about completeness: locks, what a finished run removes last, the parts that a killed
+# prediction goes on from, and the report that `prepare` writes for people, to which it adds the
+# clips when they are decoded
+NO_RESULT = re.compile(r"\.lock$|/checkpoints/last\.ckpt$|\.parts/|^cache/corpus/[^/]+/report\.md$")
 LATER = re.compile(r"/media\.json$|\.lock$")  # files that come to a complete folder
 TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp(?=/|$)")
 MEASURED = ("wall_s", "peak_memory_mb")  # of a result: no two runs take equally long

@@ -21,6 +21,7 @@ from meld_lightning.launching import local
 from meld_lightning.launching.jobs import Job
 from meld_lightning.models.text import TextClassifier
 from tests.finished import only_run
+from tests.launching.test_sweep import jobs_of
 from tests.running import HANGS_S, folder_over, run, start, until
 
 SWEEP = ["train", "--multirun", "model=roberta", "optimizer.lr=1e-3", "seed=1"]
@@ -112,25 +113,14 @@ def test_a_job_killed_for_lack_of_memory_resumes(prepared: Path, tmp_path: Path)
     sweep = start([sys.executable, "-c", COUNTED, *asked], folder)
     until(lambda: list(folder.glob("runs/*/*/checkpoints/last.ckpt")), sweep, "it is saved")
     (folder / "vmstat").write_text("oom_kill 8\n")
-    os.kill(job_of(folder), signal.SIGKILL)
+    [job] = jobs_of(sweep.pid)
+    os.kill(job, signal.SIGKILL)
     assert sweep.wait(HANGS_S) == 0, sweep.stderr
     first, second = load_run(only_run(folder)).result.accumulation
     assert first == {"from_step": 0, "microbatches": 1}
     assert second["from_step"] > 0
     assert second["microbatches"] == 2
     assert "out of memory; resuming from step" in sweep.stdout
-
-
-def job_of(folder: Path) -> int:
-    """The process that runs in `folder` and writes into its log: the only job."""
-    [log] = folder.glob("multirun/*/*.log")
-    found = [
-        int(process.name)
-        for process in Path("/proc").glob("[0-9]*")
-        if os.path.realpath(process / "fd" / "1") == str(log)
-    ]
-    assert len(found) == 1
-    return found[0]
 
 
 @pytest.mark.long
