@@ -11,10 +11,9 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tests.faults.calls import FAULTS, FORKS_AT, Call, Fault, listed
 from tests.faults.replaced import FAULTY
@@ -31,6 +30,9 @@ TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp(?=/|$)")
 MEASURED = ("wall_s", "peak_memory_mb")  # of a result: no two runs take equally long
 # where no lock says that nobody else is writing, a killed writer's temporary file stays
 MAY_STAY = re.compile(r"(experiments/.*|reports/.*|)\.[^/]+\.[0-9a-f]{8}\.tmp")
+
+# commands that hold a thread and a temporary folder when they reach their first call
+HOLDS_MORE = ("predict",)
 
 Contents = dict[str, str]
 
@@ -116,12 +118,20 @@ def cases_of(study: Study) -> list[Case]:
 
 
 class Sufferer:
-    """Runs one command with one fault at a time, as a context; see `Calls` for how it forks."""
+    """Runs one command with one fault at a time, as a context.
+
+    What comes before the command's first call, above all composing its config, is done once for all
+    cases where the command can be forked there; see `Calls`.
+    """
 
     def __init__(self, study: Study, command: str) -> None:
         self.study, self.command, self.pipes = study, command, study.folder / "pipes"
+        self.log, self.output = study.folder / "log", study.folder / "output"
+        self.forks = command not in HOLDS_MORE
 
     def __enter__(self) -> Self:
+        if not self.forks:
+            return self
         shutil.rmtree(self.pipes, ignore_errors=True)
         self.pipes.mkdir()
         for name in ("ask", "answer"):
@@ -149,21 +159,21 @@ class Sufferer:
         return True
 
     def __exit__(self, *_: object) -> None:
-        self.ask.close()
-        self.answer.close()
-        assert self.process.wait(HANGS_S) == 0, self.process.stderr
+        if self.forks:
+            self.ask.close()
+            self.answer.close()
+            assert self.process.wait(HANGS_S) == 0, self.process.stderr
 
     def suffer(self, case: Case) -> list[str]:
         """Runs the command with the case's fault and then again without one; says what is wrong,
         and nothing if all is well."""
-        study, log, output = self.study, self.study.folder / "log", self.study.folder / "output"
+        study = self.study
         _restore(study.before(self.command), study.work)
-        log.unlink(missing_ok=True)
-        output.unlink(missing_ok=True)
-        fault = Fault(case.call.process, case.call.number, case.fault)
-        print(json.dumps([asdict(fault), str(log), str(output)]), file=self.ask, flush=True)
-        status, said = int(self.answer.readline()), output.read_text()
-        struck = [call for call in listed(log) if call.same_place(case.call)]
+        self.log.unlink(missing_ok=True)
+        self.output.unlink(missing_ok=True)
+        fault = asdict(Fault(case.call.process, case.call.number, case.fault))
+        status, said = self._forked(fault) if self.forks else self._fresh(fault)
+        struck = [call for call in listed(self.log) if call.same_place(case.call)]
         if [call.kind for call in struck] != [case.call.kind]:
             return [f"another call was struck: {', '.join(map(str, struck))}"]
         found, expected = contents(study.work), study.contents_after(self.command)
@@ -172,6 +182,22 @@ class Sufferer:
             *_lies(case, found, study.contents_before(self.command), expected),
             *_retry(study, self.command, found),
         ]
+
+    def _forked(self, fault: dict[str, Any]) -> tuple[int, str]:
+        """Status and output."""
+        print(json.dumps([fault, str(self.log), str(self.output)]), file=self.ask, flush=True)
+        return int(self.answer.readline()), self.output.read_text()
+
+    def _fresh(self, fault: dict[str, Any]) -> tuple[int, str]:
+        """Status and output."""
+        done = run(
+            self.study.argv(self.command),
+            self.study.work,
+            FAULT_ROOT=str(self.study.work),
+            FAULT_LOG=str(self.log),
+            FAULT=json.dumps(fault),
+        )
+        return done.returncode, done.stdout + done.stderr
 
 
 def _restore(state: Path, work: Path) -> None:
@@ -186,11 +212,16 @@ def _wrong_status(
     if case.fault == "SIGKILL" and case.call.process == "command":
         return [] if status == -signal.SIGKILL else [f"killed, and ended with status {status}"]
     if status == 0:
-        return [] if _lost_a_clip(case) or found == expected else ["status 0, and other contents"]
+        done, whole = _results(found), _results(expected)
+        return [] if _lost_a_clip(case) or done == whole else ["status 0, and other contents"]
     lines = [line for line in said.splitlines() if line.startswith("meld-lightning: ")]
     if len(lines) != 1 or "Traceback" in said:
         return [f"status {status} without one line that says why: {said[-2000:]}"]
     return []
+
+
+def _results(found: Contents) -> Contents:
+    return {path: digest for path, digest in found.items() if not NO_RESULT.search(path)}
 
 
 def _lost_a_clip(case: Case) -> bool:
@@ -260,9 +291,3 @@ def _digest(path: Path) -> str:
         result = json.loads(content)
         content = json.dumps({**result, **dict.fromkeys(MEASURED)}).encode()
     return hashlib.sha256(content).hexdigest()
-
-
-def tally(cases: Sequence[Case]) -> str:
-    """The numbers of cases by command, as one line."""
-    numbers = {name: sum(case.command == name for case in cases) for name in COMMANDS}
-    return ", ".join(f"{name} {number}" for name, number in numbers.items())

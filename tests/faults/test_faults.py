@@ -11,7 +11,7 @@ from itertools import groupby
 import pytest
 
 from tests.faults.calls import FAULTS
-from tests.faults.cases import Case, Study, Sufferer, cases_of, make_study, tally
+from tests.faults.cases import Case, Study, Sufferer, cases_of, make_study
 from tests.faults.study import COMMANDS
 
 KINDS = ("open", "write", "fsync", "rename", "mkdir", "unlink")
@@ -45,6 +45,12 @@ def wrong_of(study: Study, cases: Sequence[Case]) -> dict[str, list[str]]:
         with Sufferer(study, command) as sufferer:
             found |= {str(case): sufferer.suffer(case) for case in own}
     return {case: wrong for case, wrong in found.items() if wrong}
+
+
+def tally(cases: Sequence[Case]) -> str:
+    """The numbers of cases by command, as one line."""
+    numbers = {name: sum(case.command == name for case in cases) for name in COMMANDS}
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())
 
 
 @pytest.mark.slow
