@@ -86,6 +86,8 @@ def test_a_header_sorts_its_table(visit: Open) -> None:
     page.reload()
     assert rows.evaluate_all(labels) == ["T", "constant (joy)", "average", "T+A+V", "A"]
     assert declared == ["T", "A", "average", "T+A+V", "constant (joy)"]
+    table.get_by_role("button", name="weighted F1", exact=True).click()
+    assert rows.evaluate_all(labels) == declared
 
 
 def test_a_figure_opens_its_run_and_the_keyboard_closes_it(visit: Open, file: Path) -> None:
@@ -97,6 +99,9 @@ def test_a_figure_opens_its_run_and_the_keyboard_closes_it(visit: Open, file: Pa
     panel = page.locator("dialog[open]")
     panel.wait_for()
     assert "audio-mfcc" in panel.inner_text()
+    assert "Run 1 of the 3 behind “mfcc”" in panel.inner_text()
+    commands = panel.locator("pre.command").inner_text()
+    assert all(f"corpus.fold={fold} seed=1" in commands for fold in range(4))
     panel.get_by_role("button", name="fold 1").click()
     shown = panel.locator("h2 code").inner_text()
     text = panel.inner_text()
@@ -107,6 +112,16 @@ def test_a_figure_opens_its_run_and_the_keyboard_closes_it(visit: Open, file: Pa
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog:not([open])", state="attached")
     assert "run=" not in page.url
+    page.wait_for_function("document.activeElement.matches('a.run-link')")
+    assert link.evaluate("link => link === document.activeElement")
+
+
+def test_the_first_tab_skips_the_header(visit: Open) -> None:
+    page = visit("#tables")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    assert page.url.endswith("#tables")
 
 
 def test_a_shared_link_shows_what_was_shared(visit: Open) -> None:

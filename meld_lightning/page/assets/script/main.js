@@ -39,6 +39,12 @@ function show(now) {
   }
 }
 
+const skip = el("a", { class: "skip", href: "#main" }, "Skip to the content");
+skip.addEventListener("click", (event) => {
+  event.preventDefault(); // the fragment is the page's state
+  main.focus();
+});
+document.body.prepend(skip);
 const navigation = document.querySelector(".top nav");
 for (const section of SECTIONS) {
   const link = el("a", { href: fragment({}, section.id) }, section.title);

@@ -5,14 +5,16 @@ import { data } from "./data.js";
 import { predictions, utterances } from "./predictions.js";
 import { agreement } from "./clips.js";
 
-// A column: {title, modality, hash, predicted, probabilities, absent, right}. A modality that is
-// missing is never right; a fusion is scored by what it predicts then.
+// A column: {title, modality, hash, predicted, probabilities, absent, missing, right}. A modality that
+// is missing predicts nothing and is never right; a run that is scored itself is scored by what it
+// predicts then.
 function column(hash, title, { scored }) {
   const found = predictions(hash);
   if (!found) return null;
   const { true: labels } = utterances(found.set);
   const right = found.predicted.map((value, i) => Number(value === labels[i] && (scored || !found.absent.has(i))));
-  return { ...found, hash, title, modality: data("runs")[hash].modality, right };
+  const missing = (i) => !scored && found.absent.has(i);
+  return { ...found, hash, title, modality: data("runs")[hash].modality, missing, right };
 }
 
 function modalitiesOf(hash, set, mark = "") {

@@ -11,7 +11,12 @@ import { runCurves } from "./training_figures.js";
 // Adds the panel to the document. It opens and closes with the state.
 export function addPanel() {
   const dialog = el("dialog", { class: "panel", "aria-labelledby": "run-title" });
-  dialog.addEventListener("close", () => state().params.get("run") && go({ run: null }));
+  dialog.addEventListener("close", () => {
+    const hash = state().params.get("run");
+    if (!hash) return;
+    go({ run: null, table: null });
+    returnFocus(hash);
+  });
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   document.body.append(dialog);
   const follow = ({ params }) => {
@@ -27,30 +32,56 @@ export function addPanel() {
   follow(state());
 }
 
+// The browser returns the focus to the number that opened the panel. A panel that a shared link opened
+// has no such number: the first of the same run takes the focus.
+function returnFocus(hash) {
+  if (document.activeElement !== document.body) return;
+  document.querySelector(`a.run-link[href*="run=${CSS.escape(hash)}"]`)?.focus();
+}
+
 function contents(hash, run, close) {
   return [
     el("header", {},
       el("h2", { id: "run-title" }, run.name, " ", el("code", {}, hash)),
       el("button", { class: "close", onclick: close }, "Close")),
-    seeds(hash, run),
+    seeds(hash), folds(run),
     el("h3", {}, "Scores"), scores(run),
     predictions(hash) ? el("p", {}, el("a", { href: fragment({ a: hash, run: null }, "explorer") }, "Its predictions, utterance by utterance")) : null,
     run.curve.epoch?.length > 1 ? [el("h3", {}, "Learning curve"), runCurves(run)] : null,
     facts(run),
-    run.command ? [el("h3", {}, "Make it again"), el("pre", { class: "command", tabindex: "0" }, run.command)] : null,
+    again(run),
     run.config ? [el("h3", {}, "Settings"), el("pre", { class: "config", tabindex: "0" }, run.config)] : null,
     Object.keys(run.sources).length ? [el("h3", {}, "Fuses"), el("p", {}, Object.entries(run.sources).map(([name, other]) => link(other, name)))] : null,
-    run.parts.length ? [el("h3", {}, "Folds"), el("p", {}, run.parts.map((part) => link(part, `fold ${data("runs")[part].fold}`)))] : null,
   ].flat().filter(Boolean);
 }
 
-// The runs of the same row, one per seed.
-function seeds(hash, run) {
+// The runs of the same row, one per seed, and what the table's figure has to do with them.
+function seeds(hash) {
   const rows = data("tables").tables.flatMap((table) => table.rows);
   const row = rows.find((one) => one.runs.includes(hash));
   if (!row || row.runs.length < 2) return null;
-  return el("p", { class: "seeds" }, `${row.label}: `, row.runs.map((other) =>
-    link(other, `seed ${data("runs")[other].seed}`, other === hash)));
+  const place = row.runs.indexOf(hash) + 1;
+  return el("p", { class: "seeds" },
+    `Run ${place} of the ${row.runs.length} behind “${row.label}”. The table shows their mean, so its figures differ from those below. `,
+    row.runs.map((other) => link(other, `seed ${data("runs")[other].seed}`, other === hash)));
+}
+
+// The runs of the folds, for predictions that are joined from several.
+function folds(run) {
+  if (!run.parts.length) return null;
+  return el("p", {}, `The predictions of ${run.parts.length} folds together, each by a run of its own. Select a fold to see its settings. `,
+    run.parts.map((part) => link(part, `fold ${data("runs")[part].fold}`)));
+}
+
+// The command that makes the run, or those of its folds; a hint where there is none.
+function again(run) {
+  const all = run.command ? [run.command] : run.parts.map((part) => data("runs")[part].command);
+  const commands = [...new Set(all.filter(Boolean))];
+  return [
+    el("h3", {}, "Make it again"),
+    commands.length ? el("pre", { class: "command", tabindex: "0" }, commands.join("\n\n"))
+      : el("p", {}, "The study records no command for this run."),
+  ];
 }
 
 function link(hash, text, current = false) {

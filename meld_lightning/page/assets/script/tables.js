@@ -19,8 +19,9 @@ function render(root) {
     el("p", { class: "legend" },
       "Each figure is a mean over seeds, ± their standard deviation, with its 95 % interval in brackets and as a bar. ",
       all.some((one) => one.rows.some((row) => row.paper.some(Boolean))) ? "A diamond in a bar is the paper’s figure. " : "",
+      all.some((one) => one.rows.some((row) => row.baseline)) ? "A grey tick in a bar is the constant baseline. " : "",
       "The bars of one column share a scale that leaves the constant baseline out: an arrow points to a value beyond it. ",
-      "Select a figure to see its run, and a header to sort. Differences are from the row in bold; p is Holm’s."),
+      "Select a figure to see its run, and a header to sort; the third press restores the order. Differences are from the row in bold; p is Holm’s."),
     all.length > 1 ? el("nav", { class: "jump", "aria-label": "Tables" }, all.map((one) =>
       el("a", { href: fragment({ table: one.name }, "tables") }, shortTitle(one.title)))) : null,
     all.map(article),
@@ -64,16 +65,22 @@ function textGrids({ grids }) {
 function figures(table) {
   const metrics = Object.entries(table.metrics);
   const constant = table.rows.find((row) => row.baseline);
+  const shown = mainMetric(table);
+  const metric = ([key, header]) => metricColumns(table, key, header, Object.keys(table.metrics).indexOf(key), constant);
+  const main = metrics.filter(([key]) => key === shown);
+  const tests = Object.entries(table.tested).map(([key, header]) => testColumn(table, key, header));
+  // the main metric and its test come first, where no screen cuts them off
   const columns = [
     { key: "row", header: "row", text: true, value: (row) => row.label, cell: rowName },
+    ...main.flatMap(metric),
+    ...tests.slice(0, 1),
     ...table.columns.map((header, place) => ({
       key: `setting${place}`, header, text: false, value: (row) => row.settings[place],
       cell: (row) => row.settings[place] || MISSING })),
-    ...metrics.flatMap(([key, header], place) => metricColumns(table, key, header, place, constant)),
+    ...metrics.filter((one) => !main.includes(one)).flatMap(metric),
+    ...tests.slice(1),
     { key: "n", header: "n", value: (row) => row.n, cell: (row) => count(row.n) },
-    ...Object.entries(table.tested).map(([key, header]) => testColumn(table, key, header)),
   ];
-  const shown = [...Object.keys(table.tested).map((key) => metrics.find(([metric]) => metric.endsWith(`/${key}`))?.[0]), metrics[0]?.[0]].find(Boolean);
   const head = columns.map((column) => el("th",
     { scope: "col", class: column.text ? null : "number", "data-key": column.key },
     el("button", { class: "sort", onclick: () => sortBy(table, column.key) }, column.header)));
@@ -94,6 +101,13 @@ function figures(table) {
   return [
     columnMenu(node, columns.slice(1), shown),
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": table.title }, node)];
+}
+
+// The metric that the table's tests are about; without tests weighted F1, or the first.
+function mainMetric(table) {
+  const metrics = Object.keys(table.metrics);
+  const wanted = [...Object.keys(table.tested), "weighted_f1"];
+  return [...wanted.map((name) => metrics.find((metric) => metric.endsWith(`/${name}`))), metrics[0]].find(Boolean);
 }
 
 // On a narrow screen a table shows one column at a time, and the paper's figure beside ours.
@@ -167,12 +181,15 @@ function plainGrid(grid, label = grid.caption || "Table") {
       place ? el("td", { class: "number" }, text) : el("th", { scope: "row" }, text)))))));
 }
 
-// The state's `sort` is TABLE:COLUMN:asc or :desc.
+// The state's `sort` is TABLE:COLUMN:asc or :desc. The second press of a header turns the order
+// round, the third restores the table's own.
 function sortBy(table, key) {
   const [name, column, order] = (state().params.get("sort") ?? "").split(":");
   const first = key === "row" ? "asc" : "desc";
-  const turned = name === table.name && column === key && order === first;
-  go({ sort: `${table.name}:${key}:${turned ? (first === "asc" ? "desc" : "asc") : first}`, table: null }, { replace: true });
+  const second = first === "asc" ? "desc" : "asc";
+  const pressed = name === table.name && column === key ? order : null;
+  const next = { [first]: second, [second]: null }[pressed];
+  go({ sort: next === null ? null : `${table.name}:${key}:${next ?? first}`, table: null }, { replace: true });
 }
 
 function sortAll(root, sort) {
@@ -184,9 +201,11 @@ function sortAll(root, sort) {
       else header.removeAttribute("aria-sort");
     }
     const body = table.tBodies[0];
-    const rows = [...body.rows].filter((row) => row.sortValues);
-    const ranked = chosen ? rows.sort(byColumn(key, order)) : rows.sort((a, b) => a.dataset.place - b.dataset.place);
-    body.append(...ranked);
+    const current = [...body.rows].filter((row) => row.sortValues);
+    const declared = current.toSorted((a, b) => a.dataset.place - b.dataset.place);
+    const ranked = chosen ? declared.sort(byColumn(key, order)) : declared;
+    // a row that is moved loses the focus
+    if (ranked.some((row, place) => row !== current[place])) body.append(...ranked);
   }
 }
 

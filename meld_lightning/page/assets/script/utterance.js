@@ -1,7 +1,7 @@
 // One utterance: its text, clip, labels, every run's probabilities, and the turns around it.
 
 import { el } from "./dom.js";
-import { count, duration } from "./format.js";
+import { count, duration, MISSING } from "./format.js";
 import { clip, votes } from "./clips.js";
 import { dot, modalityColour } from "./modalities.js";
 import { fragment } from "./state.js";
@@ -52,7 +52,8 @@ function probabilities(shown, index) {
           one.absent.has(index) ? el("span", { class: "missing" }, " missing") : null)))),
       el("tbody", {}, set.labels.map((label, k) => el("tr", { class: k === set.true[index] ? "true" : null },
         el("th", { scope: "row" }, label, k === set.true[index] ? el("span", { class: "small" }, " true") : null),
-        columns.map((one) => probability(one, one.probabilities[index * labels + k] / 255, one.predicted[index] === k)))))));
+        columns.map((one) => (one.missing(index) ? el("td", { class: "number small" }, MISSING)
+          : probability(one, one.probabilities[index * labels + k] / 255, one.predicted[index] === k))))))));
 }
 
 function probability(column, value, predicted) {
@@ -87,6 +88,7 @@ function turns(shown, index) {
 
 // The label that a column predicts, and whether it is right; the true label beside a wrong one.
 export function verdict(set, column, index) {
+  if (column.missing(index)) return el("span", { class: "missing" }, "missing");
   const predicted = set.labels[column.predicted[index]];
   return column.right[index]
     ? el("span", { class: "outcome right" }, "✓ ", predicted, el("span", { class: "hidden" }, ", right"))
