@@ -86,7 +86,10 @@ class _Unpacking:
         """Unpacks a .tar.gz stream into `folder`."""
         if depth > self._limits.depth:
             raise self._refused(f"archives in archives deeper than {self._limits.depth}")
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise self._refused(f"two members named {folder.name!r}") from error
         with gzip.GzipFile(fileobj=packed) as plain:
             stream = _Stream(plain, self._limits.size)
             with tarfile.open(fileobj=stream, mode="r|") as tar:

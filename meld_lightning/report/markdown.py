@@ -111,7 +111,8 @@ def _line(text: str) -> str:
 
 def _text(text: str) -> str:
     """A line in one cell of a table."""
-    return _line(text).replace("|", "\\|")
+    safe = re.sub(r"\\+(?=\|)", lambda found: "&#92;" * len(found[0]), _line(text))
+    return safe.replace("|", "\\|")
 
 
 def _entity(found: re.Match[str]) -> str:
