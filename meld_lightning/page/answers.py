@@ -3,57 +3,39 @@
 Which row won, by how much, whether that is real, which emotion fails, and what each modality fixed.
 Reads the results of report/results.py; writes nothing. Used by page/overview.py; read by the page's
 overview.js.
-
-Axes: K labels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-
-from meld_lightning.metrics import confusion
-from meld_lightning.page.main_row import MainRow, main_row, sources_of
+from meld_lightning.page.answer import Answer, Link
+from meld_lightning.page.main_row import MainRow, alone_of, main_row
 from meld_lightning.page.rows import SPLIT
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.page.tables import reversed_test, tested_metric, verdict
-from meld_lightning.page.words import bold, count, figure, interval, listed, percent, signed
-from meld_lightning.report.classes import class_estimates
+from meld_lightning.page.weakest import weakest_emotion
+from meld_lightning.page.words import (
+    bold,
+    count,
+    figure,
+    interval,
+    listed,
+    percent,
+    probability,
+    signed,
+)
 from meld_lightning.report.comparisons import CAUTION_UNITS, Difference
 from meld_lightning.report.complement import complement
-from meld_lightning.report.layout import p_text
+from meld_lightning.report.layout import TESTED_AS
 from meld_lightning.report.rows import Row
 from meld_lightning.report.scored import Scored, scored
 from meld_lightning.study.spec import BASELINE
 
-REAL = {
-    "better": "By the table's test the difference is real",
-    "worse": "By the table's test the difference is real",
+TESTED = {
+    "better": "The table's test tells the two apart",
+    "worse": "The table's test tells the two apart",
     "same": "The table's test cannot tell the two apart",
     "": "There are too few units for a test",
 }
-
-
-@dataclass(frozen=True)
-class Link:
-    """A place on the page. params: of its address; see page/assets/script/state.js."""
-
-    text: str
-    section: str
-    params: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A question with its answer in whole sentences, and where the page shows it.
-
-    text: what stands between ** and ** is printed in bold.
-    """
-
-    question: str
-    text: str
-    links: list[Link]
 
 
 def answers(report: StudyReport) -> list[Answer]:
@@ -61,25 +43,25 @@ def answers(report: StudyReport) -> list[Answer]:
     main = main_row(report)
     if main is None:
         return []
-    found = [_won(report, main), _margin(report, main), _fails(main), *_fixed(report, main)]
+    found = [
+        _won(report, main),
+        _margin(report, main),
+        weakest_emotion(main),
+        *_fixed(report, main),
+    ]
     return [one for one in found if one is not None]
-
-
-def row_id(main: MainRow, row: Row) -> str:
-    """How the page's addresses name a row."""
-    return f"{main.of_table.table.name}/{row.key}"
 
 
 def _won(report: StudyReport, main: MainRow) -> Answer:
     """The main row, and the row of its kind that scores highest on test."""
     table, metric = main.of_table.table, tested_metric(main.of_table.table)
     found, header = main.row.mean[metric], table.metrics[metric]
-    kind = "fusion" if len(main.sources) > 1 else "row"
+    kind = "fusion" if main.alone else "row"
     peers = [
         row
         for row in main.of_table.rows
         if row.scored and row.key != BASELINE
-        if kind == "row" or len(sources_of(report, row)) > 1
+        if kind == "row" or alone_of(report, row)
     ]
     best = max(peers, key=lambda row: (row.mean[metric].value, row is main.row))
     reaches = (
@@ -121,7 +103,7 @@ def _margin(report: StudyReport, main: MainRow) -> Answer | None:
         if row.scored and row is not main.row and _test(main, row, metric)
     ]
     models = [row for row in rivals if row.key != BASELINE]
-    single = [row for row in models if _one_modality(report, main, row)]
+    single = [row for row in models if _one_modality(main, row)]
     wanted = single or models or rivals
     if not wanted:
         return None
@@ -134,15 +116,40 @@ def _margin(report: StudyReport, main: MainRow) -> Answer | None:
         role = "the constant baseline"
     p = ""
     if gap.p_holm is not None:
-        p = f"; Holm's p over all tests of the table {p_text(gap.p_holm, gap.holm_at_floor)}"
+        p = f"; Holm's p over all tests of the table {probability(gap.p_holm, gap.holm_at_floor)}"
     ends = interval(gap.low, gap.high, sign=True)
-    caution = units_caution(main.row.scored[0])
+    sentences = [f"{TESTED[verdict(test)]}.", _otherwise(main, rival, metric), *_cautions(main)]
     text = (
         f"{signed(gap.value)} in {main.of_table.table.metrics[metric]} against {bold(rival.label)},"
         f" {role}{ends and f'; 95 % interval{ends}'}{p}."
-        f" {REAL[verdict(test)]}.{caution and f' {caution}'}"
+        f" {' '.join(filter(None, sentences))}"
     )
     return Answer("By how much, and is that real?", text, [_compare(main, rival)])
+
+
+def _otherwise(main: MainRow, rival: Row, metric: str) -> str:
+    """The table's other tested metrics whose tests say something else of the two; "" if none do."""
+    assert main.of_table.tests is not None
+    of_rival = main.of_table.tests.of_rows[rival.key]
+    said = verdict(of_rival[metric.split("/")[1]])
+    found = [
+        f"{TESTED_AS[name].lower().replace('f1', 'F1')} ({signed(-test.value)}; Holm's p"
+        f" {probability(test.p_holm, test.holm_at_floor)})"
+        for name, test in of_rival.items()
+        if verdict(test) != said
+    ]
+    return f"Its test in {listed(found)} says otherwise." if found else ""
+
+
+def _cautions(main: MainRow) -> list[str]:
+    """What limits the answer: few units, and choices made on val."""
+    found, table = [units_caution(main.row.scored[0])], main.of_table.table
+    if table.folds:
+        found.append(
+            "Every utterance is in val for another fold, so choices made on val make the figures"
+            " somewhat optimistic."
+        )
+    return [f"Caution: {one[:1].lower()}{one[1:]}" for one in found if one]
 
 
 def units_caution(one: Scored) -> str:
@@ -154,12 +161,9 @@ def units_caution(one: Scored) -> str:
     return few if units < CAUTION_UNITS else ""
 
 
-def _one_modality(report: StudyReport, main: MainRow, row: Row) -> bool:
-    """Whether a row is, or fuses alone, one of the modalities of the main row."""
-    fused = sources_of(report, row)
-    own = {run.result.hash for run in row.runs}
-    known = set(main.sources.values())
-    return bool(own & known) or (len(fused) == 1 and set(fused.values()) <= known)
+def _one_modality(main: MainRow, row: Row) -> bool:
+    """Whether a row stands for one of the main row's modalities alone."""
+    return bool({run.result.hash for run in row.runs} & set(main.alone.values()))
 
 
 def _test(main: MainRow, row: Row, metric: str) -> Difference | None:
@@ -168,61 +172,40 @@ def _test(main: MainRow, row: Row, metric: str) -> Difference | None:
 
 
 def _compare(main: MainRow, row: Row) -> Link:
-    ids = {"a": row_id(main, main.row), "b": row_id(main, row)}
+    ids = {"a": main.id, "b": f"{main.of_table.table.name}/{row.key}"}
     return Link(f"Compare {main.row.label} and {row.label}", "compare", ids)
 
 
-def _fails(main: MainRow) -> Answer:
-    """The label with the lowest F1, and what it is taken for."""
-    row, labels = main.row, main.row.scored[0].labels
-    f1_K = class_estimates(row.scored)["f1"]
-    counts_KK = sum(confusion(one.true, one.predicted, len(labels)) for one in row.scored)
-    assert isinstance(counts_KK, np.ndarray)
-    support_K = counts_KK.sum(1)
-    known = [place for place in range(len(labels)) if support_K[place]]
-    worst, best = (choose(known, key=lambda place: f1_K[place].value) for choose in (min, max))
-    share_K = counts_KK[worst] / support_K[worst]
-    other = max((place for place in known if place != worst), key=lambda place: share_K[place])
-    label, low, high = labels[worst], f1_K[worst].low, f1_K[worst].high
-    text = (
-        f"{bold(label)}: F1 {figure(f1_K[worst].value)}{interval(low, high)}."
-        f" Of its {count(support_K[worst] // len(row.scored))} utterances"
-        f" {percent(share_K[worst])} are found and {percent(share_K[other])} are predicted as"
-        f" {labels[other]}. Best: {labels[best]}, {figure(f1_K[best].value)}."
-    )
-    missed = {"a": row.runs[0].result.hash, "emotion": label, "kind": "wrong"}
-    links = [
-        Link("Scores of each emotion", "figures", {"row": row_id(main, row), "figure": "classes"}),
-        Link("Confusion matrix", "figures", {"row": row_id(main, row), "figure": "confusion"}),
-        Link(f"Utterances of {label} that it misses", "explorer", missed),
-    ]
-    return Answer("Which emotion fails?", text, links)
-
-
 def _fixed(report: StudyReport, main: MainRow) -> list[Answer]:
-    """The utterances that the fusion gets right with one modality alone, for the first seed."""
-    if len(main.sources) < 2:
+    """The utterances that the fusion and just one modality by itself get right, for the first
+    seed; and how far a perfect choice between the modalities would come."""
+    if not main.alone:
         return []
     run = main.row.runs[0]
     runs = {one.result.hash: one for one in report.row_runs()}
     members: dict[str, Scored] = {
-        name: scored(runs[one], SPLIT) for name, one in main.sources.items()
+        name: scored(runs[one], SPLIT) for name, one in main.alone.items()
     }
     found = complement([(main.row.scored[0], members)])
     fixed = {
         one.right[0]: round(one.fused) for one in found.subsets if len(one.right) == 1 and one.fused
     }
-    seeds = f", for seed {run.result.seed}" if len(main.row.runs) > 1 else ""
-    of_all = f"Of {count(found.n)} utterances{seeds}, {bold(main.row.label)} gets"
-    each = [f"{count(n)} right in which {bold(name)} alone is right" for name, n in fixed.items()]
-    first = f"{of_all} {listed(each)}." if fixed else f"{of_all} none right by one modality alone."
+    gained = sum(round(one.fused) for one in found.subsets if not one.right)
+    seed = f" (seed {run.result.seed})" if len(main.row.runs) > 1 else ""
+    each = [f"{count(n)} where only {bold(name)} is right by itself" for name, n in fixed.items()]
+    first = f"Of {count(found.n)} utterances{seed}, {bold(main.row.label)} is right on"
+    first = f"{first} {listed(each)}." if fixed else f"{first} none that only one modality is."
+    more = (
+        f"It is right on {count(gained)} where each modality by itself is wrong. " if gained else ""
+    )
     text = (
-        f"{first} Always choosing a modality that is right would reach {percent(found.oracle)}"
-        f" accuracy; {main.row.label} reaches {percent(found.fused)}."
+        f"{first} {more}At least one modality is right on {percent(found.oracle)} of the"
+        f" utterances, the accuracy of choosing perfectly between them; {main.row.label} reaches"
+        f" {percent(found.fused)}."
     )
     links = [
         Link(
-            f"The {count(n)} that {name} alone got right",
+            f"The {count(n)} that only {name} and the fusion get right",
             "explorer",
             {"a": run.result.hash, "kind": "right", "right": f"only-{name}"},
         )
@@ -232,7 +215,7 @@ def _fixed(report: StudyReport, main: MainRow) -> list[Answer]:
         Link(
             "Who is right when others are wrong",
             "figures",
-            {"row": row_id(main, main.row), "figure": "complement"},
+            {"row": main.id, "figure": "complement"},
         )
     )
     return [Answer("What did each modality fix?", text, links)]

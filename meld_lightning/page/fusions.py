@@ -112,14 +112,15 @@ def _weightings(place: int, row: FigureRow, modalities: Sequence[str]) -> list[W
 
 
 def complements(report: StudyReport, rows: Sequence[FigureRow]) -> list[ComplementData]:
-    """One for each row that fuses at least two modalities."""
+    """One for each row that fuses at least two modalities, each by itself as in
+    StudyReport.alone."""
     scored = {
         run.result.hash: one for row in rows for run, one in zip(row.runs, row.scored, strict=True)
     }
     found = []
     for place, row in enumerate(rows):
-        members = [report.sources.get(run.result.hash, {}) for run in row.runs]
-        if len(members[0]) < 2:
+        members = [report.alone.get(run.result.hash, {}) for run in row.runs]
+        if not members[0]:
             continue
         pairs = [
             (fusion, {name: scored[one] for name, one in of_seed.items()})

@@ -17,14 +17,20 @@ from meld_lightning.study.spec import BASELINE
 
 @dataclass(frozen=True)
 class MainRow:
-    """A complete row, the table that it stands in, and the runs that its first seed fuses.
+    """A complete row, the table that it stands in, and the modalities that it fuses.
 
-    sources: modality -> hash of a run; empty for a row that fuses nothing.
+    alone: modality -> hash of the run that stands for it alone, for the first seed; empty for a row
+        that does not fuse several.
     """
 
     of_table: TableResults
     row: Row
-    sources: dict[str, str]
+    alone: dict[str, str]
+
+    @property
+    def id(self) -> str:
+        """How the page's addresses name the row."""
+        return f"{self.of_table.table.name}/{self.row.key}"
 
 
 def main_row(report: StudyReport) -> MainRow | None:
@@ -43,10 +49,11 @@ def main_row(report: StudyReport) -> MainRow | None:
     complete = [
         (one, row) for one in tables for row in one.rows if row.scored and row.key != BASELINE
     ]
-    found = [MainRow(one, row, sources_of(report, row)) for one, row in tested or complete[:1]]
-    return max(found, key=lambda one: len(one.sources) > 1, default=None)  # the first among equals
+    found = [MainRow(one, row, alone_of(report, row)) for one, row in tested or complete[:1]]
+    return max(found, key=lambda one: len(one.alone) > 1, default=None)  # the first among equals
 
 
-def sources_of(report: StudyReport, row: Row) -> dict[str, str]:
-    """Modality -> hash of the run that the row's first seed fuses; empty for other rows."""
-    return report.sources.get(row.runs[0].result.hash, {}) if row.runs else {}
+def alone_of(report: StudyReport, row: Row) -> dict[str, str]:
+    """Modality -> hash of the run that stands for it alone, for the row's first seed; empty for a
+    row that does not fuse several."""
+    return report.alone.get(row.runs[0].result.hash, {}) if row.runs else {}

@@ -28,7 +28,8 @@ EPOCH, FIT_LOSS = "epoch", "train/fit_loss"
 class RunData:
     """One run. parts: hashes of the runs of its folds, if it is several.
 
-    rows: the (table, row) that it belongs to. sources: of a fusion, modality -> hash.
+    rows: the (table, row) that it belongs to. sources: of a fusion, modality -> hash of
+        the run that it fuses; alone: modality -> hash of the run that it is compared with.
     curve: column of metrics.csv -> a value for each epoch.
     config: as YAML, without paths.
     """
@@ -54,6 +55,7 @@ class RunData:
     command: str
     rows: list[RowKey] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
+    alone: dict[str, str] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
 
 
@@ -66,14 +68,10 @@ def runs_data(report: StudyReport) -> dict[str, RunData]:
             for one in {part.result.hash: part for part in (run, *unpooled(run))}.values():
                 runs[one.result.hash] = one
                 rows.setdefault(one.result.hash, []).append(name)
-    sources = report.sources
-    return {
-        name: _run(run, report.commands.get(name, ""), rows[name], sources.get(name, {}))
-        for name, run in runs.items()
-    }
+    return {name: _run(report, run, rows[name]) for name, run in runs.items()}
 
 
-def _run(run: FinishedRun, command: str, rows: list[RowKey], sources: dict[str, str]) -> RunData:
+def _run(report: StudyReport, run: FinishedRun, rows: list[RowKey]) -> RunData:
     result = run.result
     pooled = isinstance(run, PooledRun)
     name = f"{result.modality}-{result.model}"
@@ -99,9 +97,10 @@ def _run(run: FinishedRun, command: str, rows: list[RowKey], sources: dict[str, 
         },
         curve={} if pooled else curve(Path(run.folder)),
         config="" if pooled else OmegaConf.to_yaml(OmegaConf.create(settings(run.config))),
-        command=command,
+        command=report.commands.get(result.hash, ""),
         rows=rows,
-        sources=sources,
+        sources=report.sources.get(result.hash, {}),
+        alone=report.alone.get(result.hash, {}),
         parts=[part.result.hash for part in unpooled(run)] if pooled else [],
     )
 

@@ -67,3 +67,34 @@ class StudyReport:
                     for modality in fusion_details(unpooled(run)[0])["modalities"]
                 }
         return found
+
+    @cached_property
+    def alone(self) -> dict[str, dict[str, str]]:
+        """hash of a fusion of several modalities -> modality -> hash of the run that stands for
+        that modality alone, wherever the page sets the two side by side.
+
+        That is the run of the table's first row that fuses nothing else (its calibration, say, is
+        then the fusion's), or the fused run itself where the table has no such row.
+        """
+        rows: dict[tuple[str, str, int], str] = {}  # table, modality, seed
+        for (table, _), run in self._fusions():
+            modality, *others = self.sources[run.result.hash]
+            if not others:
+                rows.setdefault((table, modality, run.result.seed), run.result.hash)
+        return {
+            run.result.hash: {
+                name: rows.get((table, name, run.result.seed), source)
+                for name, source in self.sources[run.result.hash].items()
+            }
+            for (table, _), run in self._fusions()
+            if len(self.sources[run.result.hash]) > 1
+        }
+
+    def _fusions(self) -> list[tuple[RowKey, FinishedRun]]:
+        """The runs that fuse others, with their rows."""
+        return [
+            (key, run)
+            for key, runs in self.rows().items()
+            for run in runs
+            if self.sources.get(run.result.hash)
+        ]

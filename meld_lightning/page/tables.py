@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meld_lightning.page.study_report import StudyReport
+from meld_lightning.page.words import probability
 from meld_lightning.report.comparisons import TESTED, Difference
-from meld_lightning.report.layout import TESTED_AS, p_text
+from meld_lightning.report.layout import TESTED_AS
 from meld_lightning.report.page import Grid
 from meld_lightning.report.remarks import seeds_differ
 from meld_lightning.report.results import TableResults
@@ -171,8 +172,8 @@ def tested(found: Difference) -> TestData:
         round(found.value, DIGITS),
         rounded(found.low_simultaneous),
         rounded(found.high_simultaneous),
-        p_text(found.p, found.at_floor),
-        p_text(found.p_holm, found.holm_at_floor),
+        probability(found.p, found.at_floor),
+        probability(found.p_holm, found.holm_at_floor),
         verdict(found),
     )
 

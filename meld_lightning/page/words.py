@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from meld_lightning.report.layout import p_text
+
 
 def figure(value: float, percent: bool = False) -> str:
     """.6069, or 60.69 in a table of percentages."""
@@ -28,6 +30,11 @@ def interval(
         return ""
     ends = [signed(end) if sign else figure(end, percent) for end in (low, high)]
     return f" [{ends[0]}, {ends[1]}]"
+
+
+def probability(p: float | None, at_floor: bool = False) -> str:
+    """A p-value: .0431, <.0001, ≤.0040, or 1; see report/layout.py."""
+    return p_text(p, at_floor).replace("0.", ".", 1).replace("1.0000", "1")
 
 
 def percent(share: float) -> str:

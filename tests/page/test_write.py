@@ -92,8 +92,8 @@ def test_the_overview_answers_what_a_reader_asks_first(data: dict[str, Any]) -> 
         " best single modality; 95 % interval ["
     )
     assert found["By how much, and is that real?"]["text"].endswith(
-        " The table's test cannot tell the two apart. All utterances belong to actor_01 and are"
-        " taken as independent."
+        " The table's test cannot tell the two apart. Caution: all utterances belong to actor_01"
+        " and are taken as independent."
     )
     assert found["By how much, and is that real?"]["links"][0]["params"] == {
         "a": f"{TABLE}/T+A+V",
@@ -104,9 +104,10 @@ def test_the_overview_answers_what_a_reader_asks_first(data: dict[str, Any]) -> 
     f1 = {label: one for label, one, support in found_f1 if support}
     worst = min(f1, key=lambda label: f1[label]["value"])
     assert found["Which emotion fails?"]["text"].startswith(
-        f"**{worst}**: F1 {f1[worst]['value']:.4f}".replace(" 0.", " .")
+        f"**{worst}** has the lowest F1: {f1[worst]['value']:.4f}".replace(" 0.", " .")
     )
-    assert found["Which emotion fails?"]["links"][-1]["params"]["emotion"] == worst
+    of_class = f"the interval overlaps that of {len(f1) - 1} other emotions."
+    assert of_class in found["Which emotion fails?"]["text"]
 
 
 def short(value: float) -> str:
@@ -125,7 +126,7 @@ def test_a_modality_fixed_what_it_alone_and_the_fusion_get_right(data: dict[str,
     runs, true = data["predictions"]["runs"], unpacked(data["predictions"]["sets"][0]["true"])
     right = {
         name: unpacked(runs[source]["predicted"]) == true
-        for name, source in data["runs"][fusion]["sources"].items()
+        for name, source in data["runs"][fusion]["alone"].items()
     }
     fused = unpacked(runs[fusion]["predicted"]) == true
     shown = {}
@@ -136,6 +137,31 @@ def test_a_modality_fixed_what_it_alone_and_the_fusion_get_right(data: dict[str,
     expected = {name: int((fused & right[name] & ~others[name]).sum()) for name in right}
     assert shown == {name: n for name, n in expected.items() if n}
     assert sum(expected.values()) > 0
+
+
+def test_a_modality_alone_is_the_row_of_the_same_table(data: dict[str, Any]) -> None:
+    (table,) = data["tables"]["tables"]
+    runs = {row["label"]: row["runs"] for row in table["rows"]}
+    (fusion,) = runs["T+A+V"]
+    one = data["runs"][fusion]
+    assert [one["alone"]["text"]] == runs["T"] != [one["sources"]["text"]]
+    assert [one["alone"]["audio"]] == runs["A"] != [one["sources"]["audio"]]
+    assert one["alone"]["video"] == one["sources"]["video"]  # no row of the table fuses it alone
+
+
+def test_links_to_mistakes_lead_to_some(data: dict[str, Any]) -> None:
+    (answer,) = (
+        one for one in data["overview"]["answers"] if one["question"].startswith("Which emotion")
+    )
+    links = [one["params"] for one in answer["links"] if one["section"] == "explorer"]
+    assert links
+    for params in links:
+        run = data["predictions"]["runs"][params["a"]]
+        of_set = data["predictions"]["sets"][run["set"]]
+        true, predicted = unpacked(of_set["true"]), unpacked(run["predicted"])
+        asked = true if "emotion" in params else predicted
+        label = of_set["labels"].index(params.get("emotion") or params["predicted"])
+        assert ((asked == label) & (true != predicted)).any()
 
 
 def test_predictions_are_those_of_the_runs(data: dict[str, Any], evidence: Path) -> None:

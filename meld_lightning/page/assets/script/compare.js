@@ -40,15 +40,14 @@ function render(root) {
   follow(state());
 }
 
-// The chosen pair; without a choice, the first choice and the best run that it fuses, or the row that
-// follows.
+// The chosen pair; without a choice, the first choice and its best single modality, or the row that follows.
 function pair(choices, params) {
   const a = chosen(choices, params.get("a")) ?? firstChoice(choices);
-  const sources = Object.values(data("runs")[a.runs[0]].sources);
+  const modalities = Object.values(data("runs")[a.runs[0]].alone);
   const others = choices.filter((one) => one !== a);
-  const fused = others.filter((one) => one.runs.some((run) => sources.includes(run)));
+  const alone = others.filter((one) => one.runs.some((run) => modalities.includes(run)));
   const accuracy = (one) => data("runs")[one.runs[0]].metrics[data("predictions").split]?.accuracy ?? 0;
-  const b = chosen(choices, params.get("b")) ?? d3.greatest(fused, accuracy) ?? others.find((one) => sameSet(a, one)) ?? others[0];
+  const b = chosen(choices, params.get("b")) ?? d3.greatest(alone, accuracy) ?? others.find((one) => sameSet(a, one)) ?? others[0];
   return [a, b];
 }
 

@@ -18,7 +18,7 @@ function column(hash, title, { scored }) {
 }
 
 function modalitiesOf(hash, set, mark = "") {
-  return Object.entries(data("runs")[hash].sources)
+  return Object.entries(data("runs")[hash].alone)
     .map(([modality, source]) => column(source, `${mark}${modality}`, { scored: false }))
     .filter((one) => one && one.set === set);
 }
