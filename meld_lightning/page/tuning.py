@@ -90,8 +90,10 @@ def _place(axis: Axis, value: str | None) -> int | None:
     return None if value is None else axis.values.index(value)
 
 
-def _rank(value: str) -> tuple[int, float, str]:
+def _rank(value: str) -> tuple[int, tuple[float, ...], str]:
+    """Numbers and lists of numbers by their values, then words; a setting that is not set is last."""
+    items = value.strip("[]").split(",")
     try:
-        return (0, float(value), "")
+        return (0, tuple(float(item) for item in items), value)
     except ValueError:
-        return (1, 0.0, value)
+        return (2 if value == "null" else 1, (), value)

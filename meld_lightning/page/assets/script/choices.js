@@ -3,28 +3,40 @@
 import { data } from "./data.js";
 import { el } from "./dom.js";
 
+const TITLE = 32; // signs of a table's title in a menu
 const FIRST = ["fusion", "text", "audio", "video"];
 
 // A row or a run as {id, name, label, group, runs: [hash]}. A row's id is TABLE/ROW, a run's its hash.
 function rows() {
   const known = data("predictions").runs;
   const found = new Map();
-  // a figure of intervals repeats another table's rows
-  const tables = d3.sort(data("tables").tables, (table) => table.kind === "intervals");
+  // a figure of intervals repeats another table's rows, and one of val those of test
+  const tables = d3.sort(data("tables").tables, (table) => table.kind === "intervals", (table) => table.split !== data("predictions").split);
   for (const table of tables) {
     for (const row of table.rows.filter((one) => one.runs.length && one.runs.every((run) => known[run]))) {
-      const label = `${row.label} (${table.title.split(":")[0]})`;
-      const choice = { id: `${table.name}/${row.key}`, name: row.label, label, group: row.modality, runs: row.runs };
+      const choice = { id: `${table.name}/${row.key}`, name: row.label, table: shortened(table.title), label: labelled(row.label, table.title), group: row.modality, runs: row.runs };
       if (!found.has(row.runs.join())) found.set(row.runs.join(), choice);
     }
   }
   return [...found.values()];
 }
 
+// What tells choices apart comes first: a closed menu cuts the end off.
+function labelled(name, title, detail = "") {
+  return `${name} (${[detail, shortened(title)].filter(Boolean).join("; ")})`;
+}
+
+// A table's title up to its colon, cut after a word where it is long.
+export function shortened(title) {
+  const start = title.split(":")[0];
+  if (start.length <= TITLE) return start;
+  return `${start.slice(0, TITLE).replace(/[\s,]+\S*$/, "")} …`;
+}
+
 function runsOf(row) {
   return row.runs.map((hash) => ({
     ...row, id: hash, runs: [hash],
-    label: row.runs.length > 1 ? `${row.label}, seed ${data("runs")[hash].seed}` : row.label,
+    label: row.runs.length > 1 ? labelled(row.name, row.table, `seed ${data("runs")[hash].seed}`) : row.label,
   }));
 }
 
@@ -35,7 +47,7 @@ export function runChoices() {
 
 // Every row; after a row of several runs, each of these.
 export function rowChoices() {
-  return rows().flatMap((row) => (row.runs.length > 1 ? [{ ...row, label: `${row.label}, mean of ${row.runs.length} seeds` }, ...runsOf(row)] : [row]));
+  return rows().flatMap((row) => (row.runs.length > 1 ? [{ ...row, label: labelled(row.name, row.table, `mean of ${row.runs.length} seeds`) }, ...runsOf(row)] : [row]));
 }
 
 // The choice of that id among `choices`, also by the id of another row with the same runs, or by a

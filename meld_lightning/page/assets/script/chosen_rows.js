@@ -1,5 +1,6 @@
 // The row that the figures show, and the one beside it: the state's `row` and `beside`, as TABLE/ROW.
 
+import { shortened } from "./choices.js";
 import { data } from "./data.js";
 import { el } from "./dom.js";
 import { modalityColour } from "./modalities.js";
@@ -36,8 +37,8 @@ export function asSeries(rows) {
 export function rowMenus(params) {
   const [row, beside] = chosenRows(params);
   return el("div", { class: "menus" },
-    el("label", {}, "Row ", menu(row, false, (id) => go({ row: id }))),
-    el("label", {}, "beside ", menu(beside, true, (id) => go({ beside: id }))));
+    el("label", {}, "A ", menu(row, false, (id) => go({ row: id }))),
+    el("label", {}, "B ", menu(beside, true, (id) => go({ beside: id }))));
 }
 
 function menu(current, optional, choose) {
@@ -45,5 +46,5 @@ function menu(current, optional, choose) {
   return el("select", { onchange: (event) => choose(event.target.value) },
     optional ? el("option", { value: "" }, "none") : null,
     [...groups].map(([title, rows]) => el("optgroup", { label: title }, rows.map((row) =>
-      el("option", { value: rowId(row), selected: row === current }, row.row)))));
+      el("option", { value: rowId(row), selected: row === current }, `${row.row} (${shortened(title)})`)))));
 }

@@ -44,7 +44,7 @@ function matrix(row, counts, share, shown) {
   return table(`${row.row}`, row.labels, counts.map((line, one) => line.map((value, other) => ({
     text: shown === "counts" ? count(value) : percent(share[one][other]),
     title: `true: ${row.labels[one]}, predicted: ${row.labels[other]}: ${count(value)} (${(share[one][other] * 100).toFixed(1)} %)`,
-    colour: "--accent", strength: share[one][other] }))),
+    colour: "--accent", strength: visible(share[one][other]) }))),
   counts.map((line) => d3.sum(line) / row.runs.length));
 }
 
@@ -54,7 +54,12 @@ function difference(rows, [one, other]) {
   return table(`${rows[0].row} − ${rows[1].row}, percentage points`, rows[0].labels, change.map((line, a) => line.map((value, b) => ({
     text: Math.abs(value) < 0.005 ? "·" : `${value < 0 ? "−" : "+"}${Math.abs(value * 100).toFixed(0)}`,
     title: `true: ${rows[0].labels[a]}, predicted: ${rows[0].labels[b]}: ${(value * 100).toFixed(1)} points`,
-    colour: value < 0 ? "--minus" : "--accent", strength: Math.abs(value) / most }))));
+    colour: value < 0 ? "--minus" : "--accent", strength: visible(Math.abs(value) / most) }))));
+}
+
+// A cell that is not empty stands out from the ground, also in the dark.
+function visible(strength) {
+  return strength > 0 ? 0.1 + 0.9 * strength : 0;
 }
 
 // Few percent are left out of sight, but not out of the cell's title.

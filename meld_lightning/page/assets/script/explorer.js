@@ -50,10 +50,10 @@ function render(root) {
 // The parts that change with the runs alone.
 function controls(parts, { a, b, shown }, choices) {
   parts.runs.replaceChildren(
-    labelled(b ? "Run A" : "Run", select(choices, a, (id) => go({ a: id, u: null, p: null }))),
-    labelled(b ? "Run B" : "Beside it", select(choices.filter((one) => one.id !== a), b, (id) => go({ b: id, p: null }), "no second run")));
+    labelled("A", select(choices, a, (id) => go({ a: id, u: null, p: null }))),
+    labelled("B", select(choices.filter((one) => one.id !== a), b, (id) => go({ b: id, p: null }), "none")));
   if (shown.other) parts.runs.append(el("a", { href: fragment({ a, b }, "compare") }, "Compare A and B"));
-  if (b && !shown.other) parts.runs.append(el("p", { class: "missing" }, "The two runs score different utterances; only the first is shown."));
+  if (b && !shown.other) parts.runs.append(el("p", { class: "missing" }, "A and B score different utterances; only A is shown."));
   const labels = shown.set.labels.map((label) => ({ id: label, label }));
   const readers = hasVotes(shown.place) ? [...AGREEMENT].map(([id, label]) => ({ id, label })) : [];
   const order = [{ id: "sure", label: "most certain first" }, { id: "unsure", label: "least certain first" }];
@@ -111,7 +111,9 @@ function draw(root, parts, shown, params) {
   parts.one.replaceChildren();
   if (current === undefined) return;
   add(parts.one, el("a", { class: "back", href: fragment({ u: null, p: page + 1 }) }, "← Back to the list"), utterance(shown, current));
-  if (asked >= 0 && parts.list.offsetParent === null) parts.one.querySelector("h3").focus();
+  if (asked < 0 || parts.list.offsetParent !== null) return;
+  parts.one.querySelector("h3").focus({ preventScroll: true });
+  parts.one.scrollIntoView();
 }
 
 function table(shown, rows, current, page) {

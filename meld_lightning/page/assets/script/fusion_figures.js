@@ -39,10 +39,26 @@ export function surfaceFigure(params) {
   if (!table) return absent(title, "the study has no table of fusions");
   const one = data("figures").surfaces.find((found) => found.table === table.name);
   if (!one) return absent(title, "the table has no row that fuses two or three modalities, as many as can be drawn");
+  const idle = unused(one);
+  if (idle) return absent(title, `the weight of ${idle} changes no score on val, so that no weighting can be called the best`);
   const three = one.modalities.length === 3;
   return figure({ id: "surface", title,
     caption: `${one.title}. Weighted F1 on val of every weighting (seed ${one.seed})${three ? "; the stronger the colour, the better" : ""}. Best: ${best(one)}. ${one.fitted.length ? `${three ? "Rings" : "Dotted lines"}: the weights that fusions fitted, one for each seed and fold, listed below.` : "No fusion of the table fits one weight for each modality."}` },
   three ? triangle(one) : line(one), fitted(one));
+}
+
+// The modality whose weight changes no score on val by itself, such as one that val lacks: the score
+// depends on the proportion of the others alone. null without one.
+function unused(one) {
+  const proportion = (weights, place) => {
+    const others = weights.filter((_, other) => other !== place);
+    return others.map((weight) => (weight / d3.sum(others)).toFixed(6)).join();
+  };
+  return one.modalities.find((_, place) => {
+    const known = one.weights.map((weights, point) => ({ weights, score: one.score[point] }))
+      .filter(({ weights }) => weights[place] < 0.999);
+    return d3.groups(known, ({ weights }) => proportion(weights, place)).every(([, group]) => new Set(group.map((point) => point.score)).size === 1);
+  }) ?? null;
 }
 
 // What the fusions of each row fitted, means over seeds and folds.
@@ -70,7 +86,7 @@ function triangle(one) {
   const rows = data("figures").rows;
   const fitted = one.fitted.map((found) => ({ ...corner(found.weights), name: `${rows[found.row].row}, seed ${found.seed}: ${one.modalities.map((name, place) => `${name} ${found.weights[place].toFixed(2)}`).join(", ")}` }));
   const corners = [[1, 0, 0], [0, 1, 0], [0, 0, 1]].map((weights, place) => ({ ...corner(weights), name: one.modalities[place], colour: modalityColour(one.modalities[place]) }));
-  const strength = d3.scaleLinear([d3.quantile(one.score, 0.05), d3.max(one.score)], [0.04, 1]).clamp(true);
+  const strength = d3.scaleLinear([d3.quantile(one.score, 0.05), d3.max(one.score)], [0.12, 1]).clamp(true);
   return plot(`Score of every weighting of ${one.modalities.join(", ")}`, {
     width: side, height: side * HALF + 30, margin: 34, marginTop: 26,
     x: { domain: [0, 1], axis: null }, y: { domain: [0, HALF], axis: null },
@@ -151,10 +167,13 @@ export function modalitiesFigure(params) {
     return [short, row.fused.join("+")].includes(row.label) || !short ? row.label : `${row.label} (${short})`;
   };
   const constant = table.rows.find((row) => row.baseline)?.cells[place]?.value ?? null;
+  // a baseline far below would take the room of the intervals
+  const [low, high] = d3.extent(rows.flatMap(({ cells: { [place]: cell } }) => [cell.low ?? cell.value, cell.high ?? cell.value]));
+  const beyond = constant !== null && low - constant > high - low;
   return figure({ ...head,
-    caption: `${table.title}: ${metrics[place][1]} with 95 % intervals. In parentheses what a row fuses (${fused.map((one) => `${initials.get(one)}: ${one}`).join(", ")}).${constant === null ? "" : ` Dashed: the constant baseline, ${score(constant)}.`}` },
+    caption: `${table.title}: ${metrics[place][1]} with 95 % intervals. In parentheses what a row fuses (${fused.map((one) => `${initials.get(one)}: ${one}`).join(", ")}).${constant === null ? "" : beyond ? ` The constant baseline, ${score(constant)}, lies beyond the left edge.` : ` Dashed: the constant baseline, ${score(constant)}.`}` },
   intervals(`${metrics[place][1]} by fused modalities`, {
-    names: rows.map(name), x: metrics[place][1], line: constant,
+    names: rows.map(name), x: metrics[place][1], line: beyond ? null : constant,
     series: [{ colour: "var(--accent)", filled: true, values: rows.map((row) => ({ name: name(row), ...row.cells[place], title: `${row.label}: ${score(row.cells[place].value)}` })) }] }));
 }
 

@@ -10,6 +10,7 @@ export const FAINT = "var(--faint)";
 export const GROUND = "var(--ground)";
 
 export const COLUMN = 540;
+const SIGN = 6.6; // pixels of a sign of a label
 
 // The width that a figure may take, in pixels: that of a column, or of the page where it is narrower.
 export function widthFor(most = COLUMN) {
@@ -32,8 +33,11 @@ export function plot(label, options) {
 // series: [{colour, filled, values: [{name, value, low, high, title}]}]; ticks: [{name, value}],
 // such as the constant baseline; line: a value over all names, or null.
 export function intervals(label, { names, series, x, ticks = [], line = null }) {
-  const longest = Math.max(...names.map((name) => name.length));
-  const step = series.length > 1 ? 30 : 24;
+  const signs = Math.floor((widthFor() * 0.45 - 14) / SIGN);
+  const texts = new Map(names.map((name) => [name, wrapped(name, signs)]));
+  const lines = [...texts.values()].flatMap((text) => text.split("\n"));
+  const longest = Math.max(...lines.map((line) => line.length));
+  const step = series.length > 1 || lines.length > names.length ? 32 : 24;
   const ends = series.flatMap((one) => one.values.flatMap(({ value, low, high }) => [value, low, high]));
   const domain = d3.nice(...d3.extent([...ends, line, ...ticks.map((tick) => tick.value)].filter((end) => end !== null)), 6);
   const marks = series.flatMap(({ colour, filled, values }, place) => {
@@ -41,23 +45,33 @@ export function intervals(label, { names, series, x, ticks = [], line = null }) 
     const known = values.filter((one) => one.value !== null);
     return [
       Plot.ruleY(known.filter((one) => one.low !== null), { y: "name", x1: "low", x2: "high", stroke: colour, strokeWidth: 2.5, strokeOpacity: 0.5, dy }),
-      Plot.dot(known, { y: "name", x: "value", r: 4, stroke: colour, strokeWidth: 1.6, fill: filled ? colour : GROUND, title: "title", dy }),
+      Plot.dot(known, { y: "name", x: "value", r: widthFor() < COLUMN ? 3 : 4, stroke: colour, strokeWidth: 1.6, fill: filled ? colour : GROUND, title: "title", dy }),
     ];
   });
   return plot(label, {
     width: widthFor(),
     height: names.length * step + 46,
-    marginLeft: Math.min(widthFor() * 0.45, 14 + longest * 6.6),
+    marginLeft: 14 + longest * SIGN,
     marginRight: 20,
     marginBottom: 36,
     x: { domain, label: x, labelAnchor: "center", labelArrow: "none", ticks: 5, tickFormat: (value) => String(+value.toFixed(2)).replace(/^0\./, "."), grid: true },
-    y: { type: "band", domain: names, label: null, tickSize: 0 },
+    y: { type: "band", domain: names, label: null, tickSize: 0, tickFormat: (name) => texts.get(name) },
     marks: [
       line === null ? null : Plot.ruleX([line], { stroke: SOFT, strokeDasharray: "3,3" }),
       Plot.tickX(ticks, { y: "name", x: "value", stroke: SOFT, strokeWidth: 1.5, insetTop: 4, insetBottom: 4 }),
       ...marks,
     ],
   });
+}
+
+// Text in lines of at most so many signs, broken between words; a longer word stays whole.
+function wrapped(text, signs) {
+  return text.split(" ").reduce((lines, word) => {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= signs) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+    return lines;
+  }, []).join("\n");
 }
 
 // A figure with its heading, caption and controls. `draw()` returns what is shown.

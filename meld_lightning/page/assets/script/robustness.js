@@ -15,13 +15,20 @@ export function robustnessFigures() {
   if (!robustness.length) return absent("Score against missing modalities", "the study has no table of kind missing");
   return robustness.map((one, number) => figure({
     id: number ? `robustness-${one.table}` : "robustness", title: "Score against missing modalities",
-    caption: `${one.title}: ${one.metric} on test. Each modality of each utterance is missing at random with the probability below; the bands are 95 % intervals. The fusions are not fitted again. Coloured: rows of one modality; dashed: the constant baseline.` },
+    caption: `${one.title}: ${one.metric} on test. Each modality of each utterance is missing at random with the probability below; the bands are 95 % intervals. The fusions are not fitted again. Colours are those of the modalities, for rows that use a single one. ${bold(one) ? `Bold: ${bold(one)}, the study’s main row. ` : ""}Grey: other rows. Dashed: the constant baseline. Point at a line for its name and score.` },
   curves(one)));
+}
+
+// The main row's curve, if it is among these.
+function bold(one) {
+  const { rows, main } = data("figures");
+  return one.curves.find(({ label }) => label === rows[main]?.row)?.label ?? null;
 }
 
 function curves(one) {
   const points = one.curves.flatMap(({ label, modality, scores }) => scores.map((found, place) => ({ label, modality, share: one.shares[place], ...found })));
-  const colour = (modality) => (modality === "fusion" ? "var(--accent)" : modality ? modalityColour(modality) : SOFT);
+  const main = bold(one);
+  const colour = ({ label, modality }) => (label === main ? "var(--accent)" : modality && modality !== "fusion" ? modalityColour(modality) : SOFT);
   const top = d3.max(points, (point) => point.high ?? point.value);
   const pixels = d3.scaleLinear([0, top], [HEIGHT - MARGIN.bottom, MARGIN.top]);
   const labels = apart(one.curves.map(({ label, modality, scores }) => ({ label, modality, y: pixels(scores[0].value) })), LABEL, MARGIN.top)
@@ -33,11 +40,11 @@ function curves(one) {
     x: { label: "probability that a modality is missing", labelAnchor: "center", labelArrow: "none", ticks: 5, tickFormat: "%" },
     y: { domain: [0, top], label: null, grid: true, axis: "right", tickFormat: (value) => String(+value.toFixed(2)).replace(/^0\./, ".") },
     marks: [
-      Plot.areaY(points.filter((point) => point.low !== null && point.modality), { x: "share", y1: "low", y2: "high", z: "label", fill: (point) => colour(point.modality), fillOpacity: 0.06 }),
+      Plot.areaY(points.filter((point) => point.low !== null && point.modality), { x: "share", y1: "low", y2: "high", z: "label", fill: colour, fillOpacity: (point) => (point.label === main ? 0.15 : 0.04) }),
       Plot.line(points.filter((point) => !point.modality), { x: "share", y: "value", stroke: SOFT, strokeDasharray: "3,3" }),
-      Plot.line(points.filter((point) => point.modality), { x: "share", y: "value", z: "label", stroke: (point) => colour(point.modality), strokeWidth: 1.7 }),
+      Plot.line(points.filter((point) => point.modality), { x: "share", y: "value", z: "label", stroke: colour, strokeWidth: (point) => (point.label === main ? 3 : 1.4) }),
       leaders(labels, one.shares[0]),
-      Plot.text(labels, { x: () => one.shares[0], y: "at", text: "label", textAnchor: "end", dx: -20, fill: "var(--ink)" }),
+      Plot.text(labels, { x: () => one.shares[0], y: "at", text: "label", textAnchor: "end", dx: -20, fill: (each) => (each.label === main || each.modality !== "fusion" ? colour(each) : "var(--ink)"), fontWeight: (each) => (each.label === main ? 600 : 400) }),
       Plot.tip(points, Plot.pointer({ x: "share", y: "value", fill: GROUND, stroke: SOFT, title: (point) => `${point.label}\n${score(point.value)} at ${Math.round(point.share * 100)} %` })),
     ],
   });

@@ -89,8 +89,8 @@ function overall(series) {
 
 function caption(grouping, series) {
   const alone = series.some((one) => one.groups.some((group) => group.accuracy.low === null));
-  return ["Accuracy with 95 % intervals; utterances in parentheses. Grey ticks: the constant baseline in the same group. Dashed: all groups of the first row together.",
-    alone ? "A group that is a single unit of resampling, such as one speaker, has no interval." : "",
+  return ["Accuracy with 95 % intervals; utterances in parentheses. Grey ticks: the constant baseline in the same group. Dashed: all groups of A together.",
+    alone ? "A group of a single speaker or dialogue has no interval, because intervals come from leaving out one after the other." : "",
     grouping.id === "each_speaker" && !alone ? "A model that serves all speakers alike has intervals that cross the dashed line." : ""].filter(Boolean).join(" ");
 }
 

@@ -8,19 +8,24 @@ import { absent, choices, FAINT, figure, GROUND, plot, SOFT, widthFor } from "./
 import { go } from "./state.js";
 
 const CURVES = [["val/weighted_f1", "val F1"], ["val/accuracy", "val accuracy"], ["val/loss", "val loss"], ["train/fit_loss", "train loss"]];
-const SIZE = { width: 228, height: 168 };
+const SMALL = 228; // pixels of one of several small plots
 
 export function curvesFigure(params) {
   const runs = data("runs");
   const shown = CURVES.find(([key]) => key === params.get("curve")) ?? CURVES[0];
   const rows = data("figures").rows.map((row) => ({ row, runs: trained(row, runs) })).filter((one) => one.runs.length);
-  const head = { id: "curves", title: "Learning curves", wide: true, caption: "One line for each seed; the dot is the epoch that val chose." };
+  const head = { id: "curves", title: "Learning curves", wide: true, caption: "One line for each seed and fold; the dot is the epoch that val chose." };
   if (!rows.length) return absent(head.title, "no row of this study was trained; fusions and imported predictions have no epochs");
   const values = rows.flatMap((one) => one.runs.flatMap((run) => run.curve[shown[0]] ?? [])).filter((value) => value !== null);
   const range = values.length ? d3.nice(...d3.extent([...values, d3.min(values) + 0.05]), 4) : [0, 1];
   return figure(head,
     choices("Curve", CURVES, shown[0], (key) => go({ curve: key === CURVES[0][0] ? null : key }, { replace: true })),
     el("div", { class: "multiples" }, rows.map((one) => el("div", {}, el("p", { class: "small-title" }, one.row.row, el("span", { class: "small" }, ` ${one.runs[0].model}`)), curve(one, shown, range)))));
+}
+
+// The size of one of several small plots; on a phone it takes the whole width.
+function size() {
+  return widthFor() < 2 * SMALL ? { width: widthFor(), height: 200 } : { width: SMALL, height: 176 };
 }
 
 // The runs with epochs: those of the folds, where a run is several.
@@ -35,8 +40,8 @@ function curve({ row, runs }, [key, header], range) {
   const colour = modalityColour(row.modality);
   const last = d3.max(points, (point) => point.epoch);
   return plot(`${header} of ${row.row} by epoch`, {
-    ...SIZE, marginLeft: 34, marginBottom: 30, marginTop: 8, marginRight: 8,
-    x: { domain: [last > 1 ? 1 : 0, Math.max(last, 1) + (last > 1 ? 0 : 1)], label: "epoch", labelAnchor: "center", labelArrow: "none", ticks: [1, ...(last > 3 ? [Math.round((1 + last) / 2)] : last === 3 ? [2] : []), ...(last > 1 ? [last] : [])], tickFormat: "d" },
+    ...size(), marginLeft: 34, marginBottom: 38, marginTop: 8, marginRight: 8,
+    x: { domain: [last > 1 ? 1 : 0, Math.max(last, 1) + (last > 1 ? 0 : 1)], label: "epoch", labelAnchor: "center", labelArrow: "none", labelOffset: 34, ticks: [1, ...(last > 3 ? [Math.round((1 + last) / 2)] : last === 3 ? [2] : []), ...(last > 1 ? [last] : [])], tickFormat: "d" },
     y: { domain: range, label: null, ticks: 4, grid: true, tickFormat: decimal },
     marks: [
       Plot.line(points.filter((point) => point.value !== null), { x: "epoch", y: "value", z: "place", stroke: colour, strokeOpacity: 0.75, strokeWidth: 1.4 }),
@@ -67,16 +72,27 @@ export function tuningFigures() {
   if (!tunings.length) {
     return absent("Settings and the score on val", "the trained rows differ in no setting");
   }
-  return tunings.map((one, place) => figure({
+  return tunings.map((one, place) => (flat(one) ? absent(`Settings and the score on val: ${one.modality}`,
+    `all ${one.runs.length} runs score ${score(one.runs[0].score)}, whatever their settings`) : figure({
     id: place ? `tuning-${one.modality}` : "tuning", title: `Settings and the score on val: ${one.modality}`,
     wide: one.axes.length > 1,
-    caption: one.axes.length > 1
-      ? "Every line is a run, from its settings to its weighted F1 on val; the stronger its colour, the better. Below: the same runs, one setting at a time; the bar is the mean."
-      : "Every dot is a run, by the one setting in which the runs differ; the bar is the mean of its weighted F1 on val." },
-  one.axes.length > 1 ? parallel(one) : null, marginals(one)));
+    caption: `${one.axes.length > 1
+      ? "Every line is a run, from its settings to its weighted F1 on val; the stronger its colour, the better. Below: the same runs, one setting at a time. Several settings change together, so that a difference there need not come from the setting shown. "
+      : "Every dot is a run’s weighted F1 on val, by the one setting in which the runs differ. "} ${READING}` },
+  one.axes.length > 1 ? parallel(one) : null, marginals(one))));
 }
 
+// No setting makes a difference.
+function flat(one) {
+  return new Set(one.runs.map((run) => run.score)).size === 1;
+}
+
+const READING = "The bar is the mean of several dots. A run over folds is one dot, of its folds’ predictions together. “Not set”: the run leaves the setting at its default. The axis does not begin at 0.";
+
 // Settings that a run does not name keep their default.
+const LEAST = 0.1; // of a range of scores
+const LONGEST = 16; // signs of a label
+const SIGN = 6.6; // pixels of one
 const shownValue = (value) => ({ null: "not set", "[]": "none" })[value] ?? value;
 const shortKey = (key) => key.split(".").slice(-2).join(".");
 
@@ -107,21 +123,36 @@ function parallel(one) {
 }
 
 function marginals(one) {
-  const domain = d3.extent(one.runs, (run) => run.score);
+  const domain = apart(d3.extent(one.runs, (run) => run.score));
   const colour = modalityColour(one.modality);
   return el("div", { class: "multiples" }, one.axes.map((axis, place) => {
     const runs = one.runs.filter((run) => run.values[place] !== null).map((run) => ({ value: axis.values[run.values[place]], score: run.score }));
-    const room = Math.max(7, Math.floor(24 / axis.values.length)); // signs of a label
+    const texts = axis.values.map((value) => shortened(shownValue(value), LONGEST));
+    const frame = one.axes.length > 1 ? size() : { width: widthFor(420), height: 220 };
+    const slanted = d3.max(texts, (text) => text.length) * SIGN > (frame.width - 70) / texts.length;
     return el("div", {}, el("p", { class: "small-title" }, shortKey(axis.key)), plot(`Weighted F1 on val by ${axis.key}`, {
-      ...(one.axes.length > 1 ? SIZE : { width: widthFor(420), height: 220 }), marginLeft: 40, marginBottom: 24, marginTop: 8,
-      x: { type: "band", domain: axis.values, label: null, tickFormat: (value) => shortened(shownValue(value), room) },
-      y: { domain, label: null, ticks: 4, grid: true, nice: true, tickFormat: decimal },
+      ...frame, height: frame.height + (slanted ? 44 : 0), marginLeft: 56, marginBottom: slanted ? 68 : 24, marginTop: 8,
+      x: { type: "band", domain: axis.values, label: null, tickRotate: slanted ? -35 : 0, tickFormat: (value) => shortened(shownValue(value), LONGEST) },
+      y: { domain, label: "weighted F1 on val", labelAnchor: "center", labelArrow: "none", labelOffset: 50, ticks: 4, grid: true, nice: true, tickFormat: decimal },
       marks: [
         Plot.dot(runs, { x: "value", y: "score", r: 3, stroke: colour, fill: colour, fillOpacity: 0.35 }),
-        Plot.tickY(runs, Plot.groupX({ y: "mean" }, { x: "value", y: "score", stroke: "var(--ink)", strokeWidth: 2 })),
+        Plot.tickY(repeated(runs), Plot.groupX({ y: "mean" }, { x: "value", y: "score", stroke: "var(--ink)", strokeWidth: 2 })),
       ],
     }));
   }));
+}
+
+// The runs whose setting has a second run.
+function repeated(runs) {
+  const sizes = d3.rollup(runs, (group) => group.length, (run) => run.value);
+  return runs.filter((run) => sizes.get(run.value) > 1);
+}
+
+// A range of scores at least LEAST wide, so that a small difference looks small.
+function apart([low, high]) {
+  const room = Math.max(0, LEAST - (high - low)) / 2;
+  const bottom = Math.max(0, low - room);
+  return [bottom, Math.min(1, Math.max(high + room, bottom + LEAST))];
 }
 
 function shortened(text, room) {
