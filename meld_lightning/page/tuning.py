@@ -91,7 +91,7 @@ def _place(axis: Axis, value: str | None) -> int | None:
 
 
 def _rank(value: str) -> tuple[int, tuple[float, ...], str]:
-    """Numbers and lists of numbers by their values, then words; a setting that is not set is last."""
+    """By the values of numbers and lists of numbers, then words; a setting not set is last."""
     items = value.strip("[]").split(",")
     try:
         return (0, tuple(float(item) for item in items), value)

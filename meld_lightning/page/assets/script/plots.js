@@ -10,7 +10,7 @@ export const FAINT = "var(--faint)";
 export const GROUND = "var(--ground)";
 
 export const COLUMN = 540;
-const SIGN = 6.6; // pixels of a sign of a label
+const SIGN = 7; // pixels of a sign of a label
 
 // The width that a figure may take, in pixels: that of a column, or of the page where it is narrower.
 export function widthFor(most = COLUMN) {

@@ -28,7 +28,7 @@ function bold(one) {
 function curves(one) {
   const points = one.curves.flatMap(({ label, modality, scores }) => scores.map((found, place) => ({ label, modality, share: one.shares[place], ...found })));
   const main = bold(one);
-  const colour = ({ label, modality }) => (label === main ? "var(--accent)" : modality && modality !== "fusion" ? modalityColour(modality) : SOFT);
+  const colour = ({ label, modality }) => (label === main ? "var(--ink)" : modality && modality !== "fusion" ? modalityColour(modality) : SOFT);
   const top = d3.max(points, (point) => point.high ?? point.value);
   const pixels = d3.scaleLinear([0, top], [HEIGHT - MARGIN.bottom, MARGIN.top]);
   const labels = apart(one.curves.map(({ label, modality, scores }) => ({ label, modality, y: pixels(scores[0].value) })), LABEL, MARGIN.top)
@@ -40,7 +40,7 @@ function curves(one) {
     x: { label: "probability that a modality is missing", labelAnchor: "center", labelArrow: "none", ticks: 5, tickFormat: "%" },
     y: { domain: [0, top], label: null, grid: true, axis: "right", tickFormat: (value) => String(+value.toFixed(2)).replace(/^0\./, ".") },
     marks: [
-      Plot.areaY(points.filter((point) => point.low !== null && point.modality), { x: "share", y1: "low", y2: "high", z: "label", fill: colour, fillOpacity: (point) => (point.label === main ? 0.15 : 0.04) }),
+      Plot.areaY(points.filter((point) => point.low !== null && point.modality), { x: "share", y1: "low", y2: "high", z: "label", fill: colour, fillOpacity: (point) => (point.label === main ? 0.1 : 0.05) }),
       Plot.line(points.filter((point) => !point.modality), { x: "share", y: "value", stroke: SOFT, strokeDasharray: "3,3" }),
       Plot.line(points.filter((point) => point.modality), { x: "share", y: "value", z: "label", stroke: colour, strokeWidth: (point) => (point.label === main ? 3 : 1.4) }),
       leaders(labels, one.shares[0]),

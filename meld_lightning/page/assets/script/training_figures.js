@@ -87,7 +87,7 @@ function flat(one) {
   return new Set(one.runs.map((run) => run.score)).size === 1;
 }
 
-const READING = "The bar is the mean of several dots. A run over folds is one dot, of its folds’ predictions together. “Not set”: the run leaves the setting at its default. The axis does not begin at 0.";
+const READING = "The bar is the mean of several dots. A run over folds is one dot, of its folds’ predictions together. “Not set”: the run leaves the setting at its default. The axis need not begin at 0.";
 
 // Settings that a run does not name keep their default.
 const LEAST = 0.1; // of a range of scores
@@ -116,7 +116,7 @@ function parallel(one) {
       marks: [
         Plot.ruleX(names, { stroke: FAINT }),
         Plot.line(points.filter((point) => point.value !== null), { x: "axis", y: "value", z: "line", stroke: colour, strokeWidth: 1.6, strokeOpacity: (point) => 0.3 + 0.65 * scale(point.run.score), curve: "bump-x" }),
-        Plot.text([...ticks, ...ends], { x: "axis", y: "value", text: "text", dx: 6, textAnchor: "start", fill: "var(--ink)", stroke: GROUND, strokeWidth: 4, fontSize: 11 }),
+        Plot.text([...ticks, ...ends], { x: "axis", y: "value", text: "text", dx: 6, dy: -8, textAnchor: "start", fill: "var(--ink)", stroke: GROUND, strokeWidth: 4, fontSize: 11 }),
         Plot.text(names, { x: (name) => name, frameAnchor: "top", dy: -22, text: (name) => (name === "score" ? "val F1" : shortKey(name)), fill: SOFT, fontSize: 11 }),
       ],
     }));
