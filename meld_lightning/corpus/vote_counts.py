@@ -96,7 +96,7 @@ def _one_row_for_each_clip(path: Path, published: pd.DataFrame) -> pd.DataFrame:
     kinds = pd.to_numeric(numbers, errors="coerce").fillna(0).clip(0, 1e9).astype(int) // 100_000
     if unknown := sorted(set(kinds) - set(PERCEIVED)):
         raise UserError(
-            f"{path}: its first column has {numbers[kinds == unknown[0]].iloc[0]!r}, expected a"
+            f"{path}: its first column has '{numbers[kinds == unknown[0]].iloc[0]}', expected a"
             " number that begins with 1 (voice), 2 (face) or 3 (both); download the file again"
         )
     clips = published["fileName"].astype(str).set_axis(published.index)

@@ -225,7 +225,7 @@ def test_every_table_can_be_split_by_groups(render: Make, study: Any) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"by": ["sex"]}, "table.audit.by.0 is 'sex', expected 'speaker', 'seen', 'length'"),
+        ({"by": ["sex"]}, "table.audit.by.0 is 'sex', expected 'speaker', 'each_speaker'"),
         ({"by": []}, "table.audit.by is missing"),
         ({"sources": {}}, "table.audit.sources is missing"),
         ({"metrics": {"val/loss": "loss"}}, "expected one <split>/<name> of val or test"),
