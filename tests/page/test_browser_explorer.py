@@ -108,8 +108,8 @@ def test_filters_find_what_the_predictions_say(
     choose(page, "kind", "")
     choose(page, "right", "audio-not-text")
     assert status(page) == (who["audio"] & ~who["text"]).sum() > 0
-    choose(page, "right", "only-video")
-    assert status(page) == (who["video"] & ~who["text"] & ~who["audio"]).sum() > 0
+    choose(page, "right", "only-audio")
+    assert status(page) == (who["audio"] & ~who["text"] & ~who["video"]).sum() > 0
     page.get_by_role("button", name="Clear").click()
     choose(page, "readers", "4")
     assert status(page) == len(who["fusion"])
@@ -151,6 +151,21 @@ def test_an_utterance_shows_its_clip_its_votes_and_its_dialogue(page: Any, addre
     one.get_by_text("next →").click()
     assert one.locator("blockquote").inner_text() == HOSTILE
     assert one.locator("img, svg.waveform").count() == 0
+
+
+def test_a_missing_modality_predicts_nothing(
+    page: Any, report: StudyReport, tmp_path: Path
+) -> None:
+    path = tmp_path / "index.html"
+    complete = page_html(report)
+    path.write_text(complete.replace('"absent":[]', '"absent":[0]'), encoding="utf-8")
+    page.goto(f"{path.as_uri()}#explorer")
+    cells = page.locator("#section-explorer .matches tbody tr").first.locator("td")
+    _, *modalities, fused = cells.all_inner_texts()
+    assert modalities == ["missing"] * len(MODALITIES)
+    assert fused[0] in "✓✗"
+    line = page.locator("#section-explorer .probabilities tbody tr").first.locator("td")
+    assert line.all_inner_texts()[:-1] == ["–"] * len(MODALITIES)
 
 
 def test_a_shared_link_opens_the_utterance(page: Any, address: str) -> None:

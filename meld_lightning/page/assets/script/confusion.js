@@ -59,7 +59,7 @@ function difference(rows, [one, other]) {
 
 // A cell that is not empty stands out from the ground, also in the dark.
 function visible(strength) {
-  return strength > 0 ? 0.1 + 0.9 * strength : 0;
+  return strength > 0 ? 0.18 + 0.82 * strength : 0;
 }
 
 // Few percent are left out of sight, but not out of the cell's title.

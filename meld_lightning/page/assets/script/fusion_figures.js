@@ -8,6 +8,7 @@ import { modalityColour } from "./modalities.js";
 import { absent, figure, intervals, plot, widthFor } from "./plots.js";
 import { go } from "./state.js";
 
+const FLAT = 1 / 3; // of the weightings
 const HALF = Math.sqrt(3) / 2;
 
 // The tables of fusions, without those that repeat another's rows as a figure of intervals.
@@ -39,26 +40,19 @@ export function surfaceFigure(params) {
   if (!table) return absent(title, "the study has no table of fusions");
   const one = data("figures").surfaces.find((found) => found.table === table.name);
   if (!one) return absent(title, "the table has no row that fuses two or three modalities, as many as can be drawn");
-  const idle = unused(one);
-  if (idle) return absent(title, `the weight of ${idle} changes no score on val, so that no weighting can be called the best`);
+  const flat = plateau(one);
+  if (flat) return absent(title, `${flat.n} of ${one.score.length} weightings score the same on val, ${score(flat.score)}, so that val hardly tells the weights apart`);
   const three = one.modalities.length === 3;
   return figure({ id: "surface", title,
     caption: `${one.title}. Weighted F1 on val of every weighting (seed ${one.seed})${three ? "; the stronger the colour, the better" : ""}. Best: ${best(one)}. ${one.fitted.length ? `${three ? "Rings" : "Dotted lines"}: the weights that fusions fitted, one for each seed and fold, listed below.` : "No fusion of the table fits one weight for each modality."}` },
   three ? triangle(one) : line(one), fitted(one));
 }
 
-// The modality whose weight changes no score on val by itself, such as one that val lacks: the score
-// depends on the proportion of the others alone. null without one.
-function unused(one) {
-  const proportion = (weights, place) => {
-    const others = weights.filter((_, other) => other !== place);
-    return others.map((weight) => (weight / d3.sum(others)).toFixed(6)).join();
-  };
-  return one.modalities.find((_, place) => {
-    const known = one.weights.map((weights, point) => ({ weights, score: one.score[point] }))
-      .filter(({ weights }) => weights[place] < 0.999);
-    return d3.groups(known, ({ weights }) => proportion(weights, place)).every(([, group]) => new Set(group.map((point) => point.score)).size === 1);
-  }) ?? null;
+// The score that so many weightings share that val hardly tells them apart, such as where val lacks a
+// modality: {score, n}; null without one.
+function plateau(one) {
+  const [score, n] = d3.greatest(d3.rollups(one.score, (same) => same.length, (value) => value), ([, size]) => size);
+  return n > one.score.length * FLAT ? { score, n } : null;
 }
 
 // What the fusions of each row fitted, means over seeds and folds.

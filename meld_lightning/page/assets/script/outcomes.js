@@ -19,8 +19,10 @@ function column(hash, title, { scored }) {
 
 function modalitiesOf(hash, set, mark = "") {
   return Object.entries(data("runs")[hash].alone)
-    .map(([modality, source]) => column(source, `${mark}${modality}`, { scored: false }))
-    .filter((one) => one && one.set === set);
+    .map(([modality, source]) => [modality, column(source, `${mark}${modality}`, { scored: false })])
+    .filter(([, one]) => one && one.set === set)
+    // the row of one modality may itself be a fusion, such as one that calibrates it
+    .map(([modality, one]) => ({ ...one, modality }));
 }
 
 // What is looked at: {place, set, own, modalities, other, others}. `other` is the second run, if it
@@ -74,15 +76,16 @@ export function rights({ modalities }) {
   ];
 }
 
-// How far the modalities agree: [{id, label, test(index)}].
+// How far the modalities that are not missing agree: [{id, label, test(index)}].
 export function agreements({ modalities }) {
   if (modalities.length < 2) return [];
-  const different = (i) => new Set(modalities.map((one) => one.predicted[i])).size;
+  const present = (i) => modalities.filter((one) => !one.missing(i));
+  const different = (i) => new Set(present(i).map((one) => one.predicted[i])).size;
   const found = [
     { id: "all", label: "the modalities agree", test: (i) => different(i) === 1 },
-    { id: "none", label: "all of them differ", test: (i) => different(i) === modalities.length },
+    { id: "none", label: "all of them differ", test: (i) => different(i) > 1 && different(i) === present(i).length },
   ];
-  const some = { id: "some", label: "some of them agree", test: (i) => different(i) > 1 && different(i) < modalities.length };
+  const some = { id: "some", label: "some of them agree", test: (i) => different(i) > 1 && different(i) < present(i).length };
   return modalities.length > 2 ? [found[0], some, found[1]] : found;
 }
 

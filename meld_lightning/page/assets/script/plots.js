@@ -33,7 +33,7 @@ export function plot(label, options) {
 // series: [{colour, filled, values: [{name, value, low, high, title}]}]; ticks: [{name, value}],
 // such as the constant baseline; line: a value over all names, or null.
 export function intervals(label, { names, series, x, ticks = [], line = null }) {
-  const signs = Math.floor((widthFor() * 0.45 - 14) / SIGN);
+  const signs = Math.floor((widthFor() * 0.45 - 20) / SIGN);
   const texts = new Map(names.map((name) => [name, wrapped(name, signs)]));
   const lines = [...texts.values()].flatMap((text) => text.split("\n"));
   const longest = Math.max(...lines.map((line) => line.length));
@@ -51,7 +51,7 @@ export function intervals(label, { names, series, x, ticks = [], line = null }) 
   return plot(label, {
     width: widthFor(),
     height: names.length * step + 46,
-    marginLeft: 14 + longest * SIGN,
+    marginLeft: 20 + longest * SIGN,
     marginRight: 20,
     marginBottom: 36,
     x: { domain, label: x, labelAnchor: "center", labelArrow: "none", ticks: 5, tickFormat: (value) => String(+value.toFixed(2)).replace(/^0\./, "."), grid: true },
