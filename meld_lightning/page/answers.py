@@ -121,7 +121,7 @@ def _margin(report: StudyReport, main: MainRow) -> Answer | None:
     sentences = [f"{TESTED[verdict(test)]}.", _otherwise(main, rival, metric), *_cautions(main)]
     text = (
         f"{signed(gap.value)} in {main.of_table.table.metrics[metric]} against {bold(rival.label)},"
-        f" {role}{ends and f'; 95 % interval{ends}'}{p}."
+        f" {role}{ends and f'; 95 % interval of this difference alone{ends}'}{p}."
         f" {' '.join(filter(None, sentences))}"
     )
     return Answer("By how much, and is that real?", text, [_compare(main, rival)])

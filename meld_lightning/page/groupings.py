@@ -16,7 +16,7 @@ from meld_lightning.corpus.table import VOTES
 from meld_lightning.page.rows import DIGITS, SPLIT, FigureRow, Score, score
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.report.group_accuracy import group_accuracies
-from meld_lightning.report.groupings import Grouping, groupings
+from meld_lightning.report.groupings import EACH, OTHERS, Grouping, groupings
 from meld_lightning.report.remarks import unit_kind
 
 
@@ -77,9 +77,18 @@ def groupings_data(report: StudyReport, rows: Sequence[FigureRow]) -> list[Group
             if len(groups) > 1:
                 found[grouping.name][place] = groups
     return [
-        GroupingData(name, title, found[name], "" if found[name] else NEEDS[name])
+        GroupingData(
+            name, _title(name, title, found[name]), found[name], "" if found[name] else NEEDS[name]
+        )
         for name, title in TITLES.items()
     ]
+
+
+def _title(name: str, title: str, rows: Mapping[int, Sequence[GroupData]]) -> str:
+    """The grouping's title; for speakers it says which of them are shown."""
+    some = any(group.name == OTHERS for groups in rows.values() for group in groups)
+    shown = f"the {EACH} with the most utterances, and the others together"
+    return f"By speaker: {shown}" if name == "each_speaker" and some else title
 
 
 def _groups(row: FigureRow, grouping: Grouping) -> list[GroupData]:

@@ -23,7 +23,7 @@ from meld_lightning.report.rows import Row
 from meld_lightning.study.kinds import FOUND, INTERVALS
 from meld_lightning.study.spec import BASELINE, Table
 
-NO_TESTS = "The table declares no tests."
+NO_TESTS = "Its rows are not tested against each other."
 MOST_NAMED = 4  # missing rows that a claim names one by one
 VERDICTS = {
     "better": "Better than",
@@ -35,11 +35,16 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class Against:
-    """A row that the claim's row is compared with. id: how the page's addresses name it."""
+    """A row that the claim's row is compared with.
+
+    id: how the page's addresses name it. only: the one label that the row predicts for every
+        utterance; "" if it predicts several, or is the constant baseline.
+    """
 
     id: str
     label: str
     difference: float
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,11 +90,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Doubt:
-    """Something that a reader should know before relying on a table."""
+    """Something that a reader should know before relying on some tables. tables: name -> title."""
 
-    table: str
-    title: str
     text: str
+    tables: dict[str, str]
 
 
 def overview_data(report: StudyReport) -> dict[str, Any]:
@@ -101,7 +105,7 @@ def overview_data(report: StudyReport) -> dict[str, Any]:
         "answers": answers(report),
         "facts": _facts(report),
         "claims": claims,
-        "doubts": [doubt for one in report.results for doubt in _doubts(one)],
+        "doubts": _doubts(report.results),
         "reproduce": report.reproduce if any(claim.missing for claim in claims) else "",
     }
 
@@ -180,12 +184,13 @@ def _tested(one: TableResults, metric: str) -> list[Tested]:
     """The reference row against the others, by what the tests say, in the order of VERDICTS."""
     if one.tests is None:
         return []
-    labels = {row.key: row.label for row in one.rows}
+    rows = {row.key: row for row in one.rows}
     by_verdict: dict[str, list[Against]] = {}
     for key, found in one.tests.of_rows.items():
         if metric in found:
             test = reversed_test(found[metric])
-            against = Against(f"{one.table.name}/{key}", labels[key], rounded(test.value) or 0.0)
+            place, size = f"{one.table.name}/{key}", rounded(test.value) or 0.0
+            against = Against(place, rows[key].label, size, _one_label(rows[key]))
             by_verdict.setdefault(verdict(test), []).append(against)
     total = sum(map(len, by_verdict.values()))
     return [
@@ -196,7 +201,7 @@ def _tested(one: TableResults, metric: str) -> list[Tested]:
 
 
 def _range(one: TableResults, metric: str) -> str:
-    """The lowest and the highest figure, for a table that declares no tests."""
+    """The lowest and the highest figure, for a table without tests."""
     rows = [row for row in one.rows if row.key != BASELINE and metric in row.mean]
     if not rows:
         return ""
@@ -228,7 +233,7 @@ def _robust(one: TableResults) -> str:
     metric = next(iter(one.table.metrics.values()))
     return (
         f"{best.label}: {metric} {figure(best.by_share[0].value)} with every modality,"
-        f" {figure(best.by_share[half].value)} while half of them are missing at random."
+        f" {figure(best.by_share[half].value)} in one random draw that leaves out half of them."
     )
 
 
@@ -249,12 +254,35 @@ def _figure_claim(report: StudyReport, table: Table) -> Claim:
     )
 
 
-def _doubts(one: TableResults) -> list[Doubt]:
-    """Mixed versions, figures whose seeds differ, and few units."""
+def _one_label(row: Row) -> str:
+    """The one label that each seed of a model's row predicts for every utterance, "joy or fear" for
+    two seeds that differ; "" if a seed predicts several."""
+    predicted = [set(one.predicted.tolist()) for one in row.scored]
+    if row.key == BASELINE or not predicted or any(len(places) > 1 for places in predicted):
+        return ""
+    return " or ".join(row.scored[0].labels[place] for place in sorted(set().union(*predicted)))
+
+
+def _doubts(results: Sequence[TableResults]) -> list[Doubt]:
+    """Each caution once, with the tables that it is about."""
+    found: dict[str, dict[str, str]] = {}
+    for one in results:
+        for text in _cautions(one):
+            found.setdefault(text, {})[one.table.name] = one.table.title
+    return [Doubt(text, tables) for text, tables in found.items()]
+
+
+def _cautions(one: TableResults) -> list[str]:
+    """Mixed versions, rows that predict one label, figures whose seeds differ, and few units."""
     table, texts = one.table, list[str]()
     if table.kind == INTERVALS or not one.rows:
         return []
     texts += provenance_remark(one.rows)
+    texts += [
+        f"{row.label} predicts {label} for every utterance, so that a win over it means little."
+        for row in one.rows
+        if (label := _one_label(row))
+    ]
     uneven = [
         row.label for row in one.rows if any(seeds_differ(row, metric) for metric in table.metrics)
     ]
@@ -263,4 +291,4 @@ def _doubts(one: TableResults) -> list[Doubt]:
     first = next((row.scored[0] for row in one.rows if row.scored), None)
     if first is not None and (caution := units_caution(first)):
         texts.append(caution)
-    return [Doubt(table.name, table.title, text) for text in texts]
+    return texts

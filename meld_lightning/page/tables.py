@@ -14,14 +14,24 @@ from typing import Any
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.page.words import probability
 from meld_lightning.report.comparisons import TESTED, Difference
+from meld_lightning.report.folds import unpooled
 from meld_lightning.report.layout import TESTED_AS
 from meld_lightning.report.page import Grid
-from meld_lightning.report.remarks import seeds_differ
+from meld_lightning.report.remarks import ONE_SEED, seeds_differ
 from meld_lightning.report.results import TableResults
 from meld_lightning.report.rows import Row
 from meld_lightning.study.spec import BASELINE, Table
 
 DIGITS = 6
+# what the page says beside the notes of the Markdown table
+CONSTANT = (
+    "The constant row has no seeds: its interval carries the variance of units alone, and may"
+    " differ from that of a row with the same predictions for every seed."
+)
+ONE_DRAW = (
+    "Nothing is trained, and one seed draws whatever is random, such as first weights of a fitted"
+    " fusion: intervals and p-values do not cover another draw."
+)
 NUMBER = re.compile(r"^Note \d+\. ")
 
 
@@ -114,12 +124,13 @@ def rounded(value: float | None) -> float | None:
 def _table(report: StudyReport, one: TableResults, footnotes: dict[str, int]) -> TableData:
     table, page = one.table, one.page
     # the page numbers its notes itself
-    texts = [NUMBER.sub("", text) for text in (*page.remarks, *page.notes)] if page else []
-    numbers = [footnotes.setdefault(text, len(footnotes)) for text in texts]
     show_paper = bool(report.material.study.get("show_paper", True))
+    numbers = [
+        footnotes.setdefault(text, len(footnotes)) for text in _notes(report, one, show_paper)
+    ]
     shared = (table.name, table.title, table.kind, table.percent)
     if page is not None and not one.rows:
-        return TableData(*shared, "", [], {}, [], footnotes=numbers, grids=page.grids)
+        return TableData(*shared, "", [], {}, [], footnotes=sorted(numbers), grids=page.grids)
     # the first grids are the rows and the tests, which stand here as figures
     first = (1 if one.rows else 0) + (len(TESTED_AS) if one.tests else 0)
     return TableData(
@@ -132,9 +143,28 @@ def _table(report: StudyReport, one: TableResults, footnotes: dict[str, int]) ->
         tested=TESTED_AS if one.tests else {},
         published=table.published if show_paper else {},
         verdicts=page.verdicts if page else [],
-        footnotes=numbers,
+        footnotes=sorted(numbers),
         grids=page.grids[first:] if page else [],
     )
+
+
+def _notes(report: StudyReport, one: TableResults, show_paper: bool) -> list[str]:
+    """What is said below a table. Notes on the paper stand beside its figures alone."""
+    if one.page is None:
+        return []
+    remarks = list(one.page.remarks)
+    if len(report.material.seeds) > 1 and any(row.key == BASELINE for row in one.rows):
+        remarks.append(CONSTANT)
+    if not _trained(report):
+        remarks = [text.replace(ONE_SEED, ONE_DRAW) for text in remarks]
+    # the page numbers its notes itself
+    return remarks + [NUMBER.sub("", text) for text in (one.page.notes if show_paper else ())]
+
+
+def _trained(report: StudyReport) -> bool:
+    """Whether any run took a step of training, unlike imported, pretrained and fused ones."""
+    runs = (part for run in report.row_runs() for part in unpooled(run))
+    return any(run.result.best.get("step") for run in runs)
 
 
 def _row(one: TableResults, row: Row, show_paper: bool) -> RowData:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FREQUENT = 6  # MELD's main characters
 EACH = 12  # speakers who are scored one by one
+OTHERS = "all others"
 # group -> its least number of words, or of the turn
 LENGTHS = {"1 to 3 words": 1, "4 to 8 words": 4, "9 to 15 words": 9, "16 words or more": 16}
 PLACES = {"first turn": 1, "turns 2 to 4": 2, "turns 5 to 9": 5, "turn 10 or later": 10}
@@ -98,7 +99,7 @@ def _by_speaker(rows: pd.DataFrame, train: pd.DataFrame) -> Grouping:
     counts = train["speaker"].dropna().value_counts()
     # among equals the first by name, whatever the order of the rows
     frequent = sorted(counts.index, key=lambda name: (-counts[name], name))[:FREQUENT]
-    groups = (f"{FREQUENT} most frequent in train", "all others")
+    groups = (f"{FREQUENT} most frequent in train", OTHERS)
     spoken = rows[rows["speaker"].notna()]
     first = spoken["speaker"].isin(frequent)
     return Grouping("speaker", "By speaker", groups, _named(spoken, np.where(first, *groups)))
@@ -109,8 +110,8 @@ def _by_each_speaker(rows: pd.DataFrame, train: pd.DataFrame) -> Grouping:
     spoken = rows[rows["speaker"].notna()]
     counts = spoken["speaker"].value_counts()
     ranked = sorted(counts.index, key=lambda name: (-counts[name], name))[:EACH]
-    groups = tuple(map(str, ranked)) + (("all others",) if len(counts) > EACH else ())
-    named = spoken["speaker"].where(spoken["speaker"].isin(ranked), "all others")
+    groups = tuple(map(str, ranked)) + ((OTHERS,) if len(counts) > EACH else ())
+    named = spoken["speaker"].where(spoken["speaker"].isin(ranked), OTHERS)
     return Grouping("each_speaker", "By speaker, one by one", groups, _named(spoken, named))
 
 

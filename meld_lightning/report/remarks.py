@@ -18,6 +18,10 @@ from meld_lightning.study.spec import Table, has_interval
 
 MARK = " *"  # after a figure whose seeds differ by more than SPREAD
 SPREAD = 0.02
+ONE_SEED = (
+    "There is one seed, so intervals and p-values do not cover the variance of seeds: training"
+    " again with another seed may change a figure by more than they say."
+)
 NO_WEIGHTS = "no pretrained weights"  # as training writes it into result.json
 
 
@@ -94,10 +98,7 @@ def _on_val(table: Table) -> list[str]:
 
 def _on_seeds(seeds: Sequence[int]) -> list[str]:
     if len(seeds) < 2:
-        return [
-            "There is one seed, so intervals and p-values do not cover the variance of seeds:"
-            " training again with another seed may change a figure by more than they say."
-        ]
+        return [ONE_SEED]
     return [
         f"Our figures are means ± standard deviations over {len(seeds)} seeds; the interval is that"
         " of the mean and carries the variance of units and of seeds."

@@ -89,7 +89,7 @@ def test_the_overview_answers_what_a_reader_asks_first(data: dict[str, Any]) -> 
     )
     assert found["By how much, and is that real?"]["text"].startswith(
         f"{short(-rows['A']['tests']['weighted_f1']['value'])} in weighted F1 against **A**, the"
-        " best single modality; 95 % interval ["
+        " best single modality; 95 % interval of this difference alone ["
     )
     assert found["By how much, and is that real?"]["text"].endswith(
         " The table's test cannot tell the two apart. Caution: all utterances belong to actor_01"
@@ -162,6 +162,24 @@ def test_links_to_mistakes_lead_to_some(data: dict[str, Any]) -> None:
         asked = true if "emotion" in params else predicted
         label = of_set["labels"].index(params.get("emotion") or params["predicted"])
         assert ((asked == label) & (true != predicted)).any()
+
+
+def test_a_caution_stands_once_and_names_rows_of_one_label(data: dict[str, Any]) -> None:
+    doubts = {one["text"]: one["tables"] for one in data["overview"]["doubts"]}
+    assert len(doubts) == len(data["overview"]["doubts"])
+    (dead,) = (text for text in doubts if text.startswith("T predicts "))
+    (table,) = data["tables"]["tables"]
+    assert doubts[dead] == {TABLE: table["title"]}
+    (run,) = next(row["runs"] for row in table["rows"] if row["label"] == "T")
+    (label,) = set(unpacked(data["predictions"]["runs"][run]["predicted"]))
+    name = data["runs"][run]["labels"][label]
+    assert dead == (f"T predicts {name} for every utterance, so that a win over it means little.")
+    against = {
+        row["label"]: row["only"]
+        for found in data["overview"]["claims"][0]["tested"]
+        for row in found["rows"]
+    }
+    assert against == {"T": name, "A": "", "average": "", "constant (joy)": ""}
 
 
 def test_predictions_are_those_of_the_runs(data: dict[str, Any], evidence: Path) -> None:

@@ -7,7 +7,7 @@ import { add, el } from "./dom.js";
 import { count, interval, score, signed } from "./format.js";
 import { chosen, firstChoice, rowChoices, select } from "./choices.js";
 import { kinds, view } from "./outcomes.js";
-import { utterances } from "./predictions.js";
+import { predictions, utterances } from "./predictions.js";
 import { difference, estimate, jackknife, METRICS } from "./statistics.js";
 import { fragment, go, onState, state } from "./state.js";
 
@@ -24,7 +24,7 @@ function render(root) {
   add(root, el("h2", {}, "Compare"),
     el("p", { class: "legend" }, `Two rows or runs on ${data("predictions").split}, on the same utterances. Intervals are those of the tables:`,
       " 95 %, from leaving out each dialogue (or speaker) once and from the seeds. They hold for one pair that was chosen",
-      " before looking; with many pairs, some differ by chance. The tables’ tests allow for that."),
+      " before looking; with many pairs, or over the classes below, some differ by chance. The tables’ tests allow for that."),
     menus, found);
   const choices = rowChoices();
   const follow = ({ section, params }) => {
@@ -81,9 +81,23 @@ function results(a, b) {
     el("div", { class: "comparison" },
       el("div", {},
         figures("All utterances", "metric", lines.slice(0, METRICS.length), set.keys.length),
-        figures("F1 by class", "class", lines.slice(METRICS.length))),
+        figures("F1 by class", "class", lines.slice(METRICS.length)),
+        unlisted(a, b, set)),
       changes(a, b)),
   ];
+}
+
+// Whether two rows predict the same for every utterance, seed by seed.
+function alike(a, b) {
+  const guess = (run) => predictions(run).predicted;
+  return a.runs.length === b.runs.length && a.runs.every((run, seed) => guess(run).every((label, i) => label === guess(b.runs[seed])[i]));
+}
+
+// Macro F1 also counts, with F1 0, a class that no utterance has, for each run that predicts it.
+function unlisted(a, b, set) {
+  const found = set.labels.filter((_, label) => !set.true.includes(label) &&
+    [...a.runs, ...b.runs].some((run) => predictions(run).predicted.includes(label)));
+  return found.length ? el("p", { class: "caption" }, `No utterance is ${found.join(" or ")}, but some are predicted so. Macro F1 counts such a class with F1 0 in the seeds that predict it, as scikit-learn does, so that it is below the mean of the classes listed.`) : null;
 }
 
 function sentence(a, b, { difference: found }) {
@@ -91,8 +105,9 @@ function sentence(a, b, { difference: found }) {
   const apart = found.low !== null && (found.low > 0 || found.high < 0);
   const size = `${score(Math.abs(found.value))} in weighted F1, 95 % interval of the difference ${interval(found.low, found.high).replaceAll("-", "−")}`;
   if (found.low === null) return `All utterances belong to one unit: no interval. The difference is ${signed(found.value)} in weighted F1.`;
+  if (alike(a, b)) return [el("strong", {}, `${name(a)} and ${name(b)} predict the same`), " for every utterance."];
   if (apart) return [el("strong", {}, `${name(found.value > 0 ? a : b)} is better than ${name(found.value > 0 ? b : a)}`), ` by ${size}.`];
-  return [el("strong", {}, `${name(a)} and ${name(b)} cannot be told apart`), `: they differ by ${size}, which includes zero.`];
+  return [el("strong", {}, `${name(a)} and ${name(b)} cannot be told apart`), `: ${name(a)} minus ${name(b)} is ${signed(found.value)} in weighted F1, 95 % interval ${interval(found.low, found.high).replaceAll("-", "−")}, which includes zero.`];
 }
 
 function figures(caption, name, lines, n = null) {

@@ -106,7 +106,7 @@ function draw(root, parts, shown, params) {
   const current = asked >= 0 ? asked : rows[0];
   parts.status.replaceChildren(`${count(found.length)} of ${count(set.keys.length)} utterances (${share(found.length / set.keys.length)})`,
     params.get("u") && asked < 0 ? el("span", { class: "missing" }, ` This run has no utterance ${params.get("u")}.`) : "");
-  parts.list.replaceChildren(...[rows.length ? table(shown, rows, current, page) : el("p", {}, "No utterance has all of this. Clear a filter."), pages(page, last)].filter(Boolean));
+  parts.list.replaceChildren(...[rows.length ? table(shown, rows, current, page) : el("p", {}, "No utterance matches every filter. Clear one of them."), pages(page, last)].filter(Boolean));
   root.classList.toggle("reading", asked >= 0);
   parts.one.replaceChildren();
   if (current === undefined) return;

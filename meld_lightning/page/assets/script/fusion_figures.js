@@ -114,7 +114,7 @@ export function complementFigure(rows) {
   if (!wanted) return absent(head.title, "the study has no row that fuses two modalities or more");
   const name = all[wanted.row].row;
   return figure({ ...head,
-    caption: `Test utterances by the modalities that get them right, means over seeds. The solid part: those that ${name} gets right too. Always choosing a modality that is right would reach ${share(wanted.oracle)} accuracy (the oracle); ${name} reaches ${share(wanted.fused)}, ${
+    caption: `Test utterances by the modalities that get them right by themselves, means over seeds. The solid part: those that ${name} gets right too. At least one modality is right on ${share(wanted.oracle)}, the accuracy of choosing perfectly between them (the oracle); ${name} reaches ${share(wanted.fused)}, ${
       wanted.modalities.map((one) => `${one} alone ${share(wanted.accuracy[one])}`).join(", ")}.` },
   upset(wanted));
 }

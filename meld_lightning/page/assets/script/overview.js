@@ -47,7 +47,7 @@ function claims(found) {
   const range = domain(found.flatMap((one) => (one.percent ? [] : [one.low, one.high, one.value])));
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "One line for each table" },
     el("table", { class: "claims" },
-      el("caption", {}, "One line for each table: the row that its tests are about, its mean over seeds with the",
+      el("caption", {}, "One line for each table: the row that the others are tested against, its mean over seeds with the",
         " 95 % interval, and what the tests say (Holm’s p below .05), with differences in brackets."),
       el("thead", {}, el("tr", {},
         el("th", { scope: "col" }, "Table"),
@@ -80,7 +80,8 @@ function line(one, range) {
 function against(one, { verdict, text, rows, total }) {
   const named = rows.map((row, place) => [
     place === 0 ? "" : place === rows.length - 1 ? " and " : ", ",
-    el("a", { href: fragment({ a: one.id, b: row.id }, "compare") }, row.label), ` (${signed(row.difference)})`]);
+    el("a", { href: fragment({ a: one.id, b: row.id }, "compare") }, row.label),
+    ` (${signed(row.difference)}${row.only ? `; it predicts ${row.only} for every utterance` : ""})`]);
   const head = el("span", { class: `verdict ${verdict}` }, text);
   if (rows.length <= NAMED) return el("p", {}, head, " ", named, ".");
   return el("details", {}, el("summary", {}, head, ` ${rows.length} of ${total} rows`), el("p", {}, named, "."));
@@ -91,7 +92,8 @@ function doubts(found) {
   return el("section", { class: "doubts" },
     el("h3", {}, "Before you rely on these figures"),
     el("ul", {}, found.map((one) =>
-      el("li", {}, el("a", { href: fragment({ table: one.table }, "tables") }, one.title), `: ${one.text}`))));
+      el("li", {}, one.text, " (", Object.entries(one.tables).map(([name, title], place) => [
+        place ? "; " : "", el("a", { href: fragment({ table: name }, "tables") }, title)]), ")"))));
 }
 
 function missing(found) {

@@ -12,10 +12,10 @@ const LABEL = 14; // pixels between two labels
 
 export function robustnessFigures() {
   const { robustness } = data("figures");
-  if (!robustness.length) return absent("Score against missing modalities", "the study has no table of kind missing");
+  if (!robustness.length) return absent("Score against missing modalities", "the study has no table that scores its fusions while modalities are missing");
   return robustness.map((one, number) => figure({
     id: number ? `robustness-${one.table}` : "robustness", title: "Score against missing modalities",
-    caption: `${one.title}: ${one.metric} on test. Each modality of each utterance is missing at random with the probability below; the bands are 95 % intervals. The fusions are not fitted again. Colours are those of the modalities, for rows that use a single one. ${bold(one) ? `Bold: ${bold(one)}, the study’s main row. ` : ""}Grey: other rows. Dashed: the constant baseline. Point at a line for its name and score.` },
+    caption: `${one.title}: ${one.metric} on test. Each modality of each utterance is missing at random with the probability below, in one draw that all rows share; the bands are 95 % intervals. The fusions are not fitted again. Colours are those of the modalities, for rows that use a single one. ${bold(one) ? `Bold: ${bold(one)}, the study’s main row. ` : ""}Grey: other rows. Dashed: the constant baseline. Point at a line for its name and score.` },
   curves(one)));
 }
 

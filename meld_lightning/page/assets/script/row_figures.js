@@ -89,7 +89,7 @@ function overall(series) {
 
 function caption(grouping, series) {
   const alone = series.some((one) => one.groups.some((group) => group.accuracy.low === null));
-  return ["Accuracy with 95 % intervals; utterances in parentheses. Grey ticks: the constant baseline in the same group. Dashed: all groups of A together.",
+  return ["Accuracy with 95 % intervals; utterances in parentheses. Grey ticks: the constant baseline in the same group. Dashed: A’s accuracy over all groups.",
     alone ? "A group of a single speaker or dialogue has no interval, because intervals come from leaving out one after the other." : "",
     grouping.id === "each_speaker" && !alone ? "A model that serves all speakers alike has intervals that cross the dashed line." : ""].filter(Boolean).join(" ");
 }
