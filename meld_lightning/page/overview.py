@@ -255,12 +255,13 @@ def _figure_claim(report: StudyReport, table: Table) -> Claim:
 
 
 def _one_label(row: Row) -> str:
-    """The one label that each seed of a model's row predicts for every utterance, "joy or fear" for
-    two seeds that differ; "" if a seed predicts several."""
+    """The one label that each seed of a model's row predicts for every utterance, "one label for
+    each seed (joy, fear)" for two seeds that differ; "" if a seed predicts several."""
     predicted = [set(one.predicted.tolist()) for one in row.scored]
     if row.key == BASELINE or not predicted or any(len(places) > 1 for places in predicted):
         return ""
-    return " or ".join(row.scored[0].labels[place] for place in sorted(set().union(*predicted)))
+    labels = [row.scored[0].labels[place] for place in sorted(set().union(*predicted))]
+    return labels[0] if len(labels) == 1 else f"one label for each seed ({', '.join(labels)})"
 
 
 def _doubts(results: Sequence[TableResults]) -> list[Doubt]:
