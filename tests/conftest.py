@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import browser as browser
 from tests.finished import SMALL, only_run
 from tests.running import CHECKOUT, Command, argv, folder_over, run, run_well, shared
 

@@ -61,16 +61,19 @@ class TrainedFusion(EvidenceFusion):
         }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Sets the fitted weights; ValueError if they are another module's."""
         super().restore(arrays)
         with torch.random.fork_rng(devices=[]):  # making a module draws weights, overwritten here
             self.module = self.make_module()
-        self.module.load_state_dict(
-            {
-                name.removeprefix(PREFIX): torch.tensor(value)
-                for name, value in arrays.items()
-                if name.startswith(PREFIX)
-            }
-        )
+        weights = {
+            name.removeprefix(PREFIX): torch.tensor(value)
+            for name, value in arrays.items()
+            if name.startswith(PREFIX)
+        }
+        try:
+            self.module.load_state_dict(weights)
+        except RuntimeError as error:  # names or shapes of another module
+            raise ValueError(" ".join(str(error).split())) from error
         self.module.eval()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from meld_lightning.commands.cli import main
 from meld_lightning.errors import UserError
@@ -15,6 +16,7 @@ from meld_lightning.fusion.likelihood_ratio import Single
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.fusion.state import ARRAYS, DESCRIPTION, load_fusion, save_fusion
 from meld_lightning.runs.logits import logit_columns
+from meld_lightning.storage.fingerprint import file_digest
 from tests.fusion.conftest import MakeRun, configured, drawn, with_gaps
 from tests.running import run_well
 
@@ -128,3 +130,18 @@ def test_files_that_are_not_whole_are_refused_in_one_line(tmp_path: Path) -> Non
         described = json.loads((tmp_path / DESCRIPTION).read_text())
         (tmp_path / DESCRIPTION).write_text(json.dumps({**described, key: value}))
         refused(expected)
+
+
+def test_weights_of_another_module_are_refused_in_one_line(tmp_path: Path) -> None:
+    fusion = configured("learned")
+    fusion.fit(drawn(100)[0], seed=1)
+    save_fusion(fusion, tmp_path)
+    arrays = load_file(tmp_path / ARRAYS)
+    arrays["module.other_C"] = arrays.pop("module.bias_C")
+    save_file(arrays, tmp_path / ARRAYS)
+    described = json.loads((tmp_path / DESCRIPTION).read_text())
+    described["sha256"] = file_digest(tmp_path / ARRAYS)
+    (tmp_path / DESCRIPTION).write_text(json.dumps(described))
+    with pytest.raises(UserError, match=r'damaged \(.*Missing key.*"bias_C"') as error:
+        load_fusion(tmp_path)
+    assert len(str(error.value).splitlines()) == 1

@@ -54,7 +54,10 @@ async def _with_policy(request: "Request", following: Callable[[Any], Awaitable[
 
 def policy(scripts: list[bytes]) -> str:
     """The policy of a page with these inline scripts."""
-    allowed = " ".join(["'self'", "blob:", *dict.fromkeys(map(_source, scripts))])
+    # Gradio's video component compiles WebAssembly, which this allows without allowing eval
+    allowed = " ".join(
+        ["'self'", "blob:", "'wasm-unsafe-eval'", *dict.fromkeys(map(_source, scripts))]
+    )
     return "; ".join(
         [
             "default-src 'self' data: blob:",

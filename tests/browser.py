@@ -1,4 +1,4 @@
-"""A browser, started once for all tests of the page."""
+"""A browser, started once for all tests of a process: Playwright cannot be started twice in one."""
 
 import importlib.util
 import shutil
