@@ -14,6 +14,7 @@ import os
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -118,14 +119,8 @@ class _Unpacking:
         depth: int,
     ) -> None:
         target = folder / self._checked(member, folder)
-        try:
+        with self._named(member, "folder"):
             (target if member.isdir() else target.parent).mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise self._refused(f"two members named {member.name!r}") from error
-        except ValueError as error:
-            raise self._refused(f"{member.name!r}, which is no name of a folder here") from error
-        except OSError as error:
-            raise self._explained(error, member) from error
         if member.isdir():
             return
         stream.grant(member.size + HEADER_BYTES)
@@ -136,15 +131,20 @@ class _Unpacking:
             self.read(content, target.with_name(name or "archive"), depth + 1)
             return
         self._grow(member.size)
+        with self._named(member, "file"), target.open("xb") as file:
+            while block := content.read(BLOCK):
+                file.write(block)
+                self._bar.update(len(block))
+
+    @contextmanager
+    def _named(self, member: tarfile.TarInfo, kind: str) -> Iterator[None]:
+        """Turns errors of making the member's file or folder into a UserError about its name."""
         try:
-            with target.open("xb") as file:
-                while block := content.read(BLOCK):
-                    file.write(block)
-                    self._bar.update(len(block))
-        except (FileExistsError, IsADirectoryError) as error:
+            yield
+        except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
             raise self._refused(f"two members named {member.name!r}") from error
         except ValueError as error:
-            raise self._refused(f"{member.name!r}, which is no name of a file here") from error
+            raise self._refused(f"{member.name!r}, which is no name of a {kind} here") from error
         except OSError as error:
             raise self._explained(error, member) from error
 
