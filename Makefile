@@ -36,7 +36,7 @@ VENV_PACKAGE := $(notdir $(PYTHON))-venv
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-18s %s\n", $$1, $$2}' Makefile
 
-setup: .venv/installed ## install the tested versions (constraints.txt) into .venv: about 6 GB
+setup: .venv/installed ## install the tested versions (constraints.txt) into .venv: about 8 GB
 
 test: .venv/installed ## run the quick tests; ARGS="-m slow" runs the slow ones
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -88,7 +88,7 @@ clean: ## remove what tools leave behind; runs/, cache/, experiments/ and .venv/
 	    apt-get -qq update && apt-get -qq install -y $(VENV_PACKAGE) >/dev/null || exit 1; \
 	  else echo "make: $(PYTHON) has no venv module; on Debian run: sudo apt-get install $(VENV_PACKAGE)"; exit 1; fi; \
 	if [ -e .venv/installing ]; then echo "The last install was cut short: removing .venv"; rm -rf .venv; fi; \
-	echo "Installing the tested versions into .venv (about 6 GB; a minute or more) ..."; \
+	echo "Installing the tested versions into .venv (about 8 GB; a minute or more) ..."; \
 	mkdir -p .venv && touch .venv/installing && $(PYTHON) -m venv .venv && \
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mini,conformal,demo,slurm,wandb,tensorboard,bench,dev]' && \
 	rm .venv/installing && touch $@
