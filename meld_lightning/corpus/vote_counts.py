@@ -121,6 +121,9 @@ def _one_row_for_each_clip(path: Path, published: pd.DataFrame) -> pd.DataFrame:
 
 
 def _unique(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    if frame.index.hasnans:
+        rows = f"{int(frame.index.isna().sum())} of {len(frame)} rows"
+        raise UserError(f"{path}: no {frame.index.name} in {rows}; expected one for each clip")
     if frame.index.has_duplicates:
         twice = frame.index[frame.index.duplicated()][0]
         raise UserError(f"{path}: {twice} occurs twice; expected one row for each clip")

@@ -103,6 +103,11 @@ def _label_columns(path: Path, frame: pd.DataFrame, labels: Sequence[str]) -> li
 
 
 def _check_keys(path: Path, given: pd.Series, keys: Sequence[str]) -> None:
+    if given.isna().any():
+        raise UserError(
+            f"predictions={path}: no {KEY} in {int(given.isna().sum())} of {len(given)} rows, the"
+            f" first after row {int(given.isna().argmax())}; expected one in each"
+        )
     if given.duplicated().any():
         raise UserError(
             f"predictions={path}: {given[given.duplicated()].iloc[0]} occurs twice; expected one"

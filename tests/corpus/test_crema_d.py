@@ -68,6 +68,7 @@ def test_both_forms_are_the_same_corpus_and_the_same_votes(published: Path, tabl
     [
         (("1001_IEO_ANG_XX", "1001_IEO_ANG"), "'1001_IEO_ANG' is no name of a CREMA-D clip, such"),
         (("1001_IEO_ANG_XX", "1001_DFA_HAP_XX"), "1001_DFA_HAP_XX occurs twice; expected one row"),
+        (("1001_IEO_ANG_XX", ""), "no key in 1 of "),
         (("100001", "400001"), "has '400001', expected a number that begins with 1 (voice), 2"),
         (("fileName", "file"), "no column key or id; its columns: Unnamed: 0, file"),
     ],

@@ -55,6 +55,7 @@ def test_logits_are_kept_and_an_empty_row_is_missing(tmp_path: Path) -> None:
             GOOD + "val/aa,1,0\n",
             "1 of 3 keys are not in the corpus, such as 'val/aa' (did",
         ),
+        (GOOD + ",1,0\n,0,1\n", "no key in 2 of 4 rows, the first after row 2; expected one in"),
         (GOOD + "zzz,1,0\n", "such as 'zzz'; a key looks like 'val/a'"),
         (GOOD + "val/b,much,0\n", "joy of val/b is not a number ('much')"),
         (GOOD + "val/b,inf,0\n", "joy of val/b is infinite"),

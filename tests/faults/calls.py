@@ -91,17 +91,17 @@ class Calls:
         raise self._error(getattr(errno, self.fault.kind), kind, where)
 
     def _serve(self) -> None:
-        """Forks a process for each case that is asked for, which goes on from here; ends with the
-        last case.
+        """Forks a process for each run that is asked for, which goes on from here; ends with the
+        last one.
 
-        All that came before, above all the composing of the config, is done once for all cases.
+        All that came before, above all the composing of the config, is done once for all runs.
         """
         assert self.forks
         with real_open(f"{self.forks}/ask") as asked, real_open(f"{self.forks}/answer", "w") as to:
             for line in asked:
                 if (pid := os.fork()) == 0:
                     fault, self.log, output = json.loads(line)
-                    self.fault, self.forks = Fault(**fault), None
+                    self.fault, self.forks = Fault(**fault) if fault else None, None
                     os.chdir(self.root)  # a new folder under the old name
                     said = real_os_open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
                     os.dup2(said, 1)

@@ -13,7 +13,7 @@ import signal
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from tests.faults.calls import FAULTS, FORKS_AT, Call, Fault, listed
 from tests.faults.replaced import FAULTY
@@ -170,9 +170,7 @@ class Sufferer:
         study = self.study
         _restore(study.before(self.command), study.work)
         self.log.unlink(missing_ok=True)
-        self.output.unlink(missing_ok=True)
-        fault = asdict(Fault(case.call.process, case.call.number, case.fault))
-        status, said = self._forked(fault) if self.forks else self._fresh(fault)
+        status, said = self._run(Fault(case.call.process, case.call.number, case.fault))
         struck = [call for call in listed(self.log) if call.same_place(case.call)]
         if [call.kind for call in struck] != [case.call.kind]:
             return [f"another call was struck: {', '.join(map(str, struck))}"]
@@ -180,24 +178,37 @@ class Sufferer:
         return [
             *_wrong_status(case, status, said, found, expected),
             *_lies(case, found, study.contents_before(self.command), expected),
-            *_retry(study, self.command, found),
+            *self._run_again(found),
         ]
 
-    def _forked(self, fault: dict[str, Any]) -> tuple[int, str]:
-        """Status and output."""
-        print(json.dumps([fault, str(self.log), str(self.output)]), file=self.ask, flush=True)
-        return int(self.answer.readline()), self.output.read_text()
+    def _run_again(self, found: Contents) -> list[str]:
+        """What is wrong after the command has been run again. Equal contents are not tried
+        twice."""
+        again = self.study.again
+        equal = sorted((TEMPORARY.sub(".tmp", path), digest) for path, digest in found.items())
+        if (key := (self.command, json.dumps(equal))) not in again:
+            status, said = self._run(None)
+            wrong = [] if status == 0 else [f"run again, it fails: {said[-2000:]}"]
+            expected = self.study.contents_after(self.command)
+            again[key] = [*wrong, *_differences(expected, contents(self.study.work))]
+        return again[key]
 
-    def _fresh(self, fault: dict[str, Any]) -> tuple[int, str]:
-        """Status and output."""
-        done = run(
-            self.study.argv(self.command),
-            self.study.work,
-            FAULT_ROOT=str(self.study.work),
-            FAULT_LOG=str(self.log),
-            FAULT=json.dumps(fault),
-        )
-        return done.returncode, done.stdout + done.stderr
+    def _run(self, fault: Fault | None) -> tuple[int, str]:
+        """Status and output of the command, run with a fault or without one."""
+        described = asdict(fault) if fault else None
+        if not self.forks:
+            given = {"FAULT": json.dumps(described), "FAULT_LOG": str(self.log)}
+            done = run(
+                self.study.argv(self.command),
+                self.study.work,
+                FAULT_ROOT=str(self.study.work),
+                **(given if fault else {}),
+            )
+            return done.returncode, done.stdout + done.stderr
+        self.output.unlink(missing_ok=True)
+        log = str(self.log) if fault else None
+        print(json.dumps([described, log, str(self.output)]), file=self.ask, flush=True)
+        return int(self.answer.readline()), self.output.read_text()
 
 
 def _restore(state: Path, work: Path) -> None:
@@ -256,20 +267,12 @@ def _calm(path: str, *states: Contents) -> set[str]:
     return {state[path] for state in states if path in state}
 
 
-def _retry(study: Study, command: str, found: Contents) -> list[str]:
-    """What is wrong after the command has been run again. Equal contents are not tried twice."""
-    key = command, json.dumps(sorted((TEMPORARY.sub(".tmp", a), b) for a, b in found.items()))
-    if key not in study.again:
-        done = run(study.argv(command), study.work, FAULT_ROOT=str(study.work))
-        wrong = [] if done.returncode == 0 else [f"run again, it fails: {done.stderr[-2000:]}"]
-        expected, now = study.contents_after(command), contents(study.work)
-        wrong += [
-            f"{path}: after it was run again {_difference(expected.get(path), now.get(path))}"
-            for path in sorted(expected.keys() | now.keys())
-            if expected.get(path) != now.get(path) and not MAY_STAY.fullmatch(path)
-        ]
-        study.again[key] = wrong
-    return study.again[key]
+def _differences(expected: Contents, found: Contents) -> list[str]:
+    return [
+        f"{path}: after it was run again {_difference(expected.get(path), found.get(path))}"
+        for path in sorted(expected.keys() | found.keys())
+        if expected.get(path) != found.get(path) and not MAY_STAY.fullmatch(path)
+    ]
 
 
 def _difference(expected: str | None, found: str | None) -> str:

@@ -9,10 +9,12 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf, nan
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import HealthCheck, Phase, note, seed, settings
 from hypothesis import strategies as st
 
 from meld_lightning.errors import UserError
@@ -21,65 +23,50 @@ CASES = int(os.environ.get("HOSTILE_CASES", "1000"))
 SEED = int(os.environ.get("HOSTILE_SEED", "1"))
 MEMORY = 3 << 30  # bytes that a case may map beyond what the process has mapped already
 HANGS_S = 60
-TOKENS = [
-    *(
-        b"\x00",
-        b"\xff",
-        b"\xff\xfe",
-        b"\xef\xbb\xbf",
-        b"\xc3\xa9",
-        b"\xe2\x80\xa8",
-        b"\r",
-        b"\n",
-        b" ",
-    ),
-    *(b'"', b"'", b",", b";", b"\t", b"|", b"\\", b"/", b"../", b"/etc/passwd", b"${oc.env:HOME}"),
-    *(b"<script>", b"=cmd()", b"nan", b"-inf", b"1e999", b"-1", b"0", b"9" * 400, b"true", b"null"),
-    *(
-        b"{",
-        b"}",
-        b"[",
-        b"]",
-        b"[]",
-        b"{}",
-        b"[" * 2000,
-        b"{'a':" * 400,
-        b":",
-        b"*a",
-        b"&a ",
-        b"!!int x",
-    ),
-    *(
-        b"sep=;\n",
-        b"x" * 3000,
-        b"\x1b[2J",
-        b"NaN",
-        b'"f1":',
-        b"- ",
-        b"# ",
-        b"%",
-        b"$",
-        b"__class__",
-    ),
-]
-
-# an edit: how, where (a share of the length), how much, and what
-EDITS = st.tuples(
-    st.sampled_from(("flip", "cut", "end", "insert", "double", "replace", "swap")),
-    st.floats(0, 1, exclude_max=True),
-    st.integers(1, 40),
-    st.one_of(st.sampled_from(TOKENS), st.binary(max_size=8)),
+TOKENS = (
+    *rb""" " ' , ; | \ / : { } [ ] [] {} % $ ../ /etc/passwd ${oc.env:HOME} <script> =cmd()
+    nan NaN -inf 1e999 -1 0 true null *a "f1": __class__ """.split(),
+    *(b"\x00", b"\xff", b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3\xa9", b"\xe2\x80\xa8", b"\x1b[2J"),
+    *(b"\r", b"\n", b" ", b"\t", b"&a ", b"!!int x", b"- ", b"# ", b"sep=;\n"),
+    *(b"9" * 400, b"x" * 3000, b"[" * 2000, b"{'a':" * 400),
 )
+HOWS = ("flip", "cut", "end", "insert", "double", "replace", "swap")
+Edit = tuple[str, float, int, bytes]  # how, where (a share of the length), how much, and what
+Made = TypeVar("Made")
+# Hypothesis draws the seed of a case alone: drawing each edit would cost more than most readers do
+SEEDS = st.binary(min_size=8, max_size=8)
+
+
+def made(make: Callable[[Random], Made]) -> st.SearchStrategy[Made]:
+    """What `make` makes from random numbers."""
+
+    def of_seed(drawn: bytes) -> Made:
+        case = make(Random(drawn))
+        note(case)  # printed with a case that fails
+        return case
+
+    return SEEDS.map(of_seed)
 
 
 def mutated(*contents: bytes) -> st.SearchStrategy[bytes]:
     """One of the contents, as it is or after up to six edits; one in ten is anything at all."""
-    return st.tuples(
-        st.sampled_from(contents), st.lists(EDITS, max_size=6), st.integers(0, 9), st.binary()
-    ).map(lambda drawn: drawn[3] if drawn[2] == 9 else edited(drawn[0], drawn[1]))
+    return made(lambda draw: mutation(draw, *contents))
 
 
-def edited(content: bytes, edits: list[tuple[str, float, int, bytes]]) -> bytes:
+def mutation(draw: Random, *contents: bytes) -> bytes:
+    """The same from given random numbers."""
+    if draw.random() < 0.1:
+        return draw.randbytes(draw.randrange(40))
+    edits = [_edit(draw) for _ in range(draw.randrange(7))]
+    return edited(draw.choice(contents), edits)
+
+
+def _edit(draw: Random) -> Edit:
+    what = draw.choice(TOKENS) if draw.random() < 0.5 else draw.randbytes(draw.randrange(9))
+    return draw.choice(HOWS), draw.random(), draw.randint(1, 40), what
+
+
+def edited(content: bytes, edits: list[Edit]) -> bytes:
     for how, where, much, what in edits:
         place = int(where * len(content))
         before, part, after = (
@@ -104,31 +91,42 @@ def edited(content: bytes, edits: list[tuple[str, float, int, bytes]]) -> bytes:
     return content
 
 
-# values of any JSON file, and of a structure with one value in it replaced
-ANY_JSON: st.SearchStrategy[Any] = st.recursive(
-    st.one_of(
-        st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=6),
-        st.sampled_from(["text", "../x", "neutral", "joy", "anger", "${oc.env:HOME}", "<b>"]),
-    ),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)
-    ),
-    max_leaves=6,
-)  # fmt: skip
+TEXTS = ("text", "../x", "neutral", "joy", "anger", "${oc.env:HOME}", "<b>", "", "\x00", "\u2028")
+NUMBERS = (0, 1, -1, 2**31, -(2**63), 2**70, 0.0, -0.0, 0.5, 1e308, inf, -inf, nan)
+
+
+def some_text(draw: Random, longest: int = 6) -> str:
+    """Characters of every kind, but for surrogates, which no file of ours can hold."""
+    bounds = ((0, 128), (0, 0xD800), (0xE000, 0x10000), (0x10000, 0x110000))
+    codes = [draw.randrange(*draw.choice(bounds)) for _ in range(draw.randint(0, longest))]
+    return "".join(map(chr, codes))
+
+
+def some_json(draw: Random, deep: int = 2) -> Any:
+    """A value that a JSON file may hold."""
+    kind = draw.randrange(7 if deep else 5)
+    if kind < 2:
+        return draw.choice((None, True, False, *NUMBERS, draw.randint(-(2**70), 2**70)))
+    if kind < 3:
+        return draw.gauss(0, 10.0 ** draw.randint(-9, 9))
+    if kind < 5:
+        return draw.choice(TEXTS) if draw.random() < 0.5 else some_text(draw)
+    items = [some_json(draw, deep - 1) for _ in range(draw.randrange(4))]
+    return items if kind == 5 else {some_text(draw, 4): item for item in items}
 
 
 def replaced(tree: Any) -> st.SearchStrategy[Any]:
     """`tree` with up to three of its values, at any depth, replaced or removed."""
-    change = st.tuples(st.integers(0, 10**6), st.booleans(), ANY_JSON)
-    return st.lists(change, max_size=3).map(lambda changes: _replaced(tree, changes))
+    return made(lambda draw: replacement(draw, tree))
 
 
-def _replaced(tree: Any, changes: list[tuple[int, bool, Any]]) -> Any:
-    for number, remove, value in changes:
+def replacement(draw: Random, tree: Any) -> Any:
+    """The same from given random numbers."""
+    for _ in range(draw.randrange(4)):
         places = list(_places(tree))
         if not places:
-            return value
-        tree = _changed(tree, places[number % len(places)], remove, value)
+            return some_json(draw)
+        tree = _changed(tree, draw.choice(places), draw.random() < 0.5, some_json(draw))
     return tree
 
 

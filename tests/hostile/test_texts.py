@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,7 +14,6 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hypothesis import example, given
-from hypothesis import strategies as st
 from omegaconf.errors import OmegaConfBaseException
 
 from meld_lightning.commands.composition import explain
@@ -27,87 +27,40 @@ from meld_lightning.page.document import json_block
 from meld_lightning.report.latex import page_latex
 from meld_lightning.report.markdown import page_markdown
 from meld_lightning.report.page import Grid, Page
-from tests.hostile.mutated import answers, cases, fewer_cases
+from tests.hostile.mutated import answers, cases, fewer_cases, made, some_text
 from tests.running import CHECKOUT
 
 pytestmark = pytest.mark.slow
 
-PARTS = st.one_of(
-    st.text(max_size=6),
-    st.sampled_from(
-        [
-            *(
-                "<script>",
-                "</script>",
-                "<img src=x onerror=a()>",
-                "<!--",
-                "-->",
-                "]]>",
-                "&lt;",
-                "&",
-            ),
-            *(
-                "|",
-                "\n",
-                "\n\n",
-                "\r",
-                "\\",
-                "$",
-                "%",
-                "{",
-                "}",
-                "~",
-                "^",
-                "_",
-                "#",
-                "`",
-                "*",
-                "[a](b)",
-            ),
-            *(
-                "${oc.env:HOME}",
-                "\u2028",
-                "\x00",
-                "\x1b[0m",
-                "'",
-                '"',
-                "=",
-                ",",
-                ":",
-                "../",
-                "http://a.b",
-            ),
-            *(
-                "\\input{/etc/passwd}",
-                "\\write18{ls}",
-                "- ",
-                "> ",
-                "![x](y)",
-                "\u202e",
-                "é",
-                "[",
-                "]",
-            ),
-        ]
-    ),
+SYMBOLS = r"""<script> </script> <!-- --> ]]> &lt; & | \ $ % { } ~ ^ _ # ` * [ ] [a](b) ![x](y)
+' " = , : ../ http://a.b ${oc.env:HOME} \input{/etc/passwd} \write18{ls} é"""
+MARKUP = (
+    *SYMBOLS.split(),
+    *("<img src=x onerror=a()>", "- ", "> ", "\n", "\n\n", "\r"),
+    *("\u2028", "\u202e", "\x00", "\x1b[0m"),
 )
-TEXTS = st.lists(PARTS, max_size=6).map("".join)
-KEYS = st.sampled_from(
-    [
-        "port",
-        "from",
-        "risk",
-        "asr",
-        "device",
-        "paths.cache",
-        "nothing",
-        "hydra.run.dir",
-        "allow_mini",
-        "",
-    ]
-)
-WORDS = st.one_of(TEXTS, st.builds(lambda sign, key, text: f"{sign}{key}={text}",
-                  st.sampled_from(["", "+", "++", "~"]), KEYS, TEXTS))  # fmt: skip
+KEYS = ("port", "from", "risk", "asr", "device", "paths.cache", "nothing", "hydra.run.dir",
+        "allow_mini", "")  # fmt: skip
+
+
+def marked_up(draw: Random) -> str:
+    """Up to six pieces of markup and of anything."""
+    return "".join(
+        draw.choice(MARKUP) if draw.random() < 0.5 else some_text(draw)
+        for _ in range(draw.randrange(7))
+    )
+
+
+def word(draw: Random) -> str:
+    """One word of a command line: half of them set a key."""
+    text = marked_up(draw)
+    if draw.random() < 0.5:
+        return text
+    return f"{draw.choice(('', '+', '++', '~'))}{draw.choice(KEYS)}={text}"
+
+
+TEXTS = made(marked_up)
+WORDS = made(lambda draw: [word(draw) for _ in range(draw.randint(1, 3))])
 
 
 def explained(words: list[str], read: Callable[[list[str]], Any]) -> Any:
@@ -126,7 +79,7 @@ def explained(words: list[str], read: Callable[[list[str]], Any]) -> Any:
 
 
 @cases
-@given(words=st.lists(WORDS, min_size=1, max_size=3))
+@given(words=WORDS)
 @example(words=["port=1" + "0" * 5000])
 @example(words=["port=" + "[" * 5000])
 def test_words_on_the_command_line_are_parsed_or_refused(words: list[str]) -> None:
@@ -134,7 +87,7 @@ def test_words_on_the_command_line_are_parsed_or_refused(words: list[str]) -> No
 
 
 @fewer_cases
-@given(words=st.lists(WORDS, min_size=1, max_size=3))
+@given(words=WORDS)
 def test_words_on_the_command_line_are_settings_or_refused(words: list[str]) -> None:
     def composed(rest: list[str]) -> Any:
         with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
