@@ -74,6 +74,11 @@ class Corpus(Node):
         description="a second manifest, all of it test; rows of the first whose unit (corpus.split)"
         " it contains are left out",
     )
+    test_by: Literal["speaker", "dialogue", "text", "row"] | None = Field(
+        None,
+        description="what corpus.test is divided by: fold corpus.fold of corpus.folds is test, the"
+        " next one val, and the others are train beside the first manifest; null: all is test",
+    )
     votes: str | None = Field(
         None,
         description="EmotionLines' own file (friends.json), whose readers' votes are joined to the"

@@ -11,18 +11,22 @@ from meld_lightning.errors import UserError
 from meld_lightning.storage.fingerprint import bytes_digest
 
 
-def split_by_units(units: Sequence[str], folds: int, fold: int, held_out: bool = True) -> list[str]:
+def split_by_units(
+    units: Sequence[str], folds: int, fold: int, held_out: bool = True, train: bool = True
+) -> list[str]:
     """The split of each row (N,), given the unit of each row (N,): fold `fold` is test, the next
     one is val, the others are train.
 
     held_out: False if test comes from a separate file; then fold `fold` is val and the others are
     train.
+    train: False if there is a train split without these rows, so that two folds are enough.
     """
-    least = 3 if held_out else 2
+    least = 3 if held_out and train else 2
     if folds < least:
+        two = "val and test" if held_out else "train and val"
         raise UserError(
             f"corpus.folds={folds}: expected at least {least}, one each for"
-            f" {'train, val and test' if held_out else 'train and val'}"
+            f" {two if least == 2 else 'train, val and test'}"
         )
     if not 0 <= fold < folds:
         raise UserError(f"corpus.fold={fold}: expected 0 to {folds - 1} with corpus.folds={folds}")

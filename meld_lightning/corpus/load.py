@@ -25,6 +25,7 @@ def load_corpus(
     folds: int = 5,
     fold: int = 0,
     test: str | Path | None = None,
+    test_by: str | None = None,
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
     votes: str | Path | None = None,
@@ -47,6 +48,10 @@ def load_corpus(
             of the first manifest whose unit (see split) is also in the second are left out; of the
             others `fold` is val and the rest train. What is not that unit may be in both: with
             split="speaker" a dialogue may, with split="dialogue" a speaker.
+        test_by: the unit (speaker, dialogue, text or row) by which the second manifest is divided
+            into `folds`, so that a fusion can be fitted to clips like those of test: `fold` is
+            test, the next one is val, the others are train, as is what is left of the first
+            manifest.
         columns: for a manifest, the file's name of each column that has another name than ours,
             such as {"text": "utterance"}.
         labels: for a manifest, our name of each label that has another one in the file, such as
@@ -61,7 +66,7 @@ def load_corpus(
     other = None if test is None else root.parent / Path(test).expanduser()
     pieces = None if realignment is None else absolute(realignment)
     request = ReadRequest(
-        root, split, folds, fold, other, dict(columns or {}), dict(labels or {}), pieces
+        root, split, folds, fold, other, dict(columns or {}), dict(labels or {}), pieces, test_by
     )
     found = find_reader(layout).read(request)
     found = replace(found, table=typed(found.table))  # a layout's own columns are none of ours

@@ -140,7 +140,7 @@ def _settings(cfg_corpus: Mapping[str, Any]) -> dict[str, Any]:
             " are possible"
         )
     split, test, votes = (cfg_corpus.get(key) for key in ("split", "test", "votes"))
-    realignment = cfg_corpus.get("realignment")
+    realignment, test_by = cfg_corpus.get("realignment"), cfg_corpus.get("test_by")
     names = {
         key: {
             str(one): str(other)
@@ -160,6 +160,7 @@ def _settings(cfg_corpus: Mapping[str, Any]) -> dict[str, Any]:
         **{
             key: given for key, given in names.items() if given
         },  # else settings stay what they were
+        **({} if test_by is None else {"test_by": str(test_by)}),
         **({} if realignment is None else {"realignment": str(absolute(str(realignment)))}),
         **({} if votes is None else {"votes": str(absolute(str(votes)))}),
     }
@@ -178,6 +179,8 @@ def _command(settings: Mapping[str, Any], cache: Path, others: Sequence[str]) ->
         words += [f"corpus.{key}={settings[key]}" for key in ("split", "folds", "fold")]
     if settings["test"] is not None:
         words.append(f"corpus.test={settings['test']}")
+    if "test_by" in settings:
+        words.append(f"corpus.test_by={settings['test_by']}")
     if "votes" in settings:
         words.append(f"corpus.votes={settings['votes']}")
     if "realignment" in settings:

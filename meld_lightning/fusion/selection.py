@@ -9,7 +9,9 @@ scores the fold.
 Reads and writes no files; used by fit.py. Axes: N utterances, C classes, K folds.
 """
 
+import functools
 import itertools
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,6 +23,8 @@ from meld_lightning.errors import UserError
 from meld_lightning.fusion.joined import Joined
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.metrics import scores
+
+logger = logging.getLogger(__name__)
 
 Name = TypeVar("Name", str, int)
 Without = Callable[[int, int], Joined]
@@ -105,15 +109,30 @@ def better_run(runs: Mapping[str, float], selection: Selection, metric: str) -> 
 def unit_folds(val: Joined, folds: int) -> np.ndarray:
     """The fold of each utterance (N,). A unit (a dialogue, speaker or row) stays within one fold.
 
-    There are as many folds as units where `folds` is more; raises UserError for a single unit.
+    There are as many folds as units where `folds` is more. Where val is a single dialogue or
+    speaker, its utterances are divided, as the report takes them for independent there; raises
+    UserError for a single utterance.
     """
-    folds = min(folds, len(set(val.units_N)))
-    if folds < 2:
+    units = list(val.units_N)
+    if len(set(units)) == 1:
+        _warn_of_one(str(units[0]))
+        units = list(val.keys_N)
+    if len(units) < 2:
         raise UserError(
-            "val holds a single dialogue or speaker, which cannot be divided into folds: choose"
-            " another corpus.split or corpus.folds, so that val holds at least two"
+            "val holds a single utterance, which cannot be divided into folds: choose another"
+            " corpus.split or corpus.folds, so that val holds at least two"
         )
-    return np.array(balanced_folds(list(val.units_N), folds))
+    return np.array(balanced_folds(units, min(folds, len(set(units)))))
+
+
+@functools.cache
+def _warn_of_one(unit: str) -> None:
+    """Once for all fusions of a study."""
+    logger.warning(
+        "val holds %s alone: its utterances are divided into folds, so that the score on val says"
+        " nothing about other speakers or dialogues",
+        unit,
+    )
 
 
 def held_out_scores(

@@ -32,7 +32,8 @@ OTHERS = "all others"
 # group -> its least number of words, or of the turn
 LENGTHS = {"1 to 3 words": 1, "4 to 8 words": 4, "9 to 15 words": 9, "16 words or more": 16}
 PLACES = {"first turn": 1, "turns 2 to 4": 2, "turns 5 to 9": 5, "turn 10 or later": 10}
-OF_THE_RUN = ("split", "folds", "fold", "test", "columns", "labels")  # settings of its corpus
+# settings of its corpus
+OF_THE_RUN = ("split", "folds", "fold", "test", "test_by", "columns", "labels")
 
 Speakers = Mapping[str, Mapping[str, str]]  # grouping -> group -> pattern of the speakers' names
 

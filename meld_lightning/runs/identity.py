@@ -169,6 +169,8 @@ def _split_settings(corpus: dict[str, Any]) -> dict[str, Any]:
         kept = {key: corpus[key] for key in ("split", "folds", "fold")}
     if corpus.get("test") is not None:  # tells runs with and without a test manifest apart
         kept["test"] = Path(corpus["test"]).name
+    if corpus.get("test_by") is not None:
+        kept["test_by"] = corpus["test_by"]
     return kept
 
 

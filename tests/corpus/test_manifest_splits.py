@@ -128,6 +128,32 @@ def test_what_test_shares_with_the_rest_besides_its_units_is_said(
     assert f"corpus.split={split} keeps {split}s apart, not" in said[0]
 
 
+@pytest.mark.parametrize(("test_by", "folds"), [("text", 2), ("row", 3)])
+def test_a_second_manifest_can_be_divided_into_folds(
+    test_by: str, folds: int, tmp_path: Path
+) -> None:
+    """One fold is test and one is val; others are train, as are the first manifest's rows but those
+    of the second one's speakers."""
+    path = manifest(tmp_path, speech())
+    common = speech()[5]
+    mine = [common | {"id": f"mine{n}", "text": f"sentence {n % 2}"} for n in range(6)]
+    manifest(tmp_path, mine, "clips.csv")
+    given: Any = {"split": "speaker", "folds": folds, "test": "clips.csv", "test_by": test_by}
+    seen: dict[str, list[str]] = {"val": [], "test": []}
+    for fold in range(folds):
+        table = load_corpus(path, layout="manifest", fold=fold, **given).table
+        clips, rest = table[table["key"].isin(row["id"] for row in mine)], table["speaker"]
+        assert set(table["split"].drop(clips.index)) == {"train"}
+        assert common["speaker"] not in set(rest.drop(clips.index))
+        expected = dict.fromkeys(["test", "val", "train"][:folds], len(mine) // folds)
+        assert clips["split"].value_counts().to_dict() == expected
+        for split, keys in seen.items():
+            keys += sorted(clips["key"][clips["split"] == split])
+        if test_by == "text":
+            assert clips.groupby("text")["split"].nunique().max() == 1
+    assert all(sorted(keys) == [f"mine{n}" for n in range(6)] for keys in seen.values())
+
+
 def test_an_id_in_both_files_names_the_file(tmp_path: Path) -> None:
     path = manifest(tmp_path, speech())
     manifest(tmp_path, [speech()[5] | {"speaker": "x"}], "clips.csv")
@@ -145,6 +171,8 @@ def test_an_id_in_both_files_names_the_file(tmp_path: Path) -> None:
         ({"split": None}, "with corpus.test, set corpus.split to the unit"),
         ({"folds": 1}, "at least 2, one each for train and val"),
         ({"folds": 99}, "corpus.folds=99: there are only"),
+        ({"test_by": "dialogue"}, "corpus.test_by=dialogue needs a column 'dialogue'"),
+        ({"test_by": "sentence"}, "corpus.test_by 'sentence' is unknown; expected one of speaker"),
     ],
 )
 def test_a_wrong_second_manifest_is_refused(

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from meld_lightning.errors import UserError
 from meld_lightning.fusion.alone import Alone
 from meld_lightning.fusion.chosen import Chosen
 from meld_lightning.fusion.joined import Joined, LogitsBatch, normalised
@@ -146,3 +147,14 @@ def test_val_of_very_few_units_is_divided_into_as_many_folds(units: int) -> None
     assert np.isfinite(found.nested_NC).all()
     if units == 2:  # one other unit: nothing can be fitted and scored apart from it
         assert all(name.endswith("alone") for name in found.chosen_without)
+
+
+def test_one_speaker_alone_is_divided_by_utterances_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    val = replace(weak(20, 1), units_N=np.array(["Ann"] * 20, dtype=object))
+    fold_N = unit_folds(val, 5)
+    assert np.bincount(fold_N).tolist() == [4] * 5
+    assert "val holds Ann alone" in caplog.text
+    with pytest.raises(UserError, match="val holds a single utterance"):
+        unit_folds(val.where(np.arange(1)), 5)

@@ -26,6 +26,7 @@ class ReadRequest:
     root: the corpus's folder or file, absolute; it need not exist.
     split, folds, fold: how to split a corpus that has no split of its own; see load_corpus.
     test: a second file whose rows are all test, absolute.
+    test_by: the unit by which that file is divided into val and test instead; see load_corpus.
     columns, labels: the file's names of columns and labels that differ; see load_corpus.
     realignment: MELD-FAIR's file of pieces, absolute; see realignment.py.
     """
@@ -38,6 +39,7 @@ class ReadRequest:
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     realignment: Path | None = None
+    test_by: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Required columns: id, text, emotion. Optional: split (train, val or dev, test), 
 says how to make one; speaker, dialogue, utterance, sentiment; clip and audio (paths relative to the
 manifest's folder); start and end (seconds or h:mm:ss,mmm). corpus.columns and corpus.labels say
 which columns and labels have other names. corpus.test names a second such file whose rows are all
-test. Reads these files; used by load.py.
+test, or val and test with corpus.test_by. Reads these files; used by load.py.
 """
 
 import os
@@ -24,6 +24,7 @@ from meld_lightning.corpus.readers.manifest_splits import (
     shared_with_test,
     split_beside,
     split_records,
+    split_second,
 )
 from meld_lightning.corpus.readers.times import comma_is_decimal, seconds
 from meld_lightning.corpus.readers.values import filled, optional, whole
@@ -48,7 +49,7 @@ def read(request: ReadRequest) -> Found:
         records, splits = split_beside(others, records, request)
         left_out = before - len(records)
         assumed += [*sheets[1].assumed, *shared_with_test(others, records, request)]
-        records, splits = [*records, *others], [*splits, *["test"] * len(others)]
+        records, splits = [*records, *others], [*splits, *split_second(others, request)]
     records = rename_labels(records, request.labels)
     _check_spelling(records)
     missing: list[MissingFile] = []

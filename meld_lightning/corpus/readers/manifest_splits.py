@@ -48,7 +48,7 @@ def split_beside(
     test: Sequence[Record], records: Sequence[Record], request: ReadRequest
 ) -> tuple[list[Record], list[str]]:
     """`records` without the units that `test` contains, and the split, train or val, of each one
-    left."""
+    left; with request.test_by all of them are train."""
     split = request.split
     for record in (records[0], test[0]):
         if split is None or "split" in record.fields:
@@ -68,9 +68,20 @@ def split_beside(
             f"{records[0].file}: no rows left for train and val: every {split} is also in"
             f" {test[0].file}, which is test"
         )
+    if request.test_by is not None:
+        return [record for record, _ in left], ["train"] * len(left)
     units = [unit for _, unit in left]
     splits = split_by_units(units, request.folds, request.fold, held_out=False)
     return [record for record, _ in left], splits
+
+
+def split_second(test: Sequence[Record], request: ReadRequest) -> list[str]:
+    """The split of each row of the second manifest: test, or with request.test_by that of its fold
+    of these units."""
+    if request.test_by is None:
+        return ["test"] * len(test)
+    units = _units(test, request.test_by, "corpus.test_by", (*UNITS, "text"))
+    return split_by_units(units, request.folds, request.fold, train=False)
 
 
 def shared_with_test(
@@ -141,15 +152,21 @@ def _stated(records: Sequence[Record]) -> list[str]:
     return splits
 
 
-def _units(records: Sequence[Record], split: str) -> list[str]:
-    """For each row, what has to stay in one split with it."""
-    if split not in UNITS:
-        raise UserError(f"corpus.split {split!r} is unknown; expected one of {', '.join(UNITS)}")
+def _units(
+    records: Sequence[Record],
+    split: str,
+    key: str = "corpus.split",
+    known: Sequence[str] = UNITS,
+) -> list[str]:
+    """For each row, what has to stay in one split with it: its value in the column that `key` of
+    the config names."""
+    if split not in known:
+        raise UserError(f"{key} {split!r} is unknown; expected one of {', '.join(known)}")
     column = "id" if split == "row" else split
     if column not in records[0].fields:
         found = ", ".join(records[0].fields)
         raise UserError(
-            f"{records[0].file}: corpus.split={split} needs a column {column!r}; columns found:"
+            f"{records[0].file}: {key}={split} needs a column {column!r}; columns found:"
             f" {found}; if it has another name there, add corpus.columns.{column}=NAME"
         )
     return [filled(record, column) for record in records]
