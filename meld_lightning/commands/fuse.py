@@ -25,10 +25,11 @@ def run(cfg: DictConfig) -> None:
 
     from meld_lightning.fusion.fuse import fuse, with_corpus_of_runs
     from meld_lightning.runs.val_score import show_val_score
+    from meld_lightning.training.embeddings import keep_embeddings
     from meld_lightning.training.process import quieten
 
     quieten()
-    run = fuse(with_corpus_of_runs(cfg, HydraConfig.get().overrides.task))
+    run = fuse(with_corpus_of_runs(cfg, HydraConfig.get().overrides.task), keep_embeddings)
     show_val_score(run, "nested cross-validation")
     print("\n".join(summary(run.folder)))
 
@@ -59,6 +60,9 @@ def _choice(found: dict[str, Any]) -> list[str]:
     if weights := fitted.get("weights"):
         shown = ", ".join(f"{name} {value:.2f}" for name, value in weights.items())
         lines.append(f"weights: {shown}")
+    if gates := fitted.get("gates"):
+        shown = ", ".join(f"{name} {value:.2f}" for name, value in gates.items())
+        lines.append(f"mean gates on val: {shown}")
     if left_out := fitted.get("left_out"):
         lines.append(
             f"left out because it has no weight: {', '.join(left_out)}; give one as"

@@ -56,7 +56,7 @@ def repeat_choices(
         metric: what the runs are compared by; of equals the one in `val` is kept.
         left_out: folds whose labels must not influence the choice for any other fold.
     """
-    log_probs_MNC, present_MN = (part.copy() for part in val.batch)
+    log_probs_MNC, present_MN = val.batch.log_probs_MNC.copy(), val.batch.present_MN.copy()
     for name, others in alternatives.items():
         place = val.modalities.index(name)
         own = LogitsBatch(val.batch.log_probs_MNC[[place]], val.batch.present_MN[[place]])
@@ -73,4 +73,5 @@ def repeat_choices(
             best = runs[first_best(values, metric)]
             log_probs_MNC[place, inside_N] = best.log_probs_MNC[0, inside_N]
             present_MN[place, inside_N] = best.present_MN[0, inside_N]
-    return replace(val, batch=LogitsBatch(log_probs_MNC, present_MN))
+    batch = val.batch._replace(log_probs_MNC=log_probs_MNC, present_MN=present_MN)
+    return replace(val, batch=batch)

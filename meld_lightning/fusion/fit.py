@@ -5,7 +5,7 @@ fusion.json, the fitted fusion, the reliability diagram and, last, result.json. 
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,22 @@ def fit_fusion(
     identity: Identity,
     runs: Mapping[str, Run],
     alternatives: Mapping[str, Sequence[Run]],
+    embed: Callable[[Run], None],
 ) -> None:
     """Fits the fusion that `cfg` describes and writes its run into `identity.folder`.
 
     alternatives: modality -> the runs that its run was chosen over on val; see alternatives.py.
+    embed: makes sure that a run has its embeddings; called for a fusion that reads them.
     """
     torch.set_num_threads(cfg.numerics.threads)
-    joined_runs, folder = JoinedRuns(runs), identity.folder
+    candidates, folder = instantiate(cfg.fusion).candidates(tuple(runs)), identity.folder
+    reads_embeddings = any(one.reads_embeddings for one in candidates.values())
+    joined_runs = JoinedRuns(runs, reads_embeddings)
     table = _corpus_table(cfg, identity, joined_runs)
+    if reads_embeddings:
+        _refuse_alternatives(cfg.fusion.name, alternatives)
+        for run in runs.values():
+            embed(run)
     val, test = joined_runs.split("val"), joined_runs.split("test")
     metric, fold_N = cfg.monitor.removeprefix("val/"), unit_folds(val, cfg.folds)
     others = alternative_scores(runs, alternatives)
@@ -55,7 +63,6 @@ def fit_fusion(
         return repeat_choices(val, others, fold_N, metric, left_out=folds)
 
     fitted_on = without()
-    candidates = instantiate(cfg.fusion).candidates(val.modalities)
     selection = select(
         candidates,
         fitted_on,
@@ -104,6 +111,17 @@ def fit_fusion(
         best={"monitor": cfg.monitor, "epoch": 0, "value": float(metrics["val"][metric])},
     )
     write_result(folder, result)
+
+
+def _refuse_alternatives(name: str, alternatives: Mapping[str, Sequence[Run]]) -> None:
+    """UserError where a run was chosen over others: the choice is repeated without each fold, and
+    embeddings of two runs cannot stand for each other as logits can."""
+    for modality in alternatives:
+        raise UserError(
+            f"fusion={name}: the {modality} run was chosen on val over others, whose embeddings"
+            " cannot replace its own when the choice is repeated: name one row in the table's"
+            f" sources.{modality}, or leave out alternatives.{modality}"
+        )
 
 
 def _corpus_table(cfg: DictConfig, identity: Identity, runs: JoinedRuns) -> pd.DataFrame:

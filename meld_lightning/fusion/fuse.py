@@ -6,7 +6,7 @@ Reads run folders; writes runs/fusion-<name>/<hash>/ through fit.py. Used by the
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -29,15 +29,23 @@ from meld_lightning.storage.fingerprint import digest_of
 logger = logging.getLogger(__name__)
 
 
+Embed = Callable[[Run], None]
+
+
 class Fusing(RunRequest):
     """One fusion: its config (conf/fuse.yaml, composed) and the finished runs that it names.
 
     A run may be named by its folder, its hash or the beginning of it, or its name: the config of
     the fusion has the folder.
+
+    Args:
+        embed: makes sure that a run has its embeddings, for a fusion that reads them; without it
+            they have to be there.
     """
 
-    def __init__(self, cfg: DictConfig) -> None:
+    def __init__(self, cfg: DictConfig, embed: Embed = lambda run: None) -> None:
         super().__init__(cfg)
+        self.embed = embed
         runs = Path(cfg.paths.runs)
         for name, given in cfg.runs.items():
             if given is not None and str(name) in _wanted(cfg):
@@ -76,7 +84,8 @@ class Fusing(RunRequest):
     @cached_property
     def identity(self) -> Identity:
         """Depends on the settings and on the logits themselves: runs that were made again with
-        other logits make another fusion."""
+        other logits make another fusion. Embeddings follow from the weights that gave the logits.
+        """
         from meld_lightning.runs.logits import logits_digest
 
         digests = {
@@ -104,7 +113,7 @@ class Fusing(RunRequest):
 
         self._mention_weights()
         with writing(self.identity.folder):
-            fit_fusion(self.cfg, self.identity, self.runs, self.alternatives)
+            fit_fusion(self.cfg, self.identity, self.runs, self.alternatives, self.embed)
 
     def _mention_weights(self) -> None:
         """Logs the given weights as they are used, where they do not sum to 1."""
@@ -121,9 +130,12 @@ class Fusing(RunRequest):
             )
 
 
-def fuse(cfg: DictConfig) -> Run:
-    """The fusion run that `cfg` describes: read if it is finished, else fitted."""
-    return obtain(Fusing(cfg))
+def fuse(cfg: DictConfig, embed: Embed = lambda run: None) -> Run:
+    """The fusion run that `cfg` describes: read if it is finished, else fitted.
+
+    embed: see Fusing.
+    """
+    return obtain(Fusing(cfg, embed))
 
 
 def _wanted(cfg: DictConfig) -> list[str]:

@@ -1,4 +1,4 @@
-"""Logits of several runs, joined by utterance key.
+"""Logits of several runs, and embeddings where a fusion reads them, joined by utterance key.
 
 Reads run folders and writes nothing. Used by fit.py; every fusion is fitted on a `Joined` and
 scores a `LogitsBatch`. Axes: M modalities, N utterances, C classes.
@@ -20,14 +20,21 @@ SPLITS = ("val", "test")
 
 
 class LogitsBatch(NamedTuple):
-    """Log-probabilities of utterances by modality: all that a fusion sees when it scores them."""
+    """Log-probabilities of utterances by modality: all that a fusion sees when it scores them,
+    unless it reads embeddings too."""
 
     log_probs_MNC: np.ndarray
     present_MN: np.ndarray  # False where the utterance lacks the modality
+    # (N, D) of each modality, whose D differ; empty for a fusion that reads none
+    embeddings_M: tuple[np.ndarray, ...] = ()
 
     def where(self, chosen_N: np.ndarray) -> "LogitsBatch":
         """The utterances that `chosen_N` (indices or a mask) selects."""
-        return LogitsBatch(self.log_probs_MNC[:, chosen_N], self.present_MN[:, chosen_N])
+        return LogitsBatch(
+            self.log_probs_MNC[:, chosen_N],
+            self.present_MN[:, chosen_N],
+            tuple(embeddings_ND[chosen_N] for embeddings_ND in self.embeddings_M),
+        )
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,13 @@ class JoinedRuns:
 
     Args:
         runs: modality -> finished run, in the order of the axis M.
+        embeddings: whether to read the runs' embeddings as well.
 
     Raises UserError for runs whose corpus or labels differ.
     """
 
-    def __init__(self, runs: Mapping[str, Run]) -> None:
-        self.modalities, self.runs = tuple(runs), runs
+    def __init__(self, runs: Mapping[str, Run], embeddings: bool = False) -> None:
+        self.modalities, self.runs, self.embeddings = tuple(runs), runs, embeddings
         first = next(iter(runs.values()))
         self.labels: tuple[str, ...] = tuple(first.result.labels)
         for run in runs.values():
@@ -97,11 +105,13 @@ class JoinedRuns:
         frames = [frame.loc[keys] for frame in frames]
         logits_MNC = np.stack([logits_of(frame, self.labels) for frame in frames])
         present_MN = np.stack([frame["present"].to_numpy(bool) for frame in frames])
+        with_embeddings = self.runs.values() if self.embeddings else ()
+        embeddings_M = tuple(run.embeddings(name, list(keys)) for run in with_embeddings)
         index = {label: number for number, label in enumerate(self.labels)}
         return Joined(
             modalities=self.modalities,
             labels=self.labels,
-            batch=LogitsBatch(normalised(logits_MNC), present_MN),
+            batch=LogitsBatch(normalised(logits_MNC), present_MN, embeddings_M),
             # a copy: pandas may give a read-only view
             labels_N=frames[0]["label"].map(index).to_numpy(np.int64, copy=True),
             keys_N=keys.to_numpy(object),

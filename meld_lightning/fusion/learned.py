@@ -58,7 +58,7 @@ class LinearModule(pl.LightningModule):
         return self.prior_C + torch.einsum("m,mnc->nc", self.weight_M, evidence_MNC) + self.bias_C
 
     def training_step(self, batch: EvidenceBatch, batch_idx: int) -> torch.Tensor:
-        evidence_MNC, present_MN, labels_N = batch
+        evidence_MNC, present_MN, labels_N, _ = batch
         squares = ((self.weight_M - 1) ** 2).sum() + (self.bias_C**2).sum()
         loss = functional.cross_entropy(self(evidence_MNC, present_MN), labels_N)
         return loss + self.l2 * squares / len(labels_N)

@@ -31,7 +31,9 @@ class EvidenceFusion(Fusion):
         self.temperature_M = np.array(
             [
                 temperature(log_probs_NC[present_N], data.labels_N[present_N])
-                for log_probs_NC, present_N in zip(*data.batch, strict=True)
+                for log_probs_NC, present_N in zip(
+                    data.batch.log_probs_MNC, data.batch.present_MN, strict=True
+                )
             ]
         )
         self.fit_to_evidence(self.evidence(data.batch), data, seed)

@@ -67,7 +67,7 @@ class MatrixModule(pl.LightningModule):
         )
 
     def training_step(self, batch: EvidenceBatch, batch_idx: int) -> torch.Tensor:
-        evidence_MND, present_MN, labels_N = batch
+        evidence_MND, present_MN, labels_N, _ = batch
         identity = torch.eye(len(self.prior_C), dtype=torch.float64)
         squares = ((self.matrix_MCD - identity) ** 2).sum() + (self.bias_C**2).sum()
         loss = functional.cross_entropy(self(evidence_MND, present_MN), labels_N)

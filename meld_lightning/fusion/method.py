@@ -28,6 +28,8 @@ class Fusion(ABC):
     Class attributes:
         fitted: names of the arrays that `fit_to` sets.
         fits: False for a method whose scores do not depend on what it was fitted on.
+        reads_embeddings: True for a method whose batches need `embeddings_M`; it lists width_M,
+            their dimensions, in `fitted`.
 
     Attributes once fitted:
         modalities, labels: names along the axes M and C.
@@ -36,9 +38,11 @@ class Fusion(ABC):
 
     fitted: ClassVar[tuple[str, ...]] = ()
     fits: ClassVar[bool] = True
+    reads_embeddings: ClassVar[bool] = False
     modalities: tuple[str, ...]
     labels: tuple[str, ...]
     prior_C: np.ndarray
+    width_M: np.ndarray
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -77,7 +77,7 @@ class StackedModule(pl.LightningModule):
         return self.prior_C + evidence_MNC.sum(0) + correction_NC
 
     def training_step(self, batch: EvidenceBatch, batch_idx: int) -> torch.Tensor:
-        evidence_MNC, present_MN, labels_N = batch
+        evidence_MNC, present_MN, labels_N, _ = batch
         kept_MN = present_MN & (torch.rand(present_MN.shape) >= self.modality_dropout)
         return functional.cross_entropy(self(evidence_MNC * kept_MN[..., None], kept_MN), labels_N)
 

@@ -33,6 +33,7 @@ METHODS = {
     "Learned": "meld_lightning.fusion.learned",
     "Matrix": "meld_lightning.fusion.matrix",
     "Stacked": "meld_lightning.fusion.stacked",
+    "Embeddings": "meld_lightning.fusion.embeddings",
 }
 
 

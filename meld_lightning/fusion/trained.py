@@ -1,7 +1,7 @@
 """Fusions that a LightningModule scores: how they are fitted by gradients, saved and restored.
 
-Used by learned.py and stacked.py, which define the modules. Reads and writes no files. Axes: M
-modalities, N utterances, C classes.
+Used by learned.py, matrix.py, stacked.py and embeddings.py, which define the modules. Reads and
+writes no files. Axes: M modalities, N utterances, C classes.
 """
 
 from abc import abstractmethod
@@ -21,11 +21,13 @@ PREFIX = "module."  # of the module's weights among a fusion's arrays
 
 
 class EvidenceBatch(NamedTuple):
-    """What a module is fitted on: evidence, which modalities are present, and true labels."""
+    """What a module is fitted on: evidence, which modalities are present, true labels and, for a
+    fusion that reads them, embeddings (N, D) of each modality."""
 
     evidence_MNC: torch.Tensor
     present_MN: torch.Tensor
     labels_N: torch.Tensor
+    embeddings_M: tuple[torch.Tensor, ...] = ()
 
 
 class TrainedFusion(EvidenceFusion):
@@ -36,22 +38,38 @@ class TrainedFusion(EvidenceFusion):
 
     @abstractmethod
     def make_module(self) -> pl.LightningModule:
-        """A module to fit or to restore; called with (evidence_MNC, present_MN), gives (N, C)."""
+        """A module to fit or to restore; called with (evidence_MNC, present_MN) and the embeddings
+        of each modality, if the fusion reads them, it gives (N, C)."""
+
+    def take_from(self, batch: EvidenceBatch) -> None:
+        """Sets what the new module takes from the data before it is fitted by gradients."""
 
     def fit_to_evidence(self, evidence_MNC: np.ndarray, data: Joined, seed: int) -> None:
         batch = EvidenceBatch(
-            *map(torch.tensor, (evidence_MNC, data.batch.present_MN, data.labels_N))
+            torch.tensor(evidence_MNC),
+            torch.tensor(data.batch.present_MN),
+            torch.tensor(data.labels_N),
+            self.embeddings(data.batch),
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.module = self.make_module()
+            self.take_from(batch)
             fit_module(self.module, batch, self.steps)
 
     def __call__(self, batch: LogitsBatch) -> np.ndarray:
         evidence_MNC, present_MN = self.evidence(batch), self.present(batch)
         with torch.inference_mode():
-            scores_NC = self.module(torch.tensor(evidence_MNC), torch.tensor(present_MN)).numpy()
-        return normalised(scores_NC)
+            scores_NC = self.module(
+                torch.tensor(evidence_MNC), torch.tensor(present_MN), *self.embeddings(batch)
+            )
+        return normalised(scores_NC.numpy())
+
+    def embeddings(self, batch: LogitsBatch) -> tuple[torch.Tensor, ...]:
+        """The embeddings that the module reads, (N, D) of each modality, in float64."""
+        if not self.reads_embeddings:
+            return ()
+        return tuple(torch.tensor(one_ND, dtype=torch.float64) for one_ND in batch.embeddings_M)
 
     def arrays(self) -> dict[str, np.ndarray]:
         weights = self.module.state_dict()

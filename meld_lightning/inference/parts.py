@@ -168,6 +168,8 @@ def _frame(
         columns[f"why.{name}"] = [one.why.get(key) for key in part["id"]]
         for place, label in enumerate(source.labels):
             columns[f"logit.{name}.{label}"] = one.logits_NC[:, place]
+        if one.embeddings_ND is not None:
+            columns[f"embedding.{name}"] = list(one.embeddings_ND)
     return pd.DataFrame(columns)
 
 
@@ -186,9 +188,16 @@ def _joined(
                 for key, row in zip(items["id"], rows, strict=True)
                 if isinstance(row[f"why.{name}"], str)
             },
+            None if member.width is None else _embeddings(name, rows, member.width),
         )
-        for name in source.members
+        for name, member in source.members.items()
     }
+
+
+def _embeddings(name: str, rows: Sequence[Mapping[str, Any]], width: int) -> np.ndarray:
+    """Of all items, float32 (N, D)."""
+    found = [row[f"embedding.{name}"] for row in rows]
+    return np.array(found, dtype=np.float32).reshape(-1, width)
 
 
 def _read_kept(kept: Path) -> dict[str, dict[str, Any]]:

@@ -150,6 +150,7 @@ class Predictor:
         batch = LogitsBatch(
             normalised(np.stack([one.logits_NC for one in scored.values()]).astype(np.float64)),
             np.stack([one.present_N for one in scored.values()]),
+            tuple(one.embeddings_ND for one in scored.values() if one.embeddings_ND is not None),
         )
         answers = decide(self.source.fusion, batch, self.source.prior_MC)
         return self._frame(items, scored, answers, threshold, asked.conformal)

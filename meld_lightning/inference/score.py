@@ -4,7 +4,7 @@ Writes features into the given cache folder, as the datamodules do. Used by part
 become a table with one split and no labels, so that utterances of the run's own corpus get the same
 logits as in the run.
 
-Axes: N items, C classes.
+Axes: N items, C classes, D dimensions of embeddings.
 """
 
 from collections.abc import Mapping
@@ -29,6 +29,7 @@ from meld_lightning.data.sources import Sources
 from meld_lightning.errors import UserError, is_out_of_memory
 from meld_lightning.inference.loaded import LoadedModel
 from meld_lightning.media import SETTINGS, Media
+from meld_lightning.models.scoring import ScoredBatch
 from meld_lightning.storage.fingerprint import digest_of
 
 SPLIT = "test"
@@ -42,11 +43,13 @@ class Scored:
     logits_NC: float32; the run's own prior if the modality is missing.
     present_N: whether the item has the modality and its logits are finite.
     why: id -> why the modality is missing.
+    embeddings_ND: float32, 0 if the modality is missing; None if the fusion reads none.
     """
 
     logits_NC: np.ndarray
     present_N: np.ndarray
     why: dict[str, str]
+    embeddings_ND: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,13 @@ class Member:
     """One model of a source, and the device that it runs on.
 
     encoders: frozen encoders, kept between calls.
+    width: dimensions of the embeddings that the fusion reads; None if it reads none.
     """
 
     model: LoadedModel
     device: torch.device
     encoders: dict[str, nn.Module] = field(default_factory=dict)
+    width: int | None = None
 
     @property
     def media_settings(self) -> dict[str, Any]:
@@ -83,24 +88,31 @@ class Member:
         """
         logits_NC = np.tile(self.model.prior_C.astype(np.float32), (len(items), 1))
         present_N = np.zeros(len(items), dtype=bool)
+        embeddings_ND = None if self.width is None else _nothing(len(items), self.width)
         try:
             datamodule = self._datamodule(items, media, cache)
         except NonePresent:
             why = self._reasons(items, media, present_N, ~present_N)
-            return Scored(logits_NC, present_N, why)
+            return Scored(logits_NC, present_N, why, embeddings_ND)
         with self._sources(items, media, cache).inference():
             for batch in datamodule.scoring_dataloader(SPLIT):
-                scored = self._step(batch)
+                scored, embedded_ND = self._step(batch)
                 logits_NC[scored.rows_N.numpy()] = scored.logits_NC.numpy()
+                if embeddings_ND is not None and embedded_ND is not None:
+                    embeddings_ND[scored.rows_N.numpy()] = embedded_ND.numpy()
         finite_N = np.asarray(np.isfinite(logits_NC).all(1))
         logits_NC[~finite_N] = self.model.prior_C
         present_N = np.asarray(datamodule.present_N)
         why = self._reasons(items, media, present_N, finite_N)
-        return Scored(logits_NC, present_N & finite_N, why)
+        return Scored(logits_NC, present_N & finite_N, why, embeddings_ND)
 
-    def _step(self, batch: Any) -> Any:
+    def _step(self, batch: Any) -> tuple[ScoredBatch, torch.Tensor | None]:
+        """The scored batch, and its embeddings if the fusion reads them."""
+        module, moved = self.model.module, move_data_to_device(batch, self.device)
         try:
-            return self.model.module.predict_step(move_data_to_device(batch, self.device), 0)
+            if self.width is not None:
+                return module.score_and_embed(moved)
+            return module.predict_step(moved, 0), None
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -169,6 +181,11 @@ class Member:
                 empty = not has_text(text)
                 found[key] = "the text is blank" if empty else "the tokenizer knows none of it"
         return found
+
+
+def _nothing(number: int, width: int) -> np.ndarray:
+    """The embeddings of items that lack the modality (N, D)."""
+    return np.zeros((number, width), dtype=np.float32)
 
 
 def _table(items: pd.DataFrame) -> pd.DataFrame:

@@ -75,8 +75,12 @@ def load_source(
     """
     folder, device = Path(folder).expanduser(), device or torch.device("cpu")
     found = _exported(folder) if is_export(folder) else _trained(folder)
+    reads = found.fusion.reads_embeddings
+    widths = dict(zip(found.folders, found.fusion.width_M.tolist(), strict=True)) if reads else {}
     members = {
-        name: Member(_on(load_model(path, cache, int8=int8), device), device)
+        name: Member(
+            _on(load_model(path, cache, int8=int8), device), device, width=widths.get(name)
+        )
         for name, path in found.folders.items()
     }
     return Source(

@@ -18,11 +18,13 @@ def fuse_all(
     fusions: Mapping[RowKey, Sequence[DictConfig]],
 ) -> tuple[dict[RowKey, list[Run]], list[str]]:
     """Their runs, read or fitted in this process, and one line per failure."""
+    from meld_lightning.training.embeddings import keep_embeddings
+
     found: dict[RowKey, list[Run]] = {}
     failures, read = [], []
     for (table, row), configs in fusions.items():
         for config in configs:
-            request = Fusing(config)
+            request = Fusing(config, keep_embeddings)
             try:
                 if run := request.find():
                     read.append(run)

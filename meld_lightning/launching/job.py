@@ -39,11 +39,12 @@ def _run(command: str, cfg: DictConfig) -> None:
         run = train(cfg)
     else:
         from meld_lightning.fusion.fuse import fuse
+        from meld_lightning.training.embeddings import keep_embeddings
         from meld_lightning.training.process import quieten
 
         quieten()
         stop_request().raise_if_asked()
-        run = fuse(cfg)
+        run = fuse(cfg, keep_embeddings)
     if run is not None:  # None on every rank but 0
         show_val_score(run)
 

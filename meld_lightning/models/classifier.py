@@ -159,6 +159,23 @@ class Classifier(pl.LightningModule):
         )
         return ScoredBatch(rows_N, labels_N, logits_NC.cpu())
 
+    def last_layer(self) -> nn.Module:
+        """The layer that reads the pooled embedding of an utterance: the last linear one."""
+        linear = [one for one in self.modules() if hasattr(one, "in_features")]
+        if not linear:
+            raise UserError(
+                f"{type(self).__name__} has no linear layer, whose input would be its embedding:"
+                " define last_layer, or choose a fusion of logits"
+            )
+        return linear[-1]
+
+    def score_and_embed(self, batch: Any) -> tuple[ScoredBatch, torch.Tensor]:
+        """As predict_step, and each utterance's pooled embedding (N, D), float32 on the CPU."""
+        read: list[torch.Tensor] = []
+        with self.last_layer().register_forward_pre_hook(lambda _, given: read.append(given[0])):
+            scored = self.predict_step(batch, 0)
+        return scored, torch.cat(read).float().cpu()
+
     def on_validation_epoch_start(self) -> None:
         self.val_scores.reset()
         if culprit := self.first_not_finite.culprit(self._from_all_ranks):

@@ -14,7 +14,14 @@ import torch
 
 from meld_lightning.data.video import VideoBatch
 from meld_lightning.models.classifier import Classifier
-from meld_lightning.models.video import Aggregation, ClipProbe, aggregated, own_frames
+from meld_lightning.models.scoring import ScoredBatch
+from meld_lightning.models.video import (
+    Aggregation,
+    ClipProbe,
+    aggregated,
+    mean_embedding,
+    own_frames,
+)
 from meld_lightning.pretrained.faces import face_labels, face_width
 from meld_lightning.pretrained.labels import columns, map_by_name
 
@@ -63,6 +70,9 @@ class FaceExpression(Classifier):
         clip_NK = aggregated(probability_NFK, own_frames(batch), self.aggregation)
         clip_NC = torch.stack([clip_NK[:, places].sum(1) for places in self.columns], dim=1)
         return torch.log(clip_NC.clamp_min(MIN_PROBABILITY))
+
+    def score_and_embed(self, batch: VideoBatch) -> tuple[ScoredBatch, torch.Tensor]:
+        return self.predict_step(batch, 0), mean_embedding(batch)
 
 
 class FaceProbe(ClipProbe):

@@ -129,6 +129,10 @@ class TextClassifier(Classifier):
         place = NUMBER.search(parameter)  # encoder.encoder.layer.3.output.dense.weight
         return self.layer_decay ** (layers - 1 - int(place[1]) if place else layers)
 
+    def last_layer(self) -> nn.Module:
+        """The head over the mean of the utterance's own tokens, or the architecture's own."""
+        return super().last_layer() if self.pooling == "classifier" else self.head
+
     def on_fit_start(self) -> None:
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         if isinstance(datamodule, TextDataModule):

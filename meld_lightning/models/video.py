@@ -19,6 +19,7 @@ from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.models.layers import Standardise
 from meld_lightning.models.losses import Loss
+from meld_lightning.models.scoring import ScoredBatch
 from meld_lightning.pretrained.clip import Clip, embedding_size, label_vectors
 
 Aggregation = Literal["mean", "confidence", "max"]
@@ -63,6 +64,9 @@ class ClipZeroShot(Classifier):
         return torch.log(
             aggregated(probability_NFC, own_frames(batch), self.aggregation).clamp_min(1e-12)
         )
+
+    def score_and_embed(self, batch: VideoBatch) -> tuple[ScoredBatch, torch.Tensor]:
+        return self.predict_step(batch, 0), mean_embedding(batch)
 
 
 class ClipProbe(Classifier):
@@ -142,6 +146,13 @@ def own_frames(batch: VideoBatch) -> torch.Tensor:
         torch.arange(batch.embeds_NFD.shape[1], device=batch.frames_N.device)
         < batch.frames_N[:, None]
     )
+
+
+def mean_embedding(batch: VideoBatch) -> torch.Tensor:
+    """The mean over each clip's own frames (N, D), float32 on the CPU: the embedding of a clip for
+    models that fit nothing."""
+    own_NF1 = own_frames(batch).unsqueeze(-1)
+    return ((batch.embeds_NFD * own_NF1).sum(1) / own_NF1.sum(1)).float().cpu()
 
 
 def mixed(batch: VideoBatch, others_N: torch.Tensor, share: torch.Tensor) -> torch.Tensor:

@@ -92,7 +92,8 @@ def _fitted(
         name: source_runs(table.sources[name], tables, of_fold(runs, fold), seeds)[run.result.seed]
         for name in fusion.modalities
     }
-    return _Fitted(fusion, JoinedRuns(cast(Any, sources)).split("test"))
+    joined = JoinedRuns(cast(Any, sources), fusion.reads_embeddings)
+    return _Fitted(fusion, joined.split("test"))
 
 
 def _of_row(row: Row, fitted: Sequence[Sequence[_Fitted]], metric: str) -> Robustness:
@@ -148,7 +149,7 @@ def _scored(fitted: Sequence[_Fitted], keep: Keep, name: str) -> Scored:
         # a modality that is missing has the class shares as its probabilities, as in a run
         log_probs_MNC = np.where(kept_MN[..., None], batch.log_probs_MNC, one.fusion.prior_C)
         present_MN = batch.present_MN & kept_MN
-        scores_NC = one.fusion(LogitsBatch(log_probs_MNC, present_MN))
+        scores_NC = one.fusion(LogitsBatch(log_probs_MNC, present_MN, batch.embeddings_M))
         scores_NC = scores_NC.astype(np.float32)  # as in a run's logits: ties fall alike
         frame = pd.DataFrame(scores_NC, columns=logit_columns(one.test.labels))
         labels = np.array(one.test.labels, dtype=object)[one.test.labels_N]

@@ -1,8 +1,8 @@
 """Evidence: a small copy of a finished run that can be committed.
 
 Reads run folders; writes <study>/runs/<hash>/ with result, metrics, config without paths, and the
-logits of val and test; of a fusion, which can be fitted again from its runs, those of test. Used by
-studies.
+logits of val and test; of a fusion, which can be fitted again from its runs, those of test. A run
+whose embeddings a fusion has read keeps those of test. Used by studies.
 """
 
 import os
@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning.media import SETTINGS, deciding
+from meld_lightning.runs.embeddings import embeddings_file
 from meld_lightning.runs.identity import NOT_IDENTIFYING, decoded_kind
 from meld_lightning.runs.run import Run, undamaged_run
 
@@ -25,6 +26,7 @@ NOT_KEPT = ("root", "layout", "votes")
 # whose logits are evidence: tables read no others
 KEPT_SPLITS = ("val", "test")
 KEPT_OF_A_FUSION = ("test",)
+KEPT_EMBEDDINGS = ("test",)  # where a fusion read them: curves of missing modalities score it again
 
 
 def kept_run(folder: Path) -> Run | None:
@@ -50,6 +52,10 @@ def keep_evidence(run: Run, folder: Path) -> None:
     for split in _splits(run.folder):
         name = f"{split}.parquet"
         shutil.copyfile(run.folder / "logits" / name, temporary / "logits" / name)
+    for split in KEPT_EMBEDDINGS:
+        if (path := embeddings_file(run.folder, split)).is_file():
+            (temporary / path.parent.name).mkdir(exist_ok=True)
+            shutil.copyfile(path, embeddings_file(temporary, split))
     shutil.copyfile(run.folder / "metrics.csv", temporary / "metrics.csv")
     shutil.copyfile(run.folder / "result.json", temporary / "result.json")
     if target.exists():
@@ -67,6 +73,8 @@ def settings(config: DictConfig) -> dict[str, Any]:
         corpus.pop("test", None)
     else:
         corpus["test"] = Path(corpus["test"]).name
+    if corpus.get("test_by") is None:
+        corpus.pop("test_by", None)
     kept["corpus"] = corpus
     if "model" in kept:
         kept["model"] = {key: value for key, value in kept["model"].items() if key != "checkpoint"}

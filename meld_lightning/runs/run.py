@@ -2,6 +2,7 @@
 
     runs/<modality>-<model>/<hash>/
         config.yaml, checkpoints/, logits/, metrics.csv, predictions.*, result.json (last)
+        embeddings/ (only once a fusion has asked for them)
 
 Reads and claims run folders. Used by whoever makes runs and whoever reads them; imports neither
 torch nor Lightning.
@@ -28,6 +29,7 @@ from meld_lightning.storage.atomic import remove_leftovers
 from meld_lightning.storage.once import ReadOnlyFolder, locked, locked_if_free
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,13 @@ class Run:
         from meld_lightning.runs.logits import read_logits
 
         return read_logits(self.folder / "logits" / f"{split}.parquet", self.result.labels)
+
+    def embeddings(self, split: str, keys: Sequence[str]) -> "np.ndarray":
+        """The pooled embeddings (N, D) of the utterances `keys` of `split`; UserError if the run
+        has none, see runs/embeddings.py."""
+        from meld_lightning.runs.embeddings import embeddings_file, read_embeddings
+
+        return read_embeddings(embeddings_file(self.folder, split), keys)
 
 
 def load_run(folder: str | Path) -> Run:
@@ -129,7 +138,7 @@ def claimed(folder: Path) -> Iterator[None]:
 
     with locked(_lock(folder), say):
         folder.mkdir(parents=True, exist_ok=True)
-        for part in ("", "checkpoints", "logits"):
+        for part in ("", "checkpoints", "logits", "embeddings"):
             remove_leftovers(folder / part)
         yield
 

@@ -49,19 +49,8 @@ def build(cfg: DictConfig, found: Inputs, microbatches: int = 1) -> Built:
     microbatches: how many parts every batch is split into.
     """
     use_full_fp32()  # before the datamodule, which may compute a frozen encoder's features
-    table, labels = labelled(found.corpus, cfg.target)
-    sources = Sources(
-        table=table,
-        labels=labels,
-        corpus_digest=found.corpus.digest,
-        media=found.media,
-        checkpoint=found.checkpoint.folder if found.checkpoint else None,
-        checkpoint_digest=found.checkpoint.digest if found.checkpoint else "",
-        cache=Path(cfg.paths.cache),
-        device=_device(cfg.machine.accelerator),
-        precision=cfg.numerics.precision,
-        threads=cfg.numerics.threads,
-    )
+    sources = sources_of(cfg, found)
+    table, labels = sources.table, sources.labels
     # made in two steps: what code fills in is no config, and Hydra would take a dataclass for one
     datamodule = instantiate(cfg.data, _partial_=True)(
         sources=sources,
@@ -85,6 +74,23 @@ def build(cfg: DictConfig, found: Inputs, microbatches: int = 1) -> Built:
         module.use_soft_labels(datamodule.train_targets_NC)
     _check_pair(cfg, datamodule, module)
     return Built(table, labels, datamodule, module)
+
+
+def sources_of(cfg: DictConfig, found: Inputs) -> Sources:
+    """What the datamodule that `cfg` describes reads."""
+    table, labels = labelled(found.corpus, cfg.target)
+    return Sources(
+        table=table,
+        labels=labels,
+        corpus_digest=found.corpus.digest,
+        media=found.media,
+        checkpoint=found.checkpoint.folder if found.checkpoint else None,
+        checkpoint_digest=found.checkpoint.digest if found.checkpoint else "",
+        cache=Path(cfg.paths.cache),
+        device=_device(cfg.machine.accelerator),
+        precision=cfg.numerics.precision,
+        threads=cfg.numerics.threads,
+    )
 
 
 def make_module(

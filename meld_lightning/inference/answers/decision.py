@@ -55,10 +55,8 @@ def decide(fuse: Fuse, batch: LogitsBatch, prior_MC: np.ndarray) -> Answers:
 
 def without_absent(batch: LogitsBatch, prior_MC: np.ndarray) -> LogitsBatch:
     """The batch with each run's own prior for missing modalities, as when the run was scored."""
-    return LogitsBatch(
-        np.where(batch.present_MN[..., None], batch.log_probs_MNC, prior_MC[:, None, :]),
-        batch.present_MN,
-    )
+    log_probs_MNC = np.where(batch.present_MN[..., None], batch.log_probs_MNC, prior_MC[:, None, :])
+    return batch._replace(log_probs_MNC=log_probs_MNC)
 
 
 def shares(
@@ -94,4 +92,4 @@ def shares(
 def _only(batch: LogitsBatch, kept_M: np.ndarray, prior_MC: np.ndarray) -> LogitsBatch:
     """The batch as if all modalities outside `kept_M` were missing."""
     present_MN = batch.present_MN & kept_M[:, None]
-    return without_absent(LogitsBatch(batch.log_probs_MNC, present_MN), prior_MC)
+    return without_absent(batch._replace(present_MN=present_MN), prior_MC)
