@@ -88,7 +88,7 @@ def test_every_fusion_composes_and_instantiates(fusion: str) -> None:
 
 
 def test_every_table_is_in_the_report() -> None:
-    assert sorted(composed("report").table) == choices("table")
+    assert set(composed("report").table) >= set(choices("table"))
 
 
 @pytest.mark.parametrize(
