@@ -39,7 +39,8 @@ def test_the_evidence_renders_to_the_committed_tables(
 ) -> None:
     committed, rendered = EXPERIMENTS / study, tmp_path / "experiments" / study
     shutil.copytree(committed / "runs", rendered / "runs")
-    shutil.copyfile(committed / "corpus.json", rendered / "corpus.json")
+    for path in committed.glob("*.json"):
+        shutil.copyfile(path, rendered / path.name)
     monkeypatch.chdir(tmp_path)
     assert main(["report", f"study={study}"]) == 0
     tables = sorted(path.relative_to(committed) for path in committed.glob("*/results.csv"))
