@@ -48,6 +48,8 @@ class Common(Node):
 class Train(Common):
     """One run, or a sweep of them."""
 
+    unused = ("data.groups",)  # datamodules give it to their base class
+
     model: Target
     predictions: str | None = Field(
         None, description="with model=imported: a CSV or Parquet file, a column for each label"
@@ -60,7 +62,7 @@ class Train(Common):
     data: Target
     optimizer: Optimizer
     scheduler: Scheduler
-    logger: Target
+    logger: Target = Field(description="where metrics go, besides each run's metrics.csv")
     seed: Seed = Field(1, description="seed of weights, batches and dropout")
     epochs: int = Field(3, ge=1, description="passes over the training split")
     gradient_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0: no clipping")
@@ -122,7 +124,7 @@ class Tables(Common):
     reports: str = Field(
         "reports", description="where the page is written: <reports>/<study>/index.html"
     )
-    logger: Target
+    logger: Target = Field(description="where metrics go, besides each run's metrics.csv")
 
 
 class Report(Tables):
@@ -164,7 +166,7 @@ class Dashboards(Common):
         *("paths.cache", "hydra/launcher"),
     )
 
-    logger: Target
+    logger: Target = Field(description="where metrics go, besides each run's metrics.csv")
     monitor: str = Field("val/weighted_f1", description="the val/ metric that the curves show")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from meld_lightning.config.composed import LAUNCHER, Composed
 from meld_lightning.config.keys import is_node, keys_below, parameters_of
+from meld_lightning.config.meanings import MEANINGS
 from meld_lightning.config.nodes import COMMANDS, Common
 from meld_lightning.config.signatures import Parameter, class_attribute, summary
 from meld_lightning.config.words import in_words
@@ -110,15 +111,22 @@ def _launcher(composed: Composed) -> Section:
     return Section(LAUNCHER, composed.choices[LAUNCHER], doc, list(keys))
 
 
-def _keys(known: Mapping[str, Parameter], tree: Mapping[str, Any], prefix: str) -> Iterator[Key]:
-    """Every plain key of a config."""
-    unknown = {str(key): Parameter(str(key), Any, None, "") for key in tree if key not in known}
+def _keys(
+    known: Mapping[str, Parameter], tree: Mapping[str, Any], prefix: str, doc_of_all: str = ""
+) -> Iterator[Key]:
+    """Every plain key of a config. doc_of_all: the meaning of keys that have none of their own."""
+    unknown = {
+        str(key): MEANINGS.get(f"{prefix}{key}", Parameter(str(key), Any, None, doc_of_all))
+        for key in tree
+        if key not in known
+    }
     for name, parameter in {**known, **(unknown if prefix else {})}.items():
         value = tree.get(name)
         if name.startswith("_") or name not in tree or name == "table":
             continue
         if isinstance(value, Mapping) and value:
-            yield from _keys(keys_below(parameter, value, imports=False), value, f"{prefix}{name}.")
+            below = keys_below(parameter, value, imports=False)
+            yield from _keys(below, value, f"{prefix}{name}.", "" if below else parameter.doc)
         else:
             doc = first_sentence(parameter.doc)
             doc = doc[:1].upper() + doc[1:]

@@ -17,7 +17,7 @@ class Average(Fusion):
     """A weighted mean of probabilities over the modalities that an utterance has.
 
     Args:
-        weights: modality -> weight, divided by the sum over the modalities that are present. A
+        weights: the weight of each modality, divided by the sum over those that are present. A
             modality without a weight is left out. null: all have the same weight.
     """
 

@@ -14,6 +14,7 @@ class Chosen:
     """The best of several fusions and of the single runs; selection.py chooses.
 
     Args:
+        name: what run folders and tables call the choice.
         among: name -> fusion.
     """
 

@@ -25,6 +25,9 @@ class Fusion(ABC):
     is kept under its own name, and lists in `fitted` the attributes that `fit_to` sets, all of them
     numpy arrays.
 
+    Args:
+        name: what run folders and tables call the fusion.
+
     Class attributes:
         fitted: names of the arrays that `fit_to` sets.
         fits: False for a method whose scores do not depend on what it was fitted on.

@@ -27,12 +27,13 @@ SMALLEST = 0.7  # side of the smallest nested crop, as a share of the picture's
 class FaceEncoder(nn.Module):
     """Faces, uint8 RGB (F, S, S, 3) -> features and logits side by side (F, D + K).
 
-    checkpoint: the folder of FaceExpressionNet, of mini_XCEPTION, or of a model that
-        AutoModelForImageClassification loads. Features are the inputs of its classifier.
-    size: pixels per side of the crops, which are resized to the network's input.
-    nested: how many central crops of each face are averaged, the whole picture first and each
-        smaller than the one before, down to SMALLEST of its side. Networks are sensitive to how
-        tightly a face is cut out, and so to the detector; an average over crops is less so.
+    Args:
+        checkpoint: the folder of FaceExpressionNet, of mini_XCEPTION, or of a model that
+            AutoModelForImageClassification loads. Features are the inputs of its classifier.
+        size: pixels per side of the crops, which are resized to the network's input.
+        nested: how many central crops of each face are averaged, the whole picture first and each
+            smaller than the one before, down to SMALLEST of its side. Networks are sensitive to how
+            tightly a face is cut out, and so to the detector; an average over crops is less so.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ import pytest
 from meld_lightning.commands import cli
 from meld_lightning.commands.cli import main
 from meld_lightning.config.nodes import COMMANDS
+from meld_lightning.config.sections import listing
 from tests.running import environment
 
 HEAVY = ("torch", "pytorch_lightning", "transformers", "pandas")
@@ -55,6 +56,19 @@ def test_help_lists_keys_with_meaning_type_and_choices(capsys: pytest.CaptureFix
     assert "optimizer.lr=2e-5 Peak learning rate" in text
     assert "--cfg job" in text
     assert "_target_" not in text
+
+
+@pytest.mark.parametrize("command", ["prepare", "train", "fuse", "predict"])
+def test_every_listed_key_has_a_meaning(command: str) -> None:
+    keys = [key for section in listing(command, []).sections for key in section.keys]
+    assert keys
+    assert [key.name for key in keys if not key.doc] == []
+
+
+def test_help_leaves_out_what_only_code_gives() -> None:
+    (data,) = (one for one in listing("train", ["model=mfcc"]).sections if one.name == "data")
+    assert "data.batch_size" in (names := {key.name for key in data.keys})
+    assert "data.groups" not in names
 
 
 def test_help_follows_the_choices(capsys: pytest.CaptureFixture[str]) -> None:
