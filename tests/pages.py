@@ -50,9 +50,10 @@ def ours(page: str) -> list[str]:
 
 
 def files(page: str) -> dict[str, str]:
-    """The files that a page shows: blocks whose first line is a comment with the file's name."""
+    """The files that a page shows: blocks whose first line, or the next one after Hydra's @package,
+    is a comment with the file's name."""
     named = [
-        (block, re.match(r"# ([\w/.-]+\.(?:py|yaml))\n", block))
+        (block, re.match(r"(?:# @package .+\n)?# ([\w/.-]+\.(?:py|yaml))\n", block))
         for block in blocks(page, "python", "yaml")
     ]
     return {match[1]: block for block, match in named if match}
