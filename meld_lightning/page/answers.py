@@ -31,9 +31,9 @@ from meld_lightning.report.scored import Scored, scored
 from meld_lightning.study.spec import BASELINE
 
 TESTED = {
-    "better": "The table's test tells the two apart",
-    "worse": "The table's test tells the two apart",
-    "same": "The table's test cannot tell the two apart",
+    "better": "The table's test finds a clear difference",
+    "worse": "The table's test finds a clear difference",
+    "same": "The table's test finds no clear difference",
     "": "There are too few units for a test",
 }
 
@@ -87,7 +87,7 @@ def _beside(main: MainRow, best: Row, metric: str) -> str:
         return ""
     found = {
         "better": f", and is better than {main.row.label}",
-        "same": f", and cannot be told apart from {main.row.label}",
+        "same": f", with no clear difference from {main.row.label}",
         "": ", with too few units for a test",
     }
     return f"{found[verdict(test)]} ({signed(test.value)})"
@@ -187,10 +187,8 @@ def _fixed(report: StudyReport, main: MainRow) -> list[Answer]:
         name: scored(runs[one], SPLIT) for name, one in main.alone.items()
     }
     found = complement([(main.row.scored[0], members)])
-    fixed = {
-        one.right[0]: round(one.fused) for one in found.subsets if len(one.right) == 1 and one.fused
-    }
-    gained = sum(round(one.fused) for one in found.subsets if not one.right)
+    fixed = {name: round(n) for name, n in found.fused_with_one.items()}
+    gained = round(found.fused_with_none)
     seed = f" (seed {run.result.seed})" if len(main.row.runs) > 1 else ""
     each = [f"{count(n)} where only {bold(name)} is right by itself" for name, n in fixed.items()]
     first = f"Of {count(found.n)} utterances{seed}, {bold(main.row.label)} is right on"

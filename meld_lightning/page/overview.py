@@ -28,7 +28,7 @@ MOST_NAMED = 4  # missing rows that a claim names one by one
 VERDICTS = {
     "better": "Better than",
     "worse": "Worse than",
-    "same": "Cannot be told apart from",
+    "same": "No clear difference from",
     "": "Too few units to test against",
 }
 

@@ -102,9 +102,8 @@ def _calibration_grid(found: Mapping[str, Any], seed: str) -> Grid:
 
 
 def choices_remark(rows: Sequence[Row]) -> list[str]:
-    """What was chosen on val: the fusion of each row and seed, and the runs that are fused; and
-    which rows without a choice lie below one of their own runs there. One paragraph, none without
-    fusions."""
+    """What was chosen on val: each row's fusion by seed, and the runs that are fused; and which
+    rows score below one of their own runs there. One paragraph; none without fusions."""
     found = {
         row.label: {
             place: fusion_details(run) for pooled in row.runs for place, run in _places(pooled)
@@ -135,9 +134,9 @@ def choices_remark(rows: Sequence[Row]) -> list[str]:
         shown = "; ".join(f"{label}: {best}" for label, best in below.items() if best)
         sentences.append(f"A run alone scores better on val than the fusion of the row: {shown}.")
     sentences += [
-        f"The {name} run was chosen on val, the best of {number + 1}; so that this does not favour"
-        f" {name}, the fusions are fitted and chosen on logits of val for which that choice is"
-        " repeated without each fold."
+        f"The {name} run is the best of {number + 1} on val, so its logits there are optimistic."
+        f" The fusions are fitted and chosen with other {name} logits: each fold of val is scored"
+        " by the run that is best on the other folds."
         for name, number in _alternatives(found.values()).items()
     ]
     return [" ".join(sentences)] if sentences else []

@@ -40,6 +40,19 @@ class Complement:
     fused: float
     n: int
 
+    @property
+    def fused_with_one(self) -> dict[str, float]:
+        """Modality -> the utterances that it and the fusion get right and no other modality does;
+        modalities without any are left out."""
+        return {
+            one.right[0]: one.fused for one in self.subsets if len(one.right) == 1 and one.fused
+        }
+
+    @property
+    def fused_with_none(self) -> float:
+        """The utterances that the fusion gets right and no modality does."""
+        return sum(one.fused for one in self.subsets if not one.right)
+
 
 def complement(pairs: Sequence[tuple[Scored, Mapping[str, Scored]]]) -> Complement:
     """For each seed a fusion and the runs that it fuses, by modality. A modality that is missing is

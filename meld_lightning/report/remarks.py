@@ -169,14 +169,15 @@ def tests_remark(table: Table, reference: Row) -> list[str]:
         )
     elif seeds > 1:
         sentences.append(
-            "All tests are two-sided and compare means over seeds; p is one minus the level of the"
-            " interval that ends at zero."
+            "All tests are two-sided and compare means over seeds. They agree with the intervals: p"
+            " is below 0.05 exactly if the 95 % interval of the difference excludes zero."
         )
     else:
-        swaps = "all ways" if all_swaps(units, RESAMPLES) else f"{RESAMPLES} random ways"
+        subsets = "every subset" if all_swaps(units, RESAMPLES) else f"{RESAMPLES} random subsets"
         sentences.append(
-            f"All tests are two-sided: of {swaps} to swap the two predictions in some of the units,"
-            " p is the share with a difference at least as large."
+            "All tests are two-sided permutation tests: the predictions of the two rows are swapped"
+            f" in {subsets} of the units, and p is the share of these swaps with a difference at"
+            " least as large."
         )
     if units >= TEST_UNITS:
         sentences.append("Holm p is adjusted for all tests of this table, both metrics together.")

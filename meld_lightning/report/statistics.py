@@ -85,7 +85,7 @@ class Spread:
         return float(np.sqrt(sum(one.variance * _quantile(one.df, level) ** 2 for one in parts)))
 
     def p(self, difference: float) -> float:
-        """The two-sided p-value: 1 less the level whose interval ends at zero."""
+        """The two-sided p-value: 1 minus the level at which the interval just reaches zero."""
         if difference == 0:
             return 1.0
         if self.units.variance == 0 and not any(one.variance for one in self.seeds):

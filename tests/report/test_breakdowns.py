@@ -110,4 +110,6 @@ def test_the_remark_says_what_each_seed_chose_and_where_a_run_alone_is_better(
     text = (out / "table_10" / "table.md").read_text()
     assert "on val: T+A: stacked (seeds 1, 3), text alone (seed 2). A run" in text
     assert "better on val than the fusion of the row: average: text (seeds 2, 3)." in text
-    assert text.count("The text run was chosen on val, the best of 6;") == 1
+    assert (
+        text.count("The text run is the best of 6 on val, so its logits there are optimistic.") == 1
+    )

@@ -64,13 +64,13 @@ def test_seeds_are_said_to_be_covered_only_where_there_are_several(
     alone = "intervals and p-values do not cover the variance of seeds"
     text = text_of(render("table_03"), "table_03")
     assert alone in text
-    assert "random ways to swap the two predictions" in text
+    assert "are swapped in 5000 random subsets of the units" in text
     for key in list(runs):
         runs[key] += [make_run("more" + "-".join(key), 0.5, 2)]
     text = text_of(render("table_03", seeds=[1, 2]), "table_03")
     assert alone not in text
     assert "carries the variance of units and of seeds" in text
-    assert "p is one minus the level of the interval that ends at zero" in text
+    assert "exactly if the 95 % interval of the difference excludes zero" in text
 
 
 def test_every_seed_is_shown_where_they_differ(render: Make, runs: Any, make_run: Make) -> None:

@@ -107,7 +107,7 @@ function sentence(a, b, { difference: found }) {
   if (found.low === null) return `All utterances belong to one unit: no interval. The difference is ${signed(found.value)} in weighted F1.`;
   if (alike(a, b)) return [el("strong", {}, `${name(a)} and ${name(b)} predict the same`), " for every utterance."];
   if (apart) return [el("strong", {}, `${name(found.value > 0 ? a : b)} is better than ${name(found.value > 0 ? b : a)}`), ` by ${size}.`];
-  return [el("strong", {}, `${name(a)} and ${name(b)} cannot be told apart`), `: ${name(a)} minus ${name(b)} is ${signed(found.value)} in weighted F1, 95 % interval ${interval(found.low, found.high).replaceAll("-", "−")}, which includes zero.`];
+  return [el("strong", {}, `No clear difference between ${name(a)} and ${name(b)}`), `: ${name(a)} minus ${name(b)} is ${signed(found.value)} in weighted F1, 95 % interval ${interval(found.low, found.high).replaceAll("-", "−")}, which includes zero.`];
 }
 
 function figures(caption, name, lines, n = null) {
