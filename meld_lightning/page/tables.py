@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from meld_lightning.page.glosses import row_gloss
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.page.words import probability
 from meld_lightning.report.comparisons import TESTED, Difference
@@ -51,7 +52,7 @@ class TestData:
     """A row's difference from the reference row.
 
     low, high: the interval that holds for all tests of the table at once.
-    verdict: better, worse or same (cannot be told apart, at 5 % by Holm's p); "" with too few
+    verdict: better, worse or same (no clear difference, at 5 % by Holm's p); "" with too few
         units for a test.
     """
 
@@ -65,7 +66,8 @@ class TestData:
 
 @dataclass(frozen=True)
 class RowData:
-    """A printed row. cells, paper: one per metric of the table. runs: hashes, in seed order."""
+    """A printed row. cells, paper: one per metric of the table. runs: hashes, in seed order.
+    gloss: what it stands for, in words."""
 
     key: str
     label: str
@@ -77,6 +79,7 @@ class RowData:
     runs: list[str]
     modality: str
     baseline: bool
+    gloss: str
     tests: dict[str, TestData] = field(default_factory=dict)
 
 
@@ -138,7 +141,7 @@ def _table(report: StudyReport, one: TableResults, footnotes: dict[str, int]) ->
         table.split,
         list(table.columns.values()),
         table.metrics,
-        [_row(one, row, show_paper) for row in one.rows],
+        [_row(report, one, row, show_paper) for row in one.rows],
         reference=one.tests.reference.key if one.tests else "",
         tested=TESTED_AS if one.tests else {},
         published=table.published if show_paper else {},
@@ -167,7 +170,7 @@ def _trained(report: StudyReport) -> bool:
     return any(run.result.best.get("step") for run in runs)
 
 
-def _row(one: TableResults, row: Row, show_paper: bool) -> RowData:
+def _row(report: StudyReport, one: TableResults, row: Row, show_paper: bool) -> RowData:
     table = one.table
     printed = table.paper.get(row.key, {}) if show_paper else {}
     tests = one.tests.of_rows.get(row.key, {}) if one.tests else {}
@@ -182,6 +185,7 @@ def _row(one: TableResults, row: Row, show_paper: bool) -> RowData:
         [run.result.hash for run in row.runs],
         row.runs[0].result.modality if row.runs else "",
         row.key == BASELINE,
+        row_gloss(row, report.material.tables[one.table.source]),
         {metric: tested(found) for metric, found in tests.items()},
     )
 

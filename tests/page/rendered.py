@@ -1,11 +1,13 @@
 """The page of a committed study, rendered from its evidence alone, and the data that it holds."""
 
+import base64
 import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from meld_lightning.commands import report
@@ -33,3 +35,18 @@ def data_of(page: Path) -> dict[str, Any]:
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r'<script type="application/json" id="data-(\w+)">(.*?)</script>', text)
     return {name: json.loads(block) for name, block in blocks}
+
+
+def unpacked(text: str) -> np.ndarray:
+    """The bytes that the page holds as text."""
+    return np.frombuffer(base64.b64decode(text), dtype=np.uint8)
+
+
+def mistakes(data: dict[str, Any], params: dict[str, str]) -> np.ndarray:
+    """Whether each utterance is a mistake that a link into the explorer asks for."""
+    run = data["predictions"]["runs"][params["a"]]
+    of_set = data["predictions"]["sets"][run["set"]]
+    true, predicted = unpacked(of_set["true"]), unpacked(run["predicted"])
+    asked = true if "emotion" in params else predicted
+    label = of_set["labels"].index(params.get("emotion") or params["predicted"])
+    return (asked == label) & (true != predicted)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.page.rendered import data_of, page_of
+from tests.page.rendered import data_of, mistakes, page_of
 from tests.running import HANGS_S
 
 AXE = Path(__file__).with_name("axe.min.js")
@@ -144,8 +144,13 @@ def test_the_answers_lead_to_what_they_speak_of(visit: Open, file: Path) -> None
     for link in answers[-1]["links"][:-1]:  # "The 21 that audio alone got right"
         page.goto(page.url.partition("#")[0] + "#overview")
         page.get_by_role("link", name=link["text"]).click()
-        listed = page.inner_text("#section-explorer [role=status]").split(" of ")[0]
-        assert listed == link["text"].split()[1]
+        assert listed(page) == int(link["text"].split()[1])
+    mistaken = [one for one in answers[2]["links"] if one["section"] == "explorer"]
+    assert mistaken
+    for link in mistaken:  # "Utterances wrongly predicted as neutral"
+        page.goto(page.url.partition("#")[0] + "#overview")
+        page.get_by_role("link", name=link["text"]).click()
+        assert listed(page) == mistakes(data_of(file), link["params"]).sum() > 0
     page.goto(page.url.partition("#")[0] + "#overview")
     page.get_by_role("link", name="Compare A+V and A", exact=True).first.click()
     menus = page.locator("#section-compare select")
@@ -154,6 +159,11 @@ def test_the_answers_lead_to_what_they_speak_of(visit: Open, file: Path) -> None
     page.goto(page.url.partition("#")[0] + "#overview")
     page.get_by_role("link", name="Scores of each emotion").click()
     assert page.locator("#figure-classes").is_visible()
+
+
+def listed(page: Any) -> int:
+    """How many utterances the explorer's list says that it has."""
+    return int(page.inner_text("#section-explorer [role=status]").split(" of ")[0])
 
 
 def test_a_narrow_table_shows_one_column_at_a_time(visit: Open) -> None:

@@ -1,6 +1,5 @@
 """The page says what results.csv, the runs and the fusions say, from the evidence alone."""
 
-import base64
 import csv
 import json
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from meld_lightning.runs.run import load_run
-from tests.page.rendered import data_of, page_of
+from tests.page.rendered import data_of, mistakes, page_of, unpacked
 
 STUDY, TABLE = "ravdess", "pipeline_fusion"
 WORDS = (f"tables=[{TABLE}]", "study.seeds=[1]")  # one seed: composing the others takes seconds
@@ -49,6 +48,17 @@ def test_every_figure_of_a_table_is_that_of_results_csv(
             )
             assert row["runs"] == [one["run"] for one in of_cell if one["seed"]]
             assert row["n"] == int(mean["n"])
+
+
+def test_every_row_says_what_it_stands_for(data: dict[str, Any]) -> None:
+    (table,) = data["tables"]["tables"]
+    glosses = {row["label"]: row["gloss"] for row in table["rows"]}
+    assert glosses["average"] == (
+        "A weighted mean of probabilities over the modalities that an utterance has"
+        " (corpus.test=clips.csv, fusion=average)"
+    )
+    assert glosses["constant (joy)"].startswith("Predicts the most common label of train")
+    assert all(glosses.values())
 
 
 def test_the_claim_of_a_table_is_what_its_tests_say(data: dict[str, Any]) -> None:
@@ -92,7 +102,7 @@ def test_the_overview_answers_what_a_reader_asks_first(data: dict[str, Any]) -> 
         " best single modality; 95 % interval of this difference alone ["
     )
     assert found["By how much, and is that real?"]["text"].endswith(
-        " The table's test cannot tell the two apart. Caution: all utterances belong to actor_01"
+        " The table's test finds no clear difference. Caution: all utterances belong to actor_01"
         " and are taken as independent."
     )
     assert found["By how much, and is that real?"]["links"][0]["params"] == {
@@ -153,15 +163,16 @@ def test_links_to_mistakes_lead_to_some(data: dict[str, Any]) -> None:
     (answer,) = (
         one for one in data["overview"]["answers"] if one["question"].startswith("Which emotion")
     )
-    links = [one["params"] for one in answer["links"] if one["section"] == "explorer"]
+    worst = answer["text"].split("**")[1]
+    filters = {
+        f"Utterances of {worst} that it misses": "emotion",
+        f"Utterances wrongly predicted as {worst}": "predicted",
+    }
+    links = {one["text"]: one["params"] for one in answer["links"] if one["section"] == "explorer"}
     assert links
-    for params in links:
-        run = data["predictions"]["runs"][params["a"]]
-        of_set = data["predictions"]["sets"][run["set"]]
-        true, predicted = unpacked(of_set["true"]), unpacked(run["predicted"])
-        asked = true if "emotion" in params else predicted
-        label = of_set["labels"].index(params.get("emotion") or params["predicted"])
-        assert ((asked == label) & (true != predicted)).any()
+    for text, params in links.items():
+        assert params == {"a": params["a"], filters[text]: worst, "kind": "wrong"}
+        assert mistakes(data, params).any()
 
 
 def test_a_caution_stands_once_and_names_rows_of_one_label(data: dict[str, Any]) -> None:
@@ -193,10 +204,6 @@ def test_predictions_are_those_of_the_runs(data: dict[str, Any], evidence: Path)
         probabilities = unpacked(one["probabilities"]).reshape(len(true), -1) / 255
         assert probabilities.sum(1) == pytest.approx(1, abs=0.02)
         assert of_set["keys"] == list(run.logits("test")["key"])
-
-
-def unpacked(text: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), dtype=np.uint8)
 
 
 def test_a_run_names_its_commit_its_settings_and_the_command_that_makes_it_again(

@@ -9,6 +9,7 @@ import { absent, figure, GROUND, plot, SOFT, widthFor } from "./plots.js";
 const HEIGHT = 400;
 const MARGIN = { top: 16, bottom: 40 };
 const LABEL = 14; // pixels between two labels
+const LEADER = 36; // pixels of a line from a label to its curve
 
 export function robustnessFigures() {
   const { robustness } = data("figures");
@@ -34,7 +35,7 @@ function curves(one) {
   const labels = apart(one.curves.map(({ label, modality, scores }) => ({ label, modality, y: pixels(scores[0].value) })), LABEL, MARGIN.top)
     .map((each) => ({ ...each, start: pixels.invert(each.y), at: pixels.invert(each.at) }));
   const width = widthFor();
-  const room = Math.min(width * 0.4, 34 + 6.6 * d3.max(labels, (each) => each.label.length));
+  const room = Math.min(width * 0.4, LEADER + 17 + 6.6 * d3.max(labels, (each) => each.label.length));
   return plot(`${one.metric} by the share of missing modalities`, {
     width, height: HEIGHT, marginLeft: room, marginRight: 40, marginTop: MARGIN.top, marginBottom: MARGIN.bottom,
     x: { label: "probability that a modality is missing", labelAnchor: "center", labelArrow: "none", ticks: 5, tickFormat: "%" },
@@ -43,17 +44,17 @@ function curves(one) {
       Plot.areaY(points.filter((point) => point.low !== null && point.modality), { x: "share", y1: "low", y2: "high", z: "label", fill: colour, fillOpacity: (point) => (point.label === main ? 0.1 : 0.05) }),
       Plot.line(points.filter((point) => !point.modality), { x: "share", y: "value", stroke: SOFT, strokeDasharray: "3,3" }),
       Plot.line(points.filter((point) => point.modality), { x: "share", y: "value", z: "label", stroke: colour, strokeWidth: (point) => (point.label === main ? 3 : 1.4) }),
-      leaders(labels, one.shares[0]),
-      Plot.text(labels, { x: () => one.shares[0], y: "at", text: "label", textAnchor: "end", dx: -20, fill: (each) => (each.label === main || each.modality !== "fusion" ? colour(each) : "var(--ink)"), fontWeight: (each) => (each.label === main ? 600 : 400) }),
+      leaders(labels, one.shares[0], colour),
+      Plot.text(labels, { x: () => one.shares[0], y: "at", text: "label", textAnchor: "end", dx: -LEADER - 3, fill: (each) => (each.label === main || each.modality !== "fusion" ? colour(each) : "var(--ink)"), fontWeight: (each) => (each.label === main ? 600 : 400) }),
       Plot.tip(points, Plot.pointer({ x: "share", y: "value", fill: GROUND, stroke: SOFT, title: (point) => `${point.label}\n${score(point.value)} at ${Math.round(point.share * 100)} %` })),
     ],
   });
 }
 
 // Lines from the labels to where their curves begin.
-function leaders(labels, share) {
-  return (_, { x, y }) => svg("g", { stroke: SOFT, "stroke-width": 0.7 }, labels.map((each) =>
-    svg("line", { x1: x(share) - 17, y1: y(each.at), x2: x(share) - 2, y2: y(each.start) })));
+function leaders(labels, share, colour) {
+  return (_, { x, y }) => svg("g", { "stroke-width": 0.7 }, labels.map((each) =>
+    svg("line", { stroke: colour(each), x1: x(share) - LEADER, y1: y(each.at), x2: x(share) - 2, y2: y(each.start) })));
 }
 
 // Places for labels, from `top` down and `gap` apart, that are near to their own: {...label, at}.

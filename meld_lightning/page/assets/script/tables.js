@@ -9,7 +9,7 @@ import { fragment, go, onState, state } from "./state.js";
 
 export const tables = { id: "tables", title: "Tables", render, printed: true };
 
-const MARKS = { better: "▲ better", worse: "▼ worse", same: "≈ cannot be told apart" };
+const MARKS = { better: "▲ better", worse: "▼ worse", same: "≈ no clear difference" };
 const OPEN = 24; // lines of text that stand open below a title; more are folded
 
 function render(root) {
@@ -17,7 +17,7 @@ function render(root) {
   add(root,
     el("h2", {}, "Tables"),
     el("p", { class: "legend" },
-      "Each figure is a mean over seeds, ± their standard deviation, with its 95 % interval in brackets and as a bar. ",
+      "Each figure is a mean over seeds, ± their standard deviation, with its 95 % interval in brackets and, for the first metric, as a bar. ",
       all.some((one) => one.rows.some((row) => row.paper.some(Boolean))) ? "A diamond in a bar is the paper’s figure. " : "",
       all.some((one) => one.rows.some((row) => row.baseline)) ? "A grey tick in a bar is the constant baseline. " : "",
       "The bars of one column share a scale that leaves the constant baseline out: an arrow points to a value beyond it. ",
@@ -52,11 +52,21 @@ function article(table) {
     table.verdicts.length ? el("p", { class: "small" }, `Beside the paper’s figures, by our interval alone: ${table.verdicts.join("; ")}.`) : null,
     notes.length ? el("p", { class: "small" }, "Notes ", notes.map((number, place) => [
       place ? ", " : "", el("button", { class: "note-link", onclick: () => document.getElementById(`note-${number}`).scrollIntoView() }, String(number))])) : null,
+    table.rows.length ? glosses(table.rows) : null,
     table.rows.length && table.grids.length ? el("details", {},
-      el("summary", {}, table.grids.length === 1 ? "Details: one further table" : `Details: ${table.grids.length} further tables`), table.grids.map((grid) => plainGrid(grid))) : null);
+      el("summary", {}, table.grids.length === 1 ? "Details: one further table" : `Details: ${table.grids.length} further tables`), textGrids(table)) : null);
 }
 
-// The grids of a table that has no rows of figures; each folded if there is much to read.
+// What each row stands for.
+function glosses(rows) {
+  const known = rows.filter((row) => row.gloss);
+  return known.length ? el("details", {},
+    el("summary", {}, "What the rows are"),
+    el("dl", { class: "glosses" }, known.map((row) => [el("dt", {}, row.label), el("dd", {}, row.gloss)]))) : null;
+}
+
+// Further grids of a table, or those of one that has no rows of figures; each folded if there is
+// much to read.
 function textGrids({ grids }) {
   if (d3.sum(grids, (grid) => grid.rows.length) <= OPEN) return grids.map((grid) => plainGrid(grid));
   return grids.map((grid) => el("details", {}, el("summary", {}, grid.caption || "Table"), plainGrid({ ...grid, caption: "" }, grid.caption)));
@@ -66,7 +76,7 @@ function figures(table) {
   const metrics = Object.entries(table.metrics);
   const constant = table.rows.find((row) => row.baseline);
   const shown = mainMetric(table);
-  const metric = ([key, header]) => metricColumns(table, key, header, Object.keys(table.metrics).indexOf(key), constant);
+  const metric = ([key, header]) => metricColumns(table, key, header, constant, key === shown);
   const main = metrics.filter(([key]) => key === shown);
   const tests = Object.entries(table.tested).map(([key, header]) => testColumn(table, key, header));
   // the main metric and its test come first, where no screen cuts them off
@@ -121,13 +131,15 @@ function columnMenu(node, columns, shown) {
     offered.map((column) => el("option", { value: column.key, selected: column.key === shown }, column.header))));
 }
 
-function metricColumns(table, key, header, place, constant) {
+// bars: whether intervals are drawn, too; those of further metrics would push columns off the screen.
+function metricColumns(table, key, header, constant, bars) {
+  const place = Object.keys(table.metrics).indexOf(key);
   const ours = table.rows.map((row) => row.cells[place]).filter(Boolean);
   const models = table.rows.filter((row) => !row.baseline).map((row) => row.cells[place]).filter(Boolean);
   const paper = (row) => (row.paper[place] ? Number(row.paper[place]) / (table.percent ? 100 : 1) : null);
   const range = domain([...models.flatMap((cell) => [cell.value, cell.low, cell.high]), ...table.rows.map(paper)]);
   const hasPaper = table.rows.some((row) => row.paper[place]) || (place === 0 && Object.keys(table.published).length > 0);
-  const hasInterval = ours.some((cell) => cell.low !== null);
+  const hasBar = bars && ours.some((cell) => cell.low !== null);
   const column = {
     key, header, value: (row) => row.cells[place]?.value ?? null,
     cell: (row) => {
@@ -135,7 +147,7 @@ function metricColumns(table, key, header, place, constant) {
       if (!cell) return row.missing ? el("span", { class: "missing" }, row.missing) : MISSING;
       const marks = { paper: paper(row), constant: constant?.cells[place]?.value ?? null };
       return el("div", { class: "figure-cell" }, value(table, row, cell),
-        hasInterval ? intervalBar(range, { ...cell, ...marks }) : null,
+        hasBar ? intervalBar(range, { ...cell, ...marks }) : null,
         el("span", { class: "small" }, [cell.sd === null ? "" : `±${score(cell.sd, table.percent)}`, interval(cell.low, cell.high, table.percent)].join(" ")));
     } };
   if (!hasPaper) return [column];
@@ -170,7 +182,7 @@ function testColumn(table, key, header) {
 }
 
 function rowName(row) {
-  return el("span", { class: "named" }, row.modality ? dot(row.modality) : null, el("span", {}, row.label));
+  return el("span", { class: "named", title: row.gloss || null }, row.modality ? dot(row.modality) : null, el("span", {}, row.label));
 }
 
 function plainGrid(grid, label = grid.caption || "Table") {
