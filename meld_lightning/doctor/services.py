@@ -1,6 +1,7 @@
 """What lies outside of this machine: the Hugging Face hub, W&B and Slurm.
 
-Asks the hub and W&B only where the study needs them; starts nothing.
+Contacts the hub, reads W&B's login if the study logs there, and asks Slurm for its partitions;
+starts nothing.
 """
 
 import re
@@ -90,7 +91,7 @@ def _partitions() -> dict[str, str]:
 
 
 def _check_job(partitions: Mapping[str, str], options: Mapping[str, Any]) -> str:
-    """Holds what a job asks for against the partition; UserError if it would never start."""
+    """Compares a job's options with its partition's limit; UserError if it would never start."""
     asked, minutes = options.get("partition"), float(options["minutes"])
     names = {name.rstrip("*"): limit for name, limit in partitions.items()}
     default = next((name.rstrip("*") for name in partitions if name.endswith("*")), None)

@@ -1,5 +1,4 @@
-"""A download that is not complete yet: NAME.part, and NAME.part.json, which says of which file on
-which server it is the beginning.
+"""An incomplete download: NAME.part holds its bytes, NAME.part.json their address and version.
 
 Written by download.py. A part outlives the process that was killed while it wrote it; it is
 continued only if the server names the same version of the file.
@@ -28,8 +27,8 @@ class Version:
 
     @classmethod
     def of(cls, url: str, headers: Mapping[str, str], size: int | None) -> "Version":
-        """The version that a response's headers name. A weak ETag may stand for several versions,
-        so that it does not count (RFC 9110, 13.1.5)."""
+        """The version that a response's headers name. A weak ETag is ignored, because it may stand
+        for several versions (RFC 9110, 13.1.5)."""
         etag = headers.get("etag")
         if etag is not None and etag.startswith("W/"):
             etag = None
@@ -45,7 +44,7 @@ class Part:
 
     @property
     def version(self) -> Version | None:
-        """What the part is the beginning of; None if there is no part, or nobody knows."""
+        """The version that the part belongs to; None without a part or a readable record."""
         try:
             known = json.loads(self._record.read_text(encoding="utf-8"))
             return Version(known["url"], known["validator"], known["size"])
@@ -58,8 +57,8 @@ class Part:
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def resumable(self, url: str) -> int:
-        """The byte to continue from at `url`: 0 if the part is of another file, or cannot be
-        recognised."""
+        """The byte to continue from at `url`; 0 if the part is of another file, or if nothing
+        identifies its version."""
         version = self.version
         if version is None or version.url != url or version.validator is None:
             return 0

@@ -96,7 +96,7 @@ class TrainedFusion(EvidenceFusion):
 
 
 def fit_module(module: pl.LightningModule, batch: EvidenceBatch, steps: int) -> None:
-    """Fits on the same batch `steps` times: a few thousand rows of logits need no smaller ones."""
+    """Takes `steps` steps, each on all rows: a few thousand rows of logits need no mini-batches."""
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=1,

@@ -14,8 +14,8 @@ LARGE = 4 << 30  # bytes of weights that are not loaded: the machine may not hav
 def check_loads(folder: Path, role: str) -> None:
     """Loads config, preprocessing and, up to LARGE, weights of the checkpoint.
 
-    role: the key of conf/checkpoints/ that names it, which tells the models that use it. Any other
-        key's models are the user's own, and nothing is known of them.
+    role: the key of `checkpoints` that names it, which decides how models load it. A key that the
+        user added is not checked, because its models are unknown.
     Raises UserError for what training would refuse.
     """
     if role not in ("bert", "roberta", "wav2vec2", "speech_emotion", "clip", *FACES):
@@ -24,30 +24,30 @@ def check_loads(folder: Path, role: str) -> None:
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    whole = sum(file.stat().st_size for file in model_files(folder)) <= LARGE
+    small = sum(file.stat().st_size for file in model_files(folder)) <= LARGE
     if role in ("bert", "roberta"):
         from meld_lightning.pretrained.text import load_encoder, text_config, text_tokenizer
 
         config = text_config(folder)
         text_tokenizer(folder, config)
-        if whole:
+        if small:
             load_encoder(folder, config)
     elif role == "wav2vec2":
         from meld_lightning.pretrained.speech import SpeechEncoder, speech_config, speech_extractor
 
         speech_config(folder)
         speech_extractor(folder)
-        if whole:
+        if small:
             SpeechEncoder(folder, "head", spec_augment=False)
-    elif role == "speech_emotion" and whole:
+    elif role == "speech_emotion" and small:
         from meld_lightning.pretrained.emotion import load_emotion
 
         load_emotion(folder)
-    elif role == "clip" and whole:
+    elif role == "clip" and small:
         from meld_lightning.pretrained.clip import Clip
 
         Clip(folder, None)
-    elif role == "face" and whole:
+    elif role == "face" and small:
         from meld_lightning.pretrained.faces import FaceEncoder
 
         FaceEncoder(folder)

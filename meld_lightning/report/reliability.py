@@ -18,7 +18,7 @@ from meld_lightning.study.sources import FinishedRun
 
 
 def reliability(runs: Sequence[FinishedRun], split: str = "test") -> Bins:
-    """The bins of the utterances of `split`, those of all runs together."""
+    """The bins of the utterances of `split`, pooled over the runs."""
     log_probs, true = [], []
     for run in runs:
         frame, labels = run.logits(split), list(run.result.labels)

@@ -39,7 +39,7 @@ class Inputs(NamedTuple):
 
     modality: what the datamodule says it is: text, audio, video or another word.
     decoded: the kind of media that is read: frames, faces or audio.
-    replaced_head: the checkpoint's task, if the model puts a new head in the place of its own.
+    replaced_head: the task of the checkpoint's own head, if the model replaces that head.
     votes: a digest of the readers' votes of train, if they are trained on (data.soft_labels).
     warm_start: the folder of the run whose weights it starts from, which may still be running.
     """
@@ -55,10 +55,9 @@ class Inputs(NamedTuple):
 
     @property
     def digests(self) -> dict[str, str]:
-        """sha256 (hex) of corpus, checkpoint, the media of the kind that is read and the votes
-        that are trained on, and the hash of the run whose weights it starts from; for a run of text
-        also digests of the utterances without any, and of a head that is replaced, if there are
-        such."""
+        """What is read -> its sha256 in hex. Of the media only the kind that is read counts;
+        warm_start has the hash of a run. Text runs also have digests of the utterances without text
+        and of a replaced head, where there are any."""
         found = {"corpus": self.corpus.digest}
         if self.checkpoint is not None:
             found["checkpoint"] = self.checkpoint.digest
@@ -70,18 +69,18 @@ class Inputs(NamedTuple):
             found["warm_start"] = self.warm_start.name
         if self.modality == "text":
             texts = self.corpus.table[["key", "text"]].itertuples(index=False)
-            # until they counted as missing, the same corpus and settings gave another result
+            # earlier versions did not count these as missing, and gave another result
             if missing := [key for key, text in texts if not has_text(text)]:
                 found["missing_text"] = digest_of(missing)
-            # until the head was replaced, a checkpoint's own of the same size was kept in silence
+            # earlier versions silently kept a checkpoint's own head if its size was the same
             if self.replaced_head is not None:
                 found["replaced_head"] = digest_of(self.replaced_head)
         return found
 
 
 def read_inputs(cfg: DictConfig) -> Inputs:
-    """What `cfg` (conf/train.yaml, composed) names, as `prepare` left it; NotPrepared if it has not
-    been run, UserError if anything changed since."""
+    """What `cfg` (conf/train.yaml, composed) names, as `prepare` left it; NotPrepared if `prepare`
+    has not been run, UserError if anything changed since."""
     from meld_lightning.pretrained.checkpoints import prepared_checkpoint
 
     cache, checkpoint, media = Path(cfg.paths.cache), None, None
@@ -135,8 +134,8 @@ def _replaced_head(cfg: DictConfig, checkpoint: "Checkpoint | None") -> str | No
 
 
 def _words_for_prepare() -> list[str]:
-    """What the user's command says of checkpoints, media and the cache, which `prepare` needs to be
-    given too; nothing where no command was given, and nothing that a sweep varies."""
+    """The overrides of checkpoints, media and the cache that `prepare` needs, too. None outside of
+    a command, and none that a sweep varies."""
     from hydra.core.hydra_config import HydraConfig
 
     if not HydraConfig.initialized():
@@ -146,7 +145,7 @@ def _words_for_prepare() -> list[str]:
 
 
 def _lack_of_files(corpus: Corpus, decoded: str) -> str | None:
-    """A line if no row has a file that `decoded`, frames, faces or audio, could be read from; else
+    """The message if no row has a file to read `decoded` (frames, faces or audio) from; else
     None."""
     columns = ["clip", "audio"] if decoded == "audio" else ["clip"]
     if corpus.table[columns].notna().any(axis=None):

@@ -1,8 +1,8 @@
 """The processes of one run: this one alone, or under DDP one per device, on one machine or several.
 
 Used by training. On one machine they are started here. On a cluster Slurm has started them, and
-`launching.slurm_task` has set the variables that torchrun uses. A stop that the parent is asked for
-is passed on to every rank; what a rank raises is raised here as one error.
+`launching.slurm_task` has set the variables that torchrun uses. The parent passes signals to stop
+on to every rank, and raises a rank's error as its own.
 """
 
 import contextlib
@@ -141,10 +141,10 @@ def _rank(
 ) -> None:
     """Runs as rank `index` of `world_size`, with the variables set that torchrun uses."""
     if sys.platform == "linux":
-        # if the parent dies; torch would send SIGINT, and while this rank still saved, the same
-        # command could start the run again
+        # kills this rank if the parent dies: torch would send SIGINT, and the same command could
+        # start the run again while this rank is still saving
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # the platform's, as in a run of one process: a lock of a spawned process, such as tqdm's, would
+    # the platform's default, as in a run of one process: with "spawn", locks such as tqdm's would
     # be reported as leaked when the rank ends
     torch.multiprocessing.set_start_method(None, force=True)
     show_messages()
@@ -163,8 +163,8 @@ def _rank(
         torch.distributed.destroy_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
-    # the work is done, and a regular exit aborts now and then because a thread of torch still uses
-    # the interpreter
+    # the work is done; a regular exit sometimes aborts, because a thread of torch still uses the
+    # interpreter
     os._exit(0)
 
 

@@ -1,5 +1,5 @@
-"""The Containerfile, read as its builder would: what it copies is there and suffices, it installs
-the tested versions, and it runs the command as a user. Nothing is built here."""
+"""The Containerfile, read and not built: the files that it copies exist and are all that an install
+needs, it installs the tested versions, and the command does not run as root."""
 
 import re
 import shlex

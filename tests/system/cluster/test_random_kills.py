@@ -1,4 +1,4 @@
-"""A sweep under random kills ends as a calm one."""
+"""A sweep whose processes are killed at random ends with an undisturbed sweep's results."""
 
 import csv
 import os
@@ -23,8 +23,8 @@ from tests.tracking.wandb_offline import read_runs
 def test_a_sweep_under_random_kills_matches_an_uninterrupted_one(
     prepared: Path, tmp_path: Path, client: Callable[..., Client], calm: Callable[..., Path]
 ) -> None:
-    """Six jobs; jobs, one slurmd and the client are killed between first and last checkpoint; the
-    same command goes on until it ends well. The results file is the calm one's, byte for byte."""
+    """Kills some of six jobs, one slurmd and the client once checkpoints exist, and repeats the
+    command until it succeeds. Its results and what W&B logged equal an undisturbed sweep's."""
     grid = ["seed=1,2,3", "data.batch_size=16,32", "epochs=3"]
     folder = folder_over(prepared, tmp_path / "wild")
     asked = [*TEXT, *SMALL_JOBS, *grid, OFTEN, "hydra.launcher.at_once=3", "logger=wandb"]
@@ -62,7 +62,9 @@ def test_a_sweep_under_random_kills_matches_an_uninterrupted_one(
     watched = read_runs(folder / "runs")
     assert len({run.id for run in watched}) == len(watched) == 6
     assert len({run.group for run in watched}) == 1
-    assert any(len(run.folders) > 1 for run in watched), "no run went on: the test says nothing"
+    assert any(len(run.folders) > 1 for run in watched), (
+        "no run was resumed: the test shows nothing"
+    )
     for run in watched:
         [written] = folder.glob(f"runs/*/{run.config['hash']}/metrics.csv")
         epochs = [row for row in run.history if "val/weighted_f1" in row]
