@@ -4,7 +4,6 @@ line run in it."""
 import gc
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,20 +11,10 @@ import pytest
 
 from tests.browser import browser as browser
 from tests.finished import SMALL, only_run
-from tests.running import CHECKOUT, Command, argv, folder_over, run, run_well, shared
+from tests.running import CHECKOUT, Command, argv, call_well, folder_over, run, run_well, shared
 
 # before torch is imported: tests share a machine, and threads that wait for a core slow all down
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-CSV_ALONE = """
-from pathlib import Path
-import meld_lightning.corpus
-from meld_lightning.mini import clips as mini_clips
-from meld_lightning.mini.corpus import write_mini
-mini_clips.write_clips = lambda *_: None
-write_mini(Path("cache/mini"))
-"""
-
 
 LONGEST = ("system/test_readme", "system/test_ddp", "launching/test_sweep", "commands/")
 
@@ -50,9 +39,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
 
     def make(folder: Path) -> None:
+        from meld_lightning.mini import clips, corpus
+
         (folder / "cache").mkdir()
-        run_well([sys.executable, "-c", CSV_ALONE], folder)
-        run_well(argv("prepare", "checkpoints.clip=null"), folder)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(clips, "write_clips", lambda *_: None)
+            corpus.write_mini(folder / "cache" / "mini")
+        call_well(["prepare", "checkpoints.clip=null"], folder)
 
     return shared(tmp_path_factory, "prepared", make)
 
@@ -69,15 +62,15 @@ def finished(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One finished small run, undisturbed."""
 
     def make(folder: Path) -> None:
-        run_well(argv(*SMALL), folder_over(prepared, folder))
+        call_well(SMALL, folder_over(prepared, folder))
 
     return only_run(shared(tmp_path_factory, "finished", make))
 
 
 @pytest.fixture
 def meld_lightning(prepared: Path) -> Command:
-    """Runs `meld-lightning ARGUMENTS` in the prepared folder (or in `cwd`) and hands back what it
-    printed."""
+    """Runs `meld-lightning ARGUMENTS` as a process of its own in the prepared folder (or in `cwd`)
+    and hands back what it printed."""
 
     def command(*arguments: str, cwd: Path = prepared) -> subprocess.CompletedProcess[str]:
         return run(argv(*arguments), cwd)

@@ -1,5 +1,11 @@
-"""Runs the command line for real, as a user would: shared by the tests that do."""
+"""Runs the command line for real, as a user would: shared by the tests that do.
 
+`call` runs a command to its end in this process, which has imported what commands need; `start` and
+`run` give it a process of its own, for tests that kill it or run something beside it.
+"""
+
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -55,6 +61,30 @@ def shared(
             make(folder)
             (folder / "done").touch()
     return folder
+
+
+def call(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs `meld-lightning ARGUMENTS` in `folder`, in this process, to its end."""
+    import torch
+
+    from meld_lightning.commands.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    threads, exact = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    printed = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    try:
+        with contextlib.chdir(folder), printed[0], printed[1]:
+            status = main(arguments)
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(exact)
+    return subprocess.CompletedProcess(list(arguments), status, out.getvalue(), err.getvalue())
+
+
+def call_well(arguments: Sequence[str], folder: Path) -> None:
+    """Runs `meld-lightning ARGUMENTS` in this process; it has to end well."""
+    done = call(arguments, folder)
+    assert done.returncode == 0, done.stderr
 
 
 def start(command: Sequence[str], folder: Path, **variables: str) -> Forked:

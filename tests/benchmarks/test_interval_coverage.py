@@ -19,6 +19,7 @@ def within(value: float | None, goal: tuple[float, float], slack: float = 0.02) 
     return goal[0] - slack <= value <= goal[1] + slack
 
 
+@pytest.mark.slow
 def test_recipes_with_several_seeds_are_told_apart_as_often_as_promised() -> None:
     found = benchmark.simulate(Cell(20, 3, 0.03), 400, 150, ["ours", "percentile"])
     for metric in TESTED:

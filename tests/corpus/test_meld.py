@@ -141,6 +141,7 @@ def test_overlaps_and_order_against_a_direct_computation(
     assert overlong == {"test/dia38_utt4", "test/dia220_utt0", "train/dia309_utt0"}
 
 
+@pytest.mark.slow
 def test_an_older_copy_reads_as_the_same_data(
     meld: Corpus, meld_root: Path, meld_like: Callable[..., Path]
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from meld_lightning.corpus import load_corpus
 from meld_lightning.corpus.readers.layout import layouts
 from meld_lightning.errors import UserError
-from tests.running import argv, run, run_well
+from tests.running import call, call_well
 
 READER = '''
 """The layout "lines": a text file with one utterance per line, `split<TAB>label<TAB>text`."""
@@ -62,23 +62,18 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_layout_of_two_files_is_prepared(project: Path) -> None:
-    command = argv(
-        "prepare",
-        f"--config-dir={project / 'conf'}",
-        "corpus=lines",
-        "corpus.root=play.txt",
-        "checkpoints=minilm",
-    )
-
-    done = run(command, project)
+def test_a_layout_of_two_files_is_prepared(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(project))  # as `python -m` does
+    command = ["prepare", f"--config-dir={project / 'conf'}", "corpus=lines"]
+    command += ["corpus.root=play.txt", "checkpoints=none"]
+    done = call(command, project)
     assert done.returncode == 0, done.stderr
     assert "corpus lines: train 2, val 1, test 1 utterances" in done.stdout
     report = next((project / "cache" / "corpus").glob("lines-*/report.md"))
     assert "Lines of a play." in report.read_text()
     manifest = report.with_name("manifest.json")
     before = manifest.stat().st_ino
-    run_well(command, project)
+    call_well(command, project)
     assert manifest.stat().st_ino == before  # unchanged, so it is not written again
 
 

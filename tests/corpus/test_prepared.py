@@ -161,6 +161,7 @@ def test_a_damaged_or_foreign_prepared_form_is_refused(tmp_path: Path, meld_like
         prepared_corpus(cfg, tmp_path)
 
 
+@pytest.mark.slow
 def test_an_older_or_damaged_mini_corpus_is_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +203,7 @@ def test_processes_that_prepare_at_once_do_not_interfere(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.rglob("*.tmp*")] == []
 
 
+@pytest.mark.slow
 def test_one_process_writes_and_the_others_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

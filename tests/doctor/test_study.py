@@ -14,7 +14,7 @@ from meld_lightning.doctor import study
 from meld_lightning.doctor.duration import Cost, estimate, in_words
 from meld_lightning.doctor.examine import examine_study
 from tests.finished import SMALL
-from tests.running import argv, run
+from tests.running import call
 
 Compose = Callable[..., DictConfig]
 
@@ -129,12 +129,16 @@ def test_costs_grow_with_epochs_and_utterances(
     assert found.seconds == pytest.approx(((2 + 5 + 12.8) + (2 + 5 + 38.4)) / 2)
 
 
-def test_the_command_ends_with_1_where_something_stops_the_study(prepared: Path) -> None:
+def test_the_command_ends_with_1_where_something_stops_the_study(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meld_lightning.doctor.duration._measure", lambda _: Cost(5.0, 0.01))
+    monkeypatch.setattr("meld_lightning.doctor.duration._process_start", lambda: 2.0)
     asked = ["tables=[table_02]", "checkpoints.clip=null", "measure_s=0"]
-    done = run(argv("doctor", "study=mini", *asked), prepared)
+    done = call(["doctor", "study=mini", *asked], prepared)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {line[:5] for line in done.stdout.splitlines()} <= {"ok   ", "note "}
-    done = run(argv("doctor", "study=meld", *asked), prepared)
+    done = call(["doctor", "study=meld", *asked], prepared)
     assert done.returncode == 1
     assert "stop  corpus: corpus.root is not set" in done.stdout
     assert done.stderr.count("\n") == 1

@@ -83,6 +83,12 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the reliability diagram, which takes as long as the rest of a small fusion."""
+    monkeypatch.setattr("meld_lightning.fusion.calibration.draw_reliability", lambda *_: None)
+
+
+@pytest.fixture
 def make_run(prepared: Path, tmp_path: Path) -> MakeRun:
     """make_run("text", 0.7) -> the folder of a finished run that is right so often.
 

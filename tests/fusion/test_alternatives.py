@@ -100,9 +100,11 @@ def test_the_labels_of_a_fold_decide_neither_its_choices_nor_its_scores(folds: i
     assert changed, "no label decides anything, so that a leak would not show"
 
 
+@pytest.mark.slow
 def test_the_command_takes_the_runs_that_a_run_was_chosen_over(
     tmp_path: Path,
     make_run: MakeRun,
+    undrawn: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -24,15 +24,20 @@ def findings(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def work(tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> Path:
+def work(tmp_path: Path, make_run: MakeRun, undrawn: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that make_run's runs lie in, as the working folder."""
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "work"
 
 
 def test_the_command_fits_chooses_and_is_read_again(
-    work: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    make_run: MakeRun,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    work = tmp_path / "work"
+    monkeypatch.chdir(work)
     skills = {"text": 0.7, "audio": 0.6, "video": 0.4}
     runs = [f"runs.{name}={make_run(name, skill)}" for name, skill in skills.items()]
     assert main(["fuse", *runs, *QUICK]) == 0
@@ -85,6 +90,7 @@ def test_runs_made_again_with_other_logits_make_another_fusion(
     assert f"weighted_f1 {found[second]['best']['value']:.4f}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_fusion_worse_than_its_best_modality_is_never_chosen(
     work: Path, make_run: MakeRun
 ) -> None:
@@ -124,6 +130,7 @@ def test_a_method_asked_for_by_name_says_that_a_run_alone_is_better(
     assert "is better on val" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_modalities_may_have_any_name_and_the_average_leaves_out_those_without_a_weight(
     work: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,8 +154,12 @@ def test_modalities_may_have_any_name_and_the_average_leaves_out_those_without_a
     )
 
 
+@pytest.mark.slow
 def test_the_corpus_is_that_of_the_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    undrawn: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = manifest(tmp_path, speech())

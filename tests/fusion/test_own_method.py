@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.fusion.conftest import MakeRun
-from tests.running import argv, run
+from tests.running import argv, call, run
 
 CLASS = '''
 import numpy as np
@@ -73,12 +73,13 @@ def test_a_fusion_in_two_files_is_fitted_chosen_and_loaded(
 
 
 def test_a_method_that_does_not_say_what_it_fits_is_refused(
-    tmp_path: Path, make_run: MakeRun
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = tmp_path / "work"
+    monkeypatch.syspath_prepend(str(work))  # as `python -m` does
     (work / "my_fusions.py").write_text(CLASS.replace('    fitted = ("bonus_C",)\n', ""))
     overrides = ["fusion=average", "~fusion.weights", "fusion._target_=my_fusions.Median"]
-    done = run(argv("fuse", *overrides, f"runs.text={make_run('text', 0.6)}"), work)
+    done = call(["fuse", *overrides, f"runs.text={make_run('text', 0.6)}"], work)
     assert done.returncode == 1
     assert "Median.fitted" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr

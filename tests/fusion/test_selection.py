@@ -44,7 +44,16 @@ def quick() -> Mapping[str, Fusion]:
     return {"searched": configured("searched", "fusion.steps=4"), "learned": configured("learned")}
 
 
-@pytest.mark.parametrize("metric", ["loss", *METRICS])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "loss",
+        *(
+            one if one == "weighted_f1" else pytest.param(one, marks=pytest.mark.slow)
+            for one in METRICS
+        ),
+    ],
+)
 def test_the_choice_never_falls_below_the_best_run_on_val(metric: str) -> None:
     """Whatever decides, and though some utterances lack modalities and train's commonest label is
     not val's."""

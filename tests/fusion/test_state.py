@@ -87,7 +87,7 @@ def test_every_fusion_gives_the_same_scores_in_another_process(
 
 
 def test_the_saved_scores_of_a_run_are_those_of_its_logits(
-    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_run: MakeRun, undrawn: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """result.json's figures on test are those of the fusion that was saved beside it."""
     import pandas as pd

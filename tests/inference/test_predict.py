@@ -22,7 +22,7 @@ from meld_lightning.inference.source import Source, load_source
 from meld_lightning.runs.logits import logits_of
 from meld_lightning.runs.run import load_run
 from tests.finished import SMALL
-from tests.running import Command, argv, folder_over, run, run_well, shared
+from tests.running import argv, call, folder_over, run_well, shared
 
 HEADER = b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41"
 
@@ -211,11 +211,8 @@ def test_wrong_questions_are_refused_in_one_line(
 
 def test_the_command_takes_any_text(finished: Path, tmp_path: Path) -> None:
     text = "-Oh, no! {a: [b]} ${x} 'q' \"q\" = \\ 😀\nI don't know,"
-    done = run(
-        argv("predict", f"text={text}", f"from={finished}", "allow_mini=true", "format=json",
-             "out=a (1).csv"),
-        tmp_path,
-    )  # fmt: skip
+    asked = [f"text={text}", f"from={finished}", "allow_mini=true", "format=json", "out=a (1).csv"]
+    done = call(["predict", *asked], tmp_path)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     [item] = answer["items"]
@@ -227,8 +224,8 @@ def test_the_command_takes_any_text(finished: Path, tmp_path: Path) -> None:
     assert written["text"].tolist() == [text]
 
 
-def test_without_a_source_nothing_is_written(meld_lightning: Command, tmp_path: Path) -> None:
-    done = meld_lightning("predict", "text=hello", "out=a.csv", cwd=tmp_path)
+def test_without_a_source_nothing_is_written(tmp_path: Path) -> None:
+    done = call(["predict", "text=hello", "out=a.csv"], tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "from=FOLDER" in done.stderr

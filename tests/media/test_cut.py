@@ -38,6 +38,8 @@ WHOLE = {  # the options with which a whole file is made; its suffix is its name
     "a.flv": (*PICTURE, *SOUND, "-c:v", "flv1", "-ar", "44100"),
 }
 
+ENCODED_SLOWLY = ("a.webm", "a.ts", "a.avi", "a.flv", "a.mkv")
+
 
 def made(path: Path, *options: str) -> Path:
     ffmpeg("-y", *options, str(path))
@@ -54,12 +56,12 @@ def truncated(path: Path, share: float) -> Path:
 @pytest.mark.parametrize(
     ("codec", "name", "cut"),
     [
-        (H264, "a.mp4", "cut.mp4"),
         (H264, "a.ts", "cut.ts"),
-        (HEVC, "a.mp4", "cut.mkv"),
-        (HEVC, "a.mp4", "cut.ts"),
-        (MPEG2, "a.ts", "cut.ts"),
         (MPEG2, "a.ts", "cut.mp4"),
+        pytest.param(H264, "a.mp4", "cut.mp4", marks=pytest.mark.slow),
+        pytest.param(HEVC, "a.mp4", "cut.mkv", marks=pytest.mark.slow),
+        pytest.param(HEVC, "a.mp4", "cut.ts", marks=pytest.mark.slow),
+        pytest.param(MPEG2, "a.ts", "cut.ts", marks=pytest.mark.slow),
     ],
 )
 def test_what_is_cut_without_encoding_it_again_has_the_frames_of_ffmpeg(
@@ -81,7 +83,13 @@ def test_dropped_frames_of_an_avi_are_not_missing(tmp_path: Path) -> None:
     assert len(read_frames(path, 1, 32)) == frames_of_ffmpeg(path, 1) == 75 - 21
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in ENCODED_SLOWLY else name
+        for name in WHOLE
+    ],
+)
 def test_a_truncated_file_is_missing_unless_it_is_to_be_kept(name: str, tmp_path: Path) -> None:
     whole = made(tmp_path / name, *WHOLE[name])
     path = truncated(whole, SHARE)

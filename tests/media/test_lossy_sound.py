@@ -107,6 +107,7 @@ def test_sound_of_which_nothing_can_be_decoded_is_one_reason(tmp_path: Path) -> 
         read_waveform(path)
 
 
+@pytest.mark.slow
 def test_the_report_names_what_was_lost_and_who_is_doubtful(tmp_path: Path) -> None:
     good = tone(tmp_path, "good.m4a", 44100)
     (tmp_path / "few.m4a").write_bytes(damaged(good, 1, seed=4))

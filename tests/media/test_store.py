@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
     "channels": "center",
     "decoder": "pyav",
     "timeout_s": 20,
-    "processes": 0,
+    "processes": 1,  # each costs the start of an interpreter
 }
 CLIPS = 5
 
@@ -151,7 +151,14 @@ def test_a_damaged_clip_affects_no_other(
         assert missing is (how != "another clip")
 
 
-@pytest.mark.parametrize("damage", ["delete", "truncate", "flip", "manifest", "folder"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "flip",
+        "manifest",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("delete", "truncate", "folder")),
+    ],
+)
 def test_a_damaged_cache_is_noticed_and_repaired(
     damage: str, table: pd.DataFrame, media: Media, tmp_path: Path
 ) -> None:
@@ -282,6 +289,7 @@ def test_shards_share_the_work(table: pd.DataFrame, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_work_of_a_killed_process_is_continued(
     table: pd.DataFrame, stored: Path, tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ def test_the_diagram_shows_what_was_fitted(render: Make, drawable: Any) -> None:
     assert ">weight: factor of the modality" in picture
 
 
+@pytest.mark.slow
 def test_drawing_twice_gives_the_same_bytes(render: Make, drawable: Any) -> None:
     figures = ("figure_1", "figure_2", "figure_3")
 

@@ -150,20 +150,13 @@ def test_the_sound_a_run_reads_does_not_move_with_frame_settings() -> None:
     assert sparse.digest("frames") != plain.digest("frames")
 
 
-def test_a_class_may_move_to_another_file(package: Path) -> None:
-    before = in_package(package, "model=bert")
-    (package / "meld_lightning/models/text.py").rename(package / "meld_lightning/models/words.py")
+def test_a_class_may_move_to_another_file_and_gain_an_option(package: Path) -> None:
+    """With its default the option moves no hash; with another value it does."""
+    before = f"{canonical_config(composed('model=bert'))}\n"
+    moved = package / "meld_lightning/models/words.py"
+    (package / "meld_lightning/models/text.py").rename(moved)
     edit(package / "conf/model/bert.yaml", "models.text.", "models.words.")
-    assert in_package(package, "model=bert") == before
-
-
-def test_an_option_may_be_added_with_its_default(package: Path) -> None:
-    before = in_package(package, "model=bert")
-    edit(
-        package / "meld_lightning/models/text.py",
-        "        *,\n",
-        "        lora: int | None = None,\n        *,\n",
-    )
+    edit(moved, "        *,\n", "        lora: int | None = None,\n        *,\n")
     assert in_package(package, "model=bert") == before
     assert in_package(package, "model=bert", "+model.lora=8") != before
 

@@ -10,14 +10,14 @@ from meld_lightning.corpus import load_corpus
 from meld_lightning.pretrained.checkpoints import Checkpoint
 from meld_lightning.runs import inputs
 from tests.corpus.manifests import manifest, speech
-from tests.running import CHECKOUT, argv, run, run_well
+from tests.running import CHECKOUT, call, call_well
 
 WORDS = ("corpus=manifest", "corpus.root=mine.csv", "checkpoints=minilm")
 
 
 def test_each_refusal_names_the_cause_and_the_same_checkpoints(tmp_path: Path) -> None:
     def refused(*words: str) -> str:
-        done = run(argv("train", *WORDS, *words), tmp_path)
+        done = call(["train", *WORDS, *words], tmp_path)
         assert done.returncode == 1
         assert not (tmp_path / "runs").exists()
         return done.stderr.strip().splitlines()[-1]
@@ -27,7 +27,7 @@ def test_each_refusal_names_the_cause_and_the_same_checkpoints(tmp_path: Path) -
     rest = "corpus.folds=5 corpus.fold=0 checkpoints=minilm"
     said = refused("corpus.split=row")
     assert said.endswith(f"is not prepared in cache; {remedy}row {rest}")
-    run_well(argv("prepare", *WORDS, "corpus.split=row", "media.keep=[]"), tmp_path)
+    call_well(["prepare", *WORDS, "corpus.split=row", "media.keep=[]"], tmp_path)
     said = refused("corpus.split=dialogue")
     other = "with these settings (it is with other values of corpus.split)"
     assert said.endswith(f"is not prepared in cache {other}; {remedy}dialogue {rest}")

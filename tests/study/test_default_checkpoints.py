@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.running import argv, folder_over, run
+from tests.running import call, folder_over
 
 ROWS = [f"u{i},line {i},{('joy', 'anger')[i % 2]},d{i % 10}" for i in range(30)]
 
@@ -13,12 +13,12 @@ def test_another_corpus_must_name_its_checkpoints(prepared: Path, tmp_path: Path
     (folder / "own.csv").write_text("\n".join(["id,text,emotion,dialogue", *ROWS]))
     own = ["corpus=manifest", "corpus.root=own.csv", "corpus.split=dialogue", "media.keep=[]"]
 
-    unnamed = run(argv("prepare", *own), folder)
+    unnamed = call(["prepare", *own], folder)
     assert unnamed.returncode == 0
     assert "checkpoints: none is named; for models" in unnamed.stdout
     assert "checkpoint mini:" not in unnamed.stdout
 
-    refused = run(argv("train", *own), folder)
+    refused = call(["train", *own], folder)
     assert refused.returncode == 1
     assert refused.stderr == (
         "meld-lightning: model=bert: no checkpoint is named for it; give prepare and train"
@@ -26,11 +26,11 @@ def test_another_corpus_must_name_its_checkpoints(prepared: Path, tmp_path: Path
         " checkpoints=hub (the paper's, from the hub)\n"
     )
 
-    asked = run(argv("prepare", *own, "checkpoints.roberta=mini:roberta"), folder)
+    asked = call(["prepare", *own, "checkpoints.roberta=mini:roberta"], folder)
     assert asked.returncode == 0
     assert "warning: checkpoint mini:roberta is a toy made from the mini corpus" in asked.stdout
-    trained = run(
-        argv("train", *own, "model=roberta", "checkpoints.roberta=mini:roberta", "epochs=1"), folder
+    trained = call(
+        ["train", *own, "model=roberta", "checkpoints.roberta=mini:roberta", "epochs=1"], folder
     )
     assert trained.returncode == 0
     assert "warning: checkpoint mini:roberta is a toy made from the mini corpus" in trained.stdout

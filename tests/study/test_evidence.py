@@ -7,7 +7,9 @@ import json
 import shutil
 from pathlib import Path
 
-from tests.running import CHECKOUT, argv, run
+import pytest
+
+from tests.running import CHECKOUT, call
 
 STUDY = Path("experiments") / "meld_minilm"
 
@@ -25,16 +27,17 @@ def test_two_runs_of_one_config_over_different_data_are_refused(tmp_path: Path) 
     result = json.loads((other / "result.json").read_text())
     result |= {"hash": other.name, "digests": {"corpus": "another"}}
     (other / "result.json").write_text(json.dumps(result))
-    done = run(argv("report", "study=meld_minilm"), tmp_path)
+    done = call(["report", "study=meld_minilm"], tmp_path)
     assert done.returncode == 1
     assert "have the same config but different data; prepare the corpus" in done.stderr
     assert str(STUDY / "runs" / other.name) in done.stderr
 
 
+@pytest.mark.slow
 def test_a_damaged_run_does_not_stop_the_report_of_the_others(tmp_path: Path) -> None:
     one, *_ = copied(tmp_path)
     (one / "logits" / "test.parquet").write_bytes(b"PAR1")
-    done = run(argv("report", "study=meld_minilm"), tmp_path)
+    done = call(["report", "study=meld_minilm"], tmp_path)
     assert done.returncode == 0, done.stderr
     [line] = [line for line in done.stdout.splitlines() if "test.parquet" in line]
     assert f"{STUDY / 'runs' / one.name / 'logits' / 'test.parquet'}: cannot be read" in line
@@ -42,7 +45,7 @@ def test_a_damaged_run_does_not_stop_the_report_of_the_others(tmp_path: Path) ->
 
 
 def test_a_study_without_any_run_says_what_to_do(tmp_path: Path) -> None:
-    done = run(argv("report", "study=meld_minilm"), tmp_path)
+    done = call(["report", "study=meld_minilm"], tmp_path)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert (
@@ -57,7 +60,7 @@ def test_finished_runs_of_no_row_are_counted(tmp_path: Path) -> None:
         other = tmp_path / "runs" / "text-bert" / name
         other.mkdir(parents=True)
         (other / "result.json").write_text("{}")
-    done = run(argv("report", "study=meld_minilm"), tmp_path)
+    done = call(["report", "study=meld_minilm"], tmp_path)
     assert done.returncode == 1
     assert "none of the 2 finished runs in runs/ is one of its tables'" in done.stderr
     assert "run: meld-lightning reproduce study=meld_minilm (or" in done.stderr

@@ -7,6 +7,7 @@ FROM on, and on rank ONLY alone where that is set.
 
 import os
 import signal
+import subprocess
 import weakref
 from pathlib import Path
 from typing import ClassVar
@@ -20,7 +21,7 @@ from meld_lightning.data.text import TextBatch
 from meld_lightning.models.text import TextClassifier
 from meld_lightning.runs.logits import logits_of
 from tests.finished import assert_same_run, only_run
-from tests.running import Command, folder_over, start_and_kill
+from tests.running import Command, call, folder_over, start_and_kill
 
 # an epoch is 9 batches of 71, and one of a single utterance
 SMALL = [
@@ -159,18 +160,25 @@ def test_one_of_two_ranks_that_runs_out_takes_the_other_along(
     assert_equal_to(only_run(cramped), only_run(roomy), 1e-4)
 
 
-@pytest.mark.parametrize("world_size", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_never_fits_gets_one_line(
-    world_size: int,
-    prepared: Path,
-    tmp_path: Path,
-    meld_lightning: Command,
-    monkeypatch: pytest.MonkeyPatch,
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cramp(monkeypatch, 0)
     folder = folder_over(prepared, tmp_path / "never")
-    small = ["data.batch_size=2", "eval_batch_size=2", f"numerics.world_size={world_size}"]
-    refused = meld_lightning(*SMALL, *small, cwd=folder)
+    assert_refused(call([*SMALL, "data.batch_size=2", "eval_batch_size=2"], folder), folder)
+
+
+@pytest.mark.slow
+def test_what_never_fits_on_two_ranks_gets_one_line(
+    prepared: Path, tmp_path: Path, meld_lightning: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cramp(monkeypatch, 0)
+    folder = folder_over(prepared, tmp_path / "never")
+    small = ["data.batch_size=2", "eval_batch_size=2", "numerics.world_size=2"]
+    assert_refused(meld_lightning(*SMALL, *small, cwd=folder), folder)
+
+
+def assert_refused(refused: subprocess.CompletedProcess[str], folder: Path) -> None:
     assert refused.returncode == 1
     [said] = [
         line for line in refused.stderr.splitlines() if not line.startswith("/")

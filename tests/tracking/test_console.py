@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import Command, folder_over
+from tests.running import call, folder_over
 
 
-@pytest.mark.parametrize("job_logging", ["default", "stdout"])
+@pytest.mark.parametrize("job_logging", ["default", pytest.param("stdout", marks=pytest.mark.slow)])
 def test_a_command_prints_each_message_once(
-    job_logging: str, prepared: Path, tmp_path: Path, meld_lightning: Command
+    job_logging: str, prepared: Path, tmp_path: Path
 ) -> None:
     folder = folder_over(prepared, tmp_path / "run")
     asked = ["media.keep=[]", "checkpoints.clip=null", f"hydra/job_logging={job_logging}"]
-    done = meld_lightning("prepare", *asked, cwd=folder)
+    done = call(["prepare", *asked], folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     lines = done.stdout.splitlines()

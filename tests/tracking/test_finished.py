@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from tests.finished import SMALL
-from tests.running import argv, folder_over, run
+from tests.running import call, folder_over
 
 
 def test_a_finished_run_is_logged_from_its_files_once(
@@ -16,7 +16,7 @@ def test_a_finished_run_is_logged_from_its_files_once(
     own = folder / "runs" / finished.parent.name / finished.name
     shutil.copytree(finished, own)
     before = (own / "result.json").read_bytes()
-    done = run(argv(*SMALL, "logger=csv"), folder)
+    done = call([*SMALL, "logger=csv"], folder)
     assert done.returncode == 0, done.stderr
     assert f"runs/{own.parent.name}/{own.name}: logged from its files" in done.stdout
     assert (own / "result.json").read_bytes() == before
@@ -29,6 +29,6 @@ def test_a_finished_run_is_logged_from_its_files_once(
     [score] = best.values()
     assert score == expected["val/weighted_f1"].max()
 
-    again = run(argv(*SMALL, "logger=csv"), folder)
+    again = call([*SMALL, "logger=csv"], folder)
     assert "logged from its files" not in again.stdout
     assert [path.name for path in (own / "csv").iterdir()] == ["version_0"]

@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.running import environment
 from tests.tracking.logged import STEP
 from tests.tracking.wandb_offline import read_runs
 
 
+@pytest.mark.slow
 def test_a_truncated_file_gives_its_complete_records(prepared: Path, tmp_path: Path) -> None:
     """Written by W&B itself, and truncated to many lengths."""
     write = (

@@ -7,12 +7,16 @@ import pytest
 
 from meld_lightning.tracking.wandb_logger import USUAL_FOLDERS, give_writable_folders
 from tests.finished import SMALL, only_run
-from tests.running import argv, folder_over, run
+from tests.running import call, folder_over
 
 
-def test_a_disabled_wandb_logs_nothing(prepared: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_disabled_wandb_logs_nothing(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
     folder = folder_over(prepared, tmp_path / "there")
-    done = run(argv(*SMALL, "epochs=1", "logger=wandb"), folder, WANDB_MODE="disabled")
+    done = call([*SMALL, "epochs=1", "logger=wandb"], folder)
     assert done.returncode == 0, done.stderr
     assert "WANDB_MODE=disabled: W&B logs nothing of this run" in done.stdout
     found = {path.name for path in only_run(folder).iterdir()}

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from meld_lightning import load_run
 from meld_lightning.runs.logits import logits_of
 from tests.finished import only_run
-from tests.running import argv, run, run_well
+from tests.running import call, call_well
 from tests.small import save_bert
 
 LABELS = ("present", "key", "unit")
@@ -59,9 +59,9 @@ def train(tmp_path: Path, checkpoint: Path) -> Train:
         table.to_csv(tmp_path / "mine.csv", index=False)
         corpus = ["corpus=manifest", f"corpus.root={tmp_path / 'mine.csv'}"]
         corpus += [f"checkpoints.bert={checkpoint}", *OTHERS]
-        run_well(argv("prepare", *corpus, "media.keep=[]"), tmp_path)
+        call_well(["prepare", *corpus, "media.keep=[]"], tmp_path)
         model = ["model=bert", "model.pooling=mean", "data.batch_size=6", "epochs=1", *overrides]
-        return run(argv("train", *corpus, *model), tmp_path), tmp_path
+        return call(["train", *corpus, *model], tmp_path), tmp_path
 
     return trained
 
@@ -100,7 +100,7 @@ def test_the_missing_is_named_counted_and_carried_through(train: Train) -> None:
     ]
 
     corpus = ["corpus=manifest", f"corpus.root={folder / 'mine.csv'}"]
-    run_well(argv("fuse", *corpus, f"runs.text={found.folder}", "fusion=average"), folder)
+    call_well(["fuse", *corpus, f"runs.text={found.folder}", "fusion=average"], folder)
     [fused] = folder.glob("runs/fusion-average/*/result.json")
     frame = load_run(fused.parent).logits("test")
     assert frame.loc[~frame["present"], "key"].tolist() == ["u12", "u13"]
@@ -116,6 +116,7 @@ def test_an_input_that_breaks_a_step_is_named(train: Train) -> None:
     assert "optimizer.lr" not in line
 
 
+@pytest.mark.slow
 def test_nothing_is_written_where_most_outputs_are_not_finite(train: Train) -> None:
     done, folder = train({f"u{n}": POISON for n in (12, 13, 14, 27)})
     assert done.returncode == 1

@@ -4,23 +4,67 @@ import random
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from meld_lightning.models.text import TextClassifier
 from tests.finished import SMALL, assert_same_run, only_run
-from tests.running import HANGS_S, Command, argv, folder_over, run, start, start_and_kill
+from tests.running import (
+    HANGS_S,
+    Command,
+    argv,
+    call,
+    call_well,
+    folder_over,
+    run,
+    start,
+    start_and_kill,
+)
+from tests.small import save_bert
+
+TINY = ["corpus=manifest", "corpus.root=../tiny.csv", "checkpoints.bert=../bert"]
+ROWS = [
+    f"u{n},hello word{n % 3},{('joy', 'anger')[n % 2]},{('train', 'train', 'val', 'test')[n % 4]}"
+    for n in range(32)
+]
+
+
+def test_a_stopped_run_ends_with_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With dropout on; stopped in the middle of the second of three epochs of four steps."""
+    (tmp_path / "tiny.csv").write_text("\n".join(["id,text,emotion,split", *ROWS]))
+    save_bert(tmp_path / "bert", ["hello", "word0", "word1", "word2"])
+    undisturbed, stopped = tmp_path / "undisturbed", tmp_path / "stopped"
+    undisturbed.mkdir()
+    call_well(["prepare", *TINY, "media.keep=[]"], undisturbed)
+    asked = ["train", *TINY, "model=bert", "model.pooling=mean", "data.batch_size=4"]
+    call_well(asked, undisturbed)
+    step = TextClassifier.training_step
+
+    def interrupted(model: TextClassifier, *batch: Any) -> Any:
+        if model.global_step == 6:
+            signal.raise_signal(signal.SIGTERM)
+        return step(model, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TextClassifier, "training_step", interrupted)
+        assert call(asked, folder_over(undisturbed, stopped)).returncode == 130
+    again = call(asked, stopped)
+    assert again.returncode == 0, again.stderr
+    assert "resuming from its last checkpoint" in again.stdout
+    assert_same_run(only_run(stopped), only_run(undisturbed))
 
 
 @pytest.mark.parametrize(
     ("sign", "every_s"),
     [
         (signal.SIGKILL, 0.3),
-        pytest.param(
-            signal.SIGKILL, 3600, marks=pytest.mark.slow
-        ),  # only the checkpoint of an epoch's end is there
-        pytest.param(signal.SIGTERM, 0.3, marks=pytest.mark.slow),
+        (signal.SIGKILL, 3600),  # only the checkpoint of an epoch's end is there
     ],
 )
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_weights(
     sign: signal.Signals,
     every_s: float,

@@ -14,7 +14,7 @@ from sklearn import metrics as sklearn_metrics
 from meld_lightning import load_run
 from meld_lightning.runs.logits import logits_of
 from tests.finished import SMALL, only_run
-from tests.running import Command, folder_over, start_and_kill
+from tests.running import Command, call, call_well, folder_over, start_and_kill
 
 
 def test_a_run_leaves_what_others_read(finished: Path) -> None:
@@ -82,16 +82,16 @@ def test_scikit_learn_agrees_with_every_metric(finished: Path, split: str) -> No
         assert printed["weighted_f1"] == pytest.approx(run.result.best["value"])
 
 
-def test_asked_again_a_run_is_read(finished: Path, meld_lightning: Command) -> None:
+def test_asked_again_a_run_is_read(finished: Path) -> None:
     before = (finished / "result.json").stat().st_mtime_ns
     folder = finished.parents[2]
-    again = meld_lightning(*SMALL, "machine.checkpoint_every_s=5", cwd=folder)
+    again = call([*SMALL, "machine.checkpoint_every_s=5"], folder)
     assert again.returncode == 0, again.stderr
     assert (finished / "result.json").stat().st_mtime_ns == before
 
 
 def test_changed_data_is_refused_and_moved_data_is_the_same(
-    finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
+    finished: Path, prepared: Path, tmp_path: Path
 ) -> None:
     for name in (
         "mini",
@@ -104,15 +104,15 @@ def test_changed_data_is_refused_and_moved_data_is_the_same(
         f"corpus.root={tmp_path / 'cache' / 'elsewhere'}",
         "checkpoints=mini",
     ]
-    assert meld_lightning("prepare", *asked, "checkpoints.clip=null", cwd=tmp_path).returncode == 0
+    call_well(["prepare", *asked, "checkpoints.clip=null"], tmp_path)
     shutil.copytree(finished.parents[1], tmp_path / "runs")
-    read = meld_lightning(*SMALL, *asked, cwd=tmp_path)
+    read = call([*SMALL, *asked], tmp_path)
     assert read.returncode == 0, read.stderr
     assert only_run(tmp_path).name == finished.name
 
     csv = tmp_path / "cache" / "elsewhere" / "test_sent_emo.csv"
     csv.write_bytes(csv.read_bytes().replace(b",joy,", b",fear,", 1))
-    refused = meld_lightning(*SMALL, *asked, cwd=tmp_path)
+    refused = call([*SMALL, *asked], tmp_path)
     assert refused.returncode == 1
     assert "test_sent_emo.csv" in refused.stderr
     assert "meld-lightning prepare" in refused.stderr
@@ -152,12 +152,10 @@ def test_a_damaged_checkpoint_or_token_cache_is_reported_with_a_remedy(
     assert "ids.npy: changed since it was written; delete" in refused.stderr, refused.stderr
 
 
-def test_a_read_only_folder_gets_one_line(
-    prepared: Path, tmp_path: Path, meld_lightning: Command
-) -> None:
+def test_a_read_only_folder_gets_one_line(prepared: Path, tmp_path: Path) -> None:
     folder = folder_over(prepared, tmp_path / "full")
     (folder / "runs").write_text("a file where a folder is wanted")
-    refused = meld_lightning(*SMALL, cwd=folder)
+    refused = call(SMALL, folder)
     assert refused.returncode == 1
     assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr
     assert "runs" in refused.stderr

@@ -84,7 +84,12 @@ MAKERS = [make_arrays, make_clips, make_corpus, make_checkpoint, make_logits]
 
 @pytest.mark.parametrize(
     ("make", "leave"),
-    [*((make, 40960) for make in MAKERS), (make_arrays, 0), (make_checkpoint, 1 << 20)],
+    [
+        *((make, 40960) for make in MAKERS if make is not make_clips),
+        (make_arrays, 0),
+        (make_checkpoint, 1 << 20),
+        pytest.param(make_clips, 40960, marks=pytest.mark.slow),
+    ],
 )
 def test_a_full_disk_is_reported_and_the_retry_succeeds(
     make: Callable[[Path, Path], str], leave: int, tmp_path: Path, disk: Callable[[Path, str], Disk]
@@ -104,7 +109,10 @@ def test_a_full_disk_is_reported_and_the_retry_succeeds(
     assert make(small.folder, tmp_path) == expected
 
 
-@pytest.mark.parametrize("make", MAKERS[:-1])
+@pytest.mark.parametrize(
+    "make",
+    [make_arrays, make_corpus, make_checkpoint, pytest.param(make_clips, marks=pytest.mark.slow)],
+)
 def test_what_is_made_is_read_from_a_read_only_disk(
     make: Callable[[Path, Path], str], tmp_path: Path, disk: Callable[[Path, str], Disk]
 ) -> None:
