@@ -78,10 +78,15 @@ def is_dotted(value: object) -> TypeGuard[str]:
 
 
 @cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def imported(module: str) -> frozenset[str]:
     """The modules of the package that a module imports."""
     found = set()
-    for name in named(ast.parse(MODULES[module].read_text())):
+    for name in named(parsed(MODULES[module])):
         while name.startswith("meld_lightning.") and name not in MODULES:
             name = name.rpartition(".")[0]
         if name in MODULES:
@@ -132,7 +137,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_no_module_uses_the_private_names_of_another() -> None:
     found = set()
     for path in python_files():
-        tree, modules = ast.parse(path.read_text()), set()
+        tree, modules = parsed(path), set()
         names = set()
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and is_ours(node.module or ""):

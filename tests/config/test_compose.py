@@ -15,6 +15,7 @@ from meld_lightning.config.nodes import COMMANDS
 from meld_lightning.config.tree import before_conf, plain
 from meld_lightning.runs.identity import canonical_config
 from meld_lightning.study.plan import needed_fusions, needed_rows
+from tests.repeats import few
 from tests.running import CHECKOUT
 
 CONF = CHECKOUT / "conf"
@@ -55,28 +56,25 @@ def test_every_command_composes(command: str) -> None:
     check(composed(command), COMMANDS[command])
 
 
+def alone() -> list[list[str]]:
+    """Each model, which needs its own data and checkpoint, and each experiment, which chooses
+    models."""
+    return [[f"{group}={name}"] for group in ("experiment", "model") for name in choices(group)]
+
+
 def together() -> list[list[str]]:
-    """Overrides such that each choice of each of train's groups is in at least one list."""
-    # a model needs its own data and checkpoint, and an experiment chooses models
-    alone = [f"{group}={name}" for group in ("model", "experiment") for name in choices(group)]
+    """Overrides such that each choice of train's other groups is in at least one list."""
     first = [f"{group}={name}" for group in ("data", "checkpoints") for name in choices(group)]
     apart = {"model", "experiment", "data", "checkpoints"}
     others = {group: choices(group) for group in OF_TRAIN if group not in apart}
     assert len(first) > max(map(len, others.values()))
-    return [[one] for one in alone] + [
+    return [
         [one, *(f"{group}={names[place % len(names)]}" for group, names in others.items())]
         for place, one in enumerate(first)
     ]
 
 
-@pytest.mark.parametrize(
-    "chosen",
-    [
-        pytest.param(chosen, marks=pytest.mark.slow) if place % 3 and len(chosen) == 1 else chosen
-        for place, chosen in enumerate(together())
-    ],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("chosen", [*together(), *few(alone(), 6)], ids=" ".join)
 def test_every_choice_composes_and_passes_the_check(chosen: list[str]) -> None:
     # a checkpoint is named: only the mini corpus has default ones
     named = ["checkpoints.bert=bundled:all-MiniLM-L6-v2", "checkpoints.face=a_folder"]

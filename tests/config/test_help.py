@@ -11,6 +11,7 @@ from meld_lightning.commands import cli
 from meld_lightning.commands.cli import main
 from meld_lightning.config.nodes import COMMANDS
 from meld_lightning.config.sections import listing
+from tests.repeats import few
 from tests.running import CHECKOUT, call, environment
 
 HEAVY = ("torch", "pytorch_lightning", "transformers", "pandas")
@@ -94,7 +95,7 @@ def test_help_follows_the_choices(capsys: pytest.CaptureFixture[str]) -> None:
     assert "hydra.launcher.memory_gb=16" in slurm
 
 
-@pytest.mark.parametrize("columns", ["60", "100", "200"])
+@pytest.mark.parametrize("columns", few(["60", "100", "200"], 1))
 def test_no_description_is_wider_than_the_terminal(
     columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,7 +111,7 @@ def test_a_wrong_choice_is_refused_by_help_too(capsys: pytest.CaptureFixture[str
     assert "did you mean 'bert'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", few(COMMANDS, 4))
 def test_help_begins_with_what_the_command_does(command: str) -> None:
     first = printed_help(command).splitlines()[0]
     assert first == f"meld-lightning {command}: {cli.COMMANDS[command]}"

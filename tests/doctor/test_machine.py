@@ -150,6 +150,7 @@ def test_the_hub_is_asked_unless_it_is_offline(monkeypatch: pytest.MonkeyPatch) 
     assert (found.state, "HF_HUB_OFFLINE=1" in found.text) == ("note", True)
 
 
+@pytest.mark.slow
 def test_wandb_is_asked_only_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "not used" in about("W&B", outside()).text
     monkeypatch.setattr("meld_lightning.tracking.wandb_logger.wandb_online", lambda: False)

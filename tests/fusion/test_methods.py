@@ -15,6 +15,7 @@ from meld_lightning.fusion.likelihood_ratio import Single, temperature
 from meld_lightning.fusion.searched import simplex, weight_scores
 from meld_lightning.mini.cues import PRIOR_C, optimum
 from tests.fusion.conftest import configured, drawn, joined, with_gaps
+from tests.repeats import few
 
 FITTED = ("searched", "learned", "matrix", "stacked")
 
@@ -48,7 +49,7 @@ def test_every_fusion_handles_missing_modalities(name: str) -> None:
     assert (scores_NC[nothing_N].argmax(1) == PRIOR_C.argmax()).all()
 
 
-@pytest.mark.parametrize("name", FITTED)
+@pytest.mark.parametrize("name", few(FITTED, 2))
 def test_a_modality_never_seen_during_fitting_counts_for_nothing(name: str) -> None:
     data, _ = drawn(2000)
     present_MN = data.batch.present_MN & np.array([[True], [True], [False]])

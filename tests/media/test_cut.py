@@ -15,6 +15,7 @@ from tests.media.test_decoding import (
     pictures_of_ffmpeg,
     sound_of_ffmpeg,
 )
+from tests.repeats import few
 
 pytestmark = needs_ffmpeg
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=3")
@@ -26,19 +27,17 @@ HEVC = ("-c:v", "libx265", "-pix_fmt", "yuv420p", "-x265-params", OPEN_GOPS + ":
 MPEG2 = ("-c:v", "mpeg2video", "-g", "12", "-bf", "2")
 WHOLE = {  # the options with which a whole file is made; its suffix is its name's
     "a.wav": SOUND,
-    "a.flac": SOUND,
+    "a.mp4": (*PICTURE, *SOUND, *H264, "-movflags", "+faststart"),
     "a.mp3": (*SOUND, "-c:a", "libmp3lame"),
+    "a.flac": SOUND,
     "a.opus": (*SOUND, "-c:a", "libopus"),
     "a.wma": SOUND,
     "a.mkv": (*PICTURE, *SOUND, *H264),
     "a.webm": (*PICTURE, *SOUND, "-c:v", "libvpx", "-c:a", "libopus"),
     "a.ts": (*PICTURE, *SOUND, *H264),
     "a.avi": (*PICTURE, *SOUND, "-c:v", "mpeg4", "-bf", "2"),
-    "a.mp4": (*PICTURE, *SOUND, *H264, "-movflags", "+faststart"),
     "a.flv": (*PICTURE, *SOUND, "-c:v", "flv1", "-ar", "44100"),
 }
-
-ENCODED_SLOWLY = ("a.webm", "a.ts", "a.avi", "a.flv", "a.mkv")
 
 
 def made(path: Path, *options: str) -> Path:
@@ -83,13 +82,7 @@ def test_dropped_frames_of_an_avi_are_not_missing(tmp_path: Path) -> None:
     assert len(read_frames(path, 1, 32)) == frames_of_ffmpeg(path, 1) == 75 - 21
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name in ENCODED_SLOWLY else name
-        for name in WHOLE
-    ],
-)
+@pytest.mark.parametrize("name", few(WHOLE, 3))
 def test_a_truncated_file_is_missing_unless_it_is_to_be_kept(name: str, tmp_path: Path) -> None:
     whole = made(tmp_path / name, *WHOLE[name])
     path = truncated(whole, SHARE)
@@ -108,7 +101,7 @@ def test_a_truncated_file_is_missing_unless_it_is_to_be_kept(name: str, tmp_path
         assert len(read_frames(path, 1, 32, keep_cut=True)) == frames_of_ffmpeg(path, 1) > 0
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.mkv", "a.mp3"])
+@pytest.mark.parametrize("name", few(["a.wav", "a.mkv", "a.mp3"], 1))
 def test_a_header_that_states_no_length_is_taken_at_its_word(name: str, tmp_path: Path) -> None:
     options = (*WHOLE[name], "-f", {"a.mkv": "matroska"}.get(name, name[2:]))
     path = tmp_path / name

@@ -17,6 +17,7 @@ from meld_lightning.media.errors import MediaError
 from meld_lightning.media.frames import iter_frames
 from meld_lightning.media.losses import Losses
 from tests.media.conftest import Write
+from tests.repeats import few
 
 FFMPEG = shutil.which("ffmpeg")
 INVALID = "cannot be decoded (Invalid data found when processing input)"
@@ -62,14 +63,17 @@ def as_clip_sees(frames: np.ndarray) -> np.ndarray:
 @needs_ffmpeg
 @pytest.mark.parametrize(
     ("name", "given"),
-    [
-        ("plain.mp4", {}),
-        ("b_frames.mp4", {"frames": 61, "options": {"bf": "4", "b-pyramid": "strict"}}),
-        ("tall.mp4", {"shape": (160, 96)}),
-        ("hevc.mkv", {"codec": "libx265", "options": {"x265-params": "log-level=none"}}),
-        ("no_times.avi", {"codec": "mpeg4", "layout": None, "options": {"bf": "2"}}),
-        ("still.mp4", {"frames": 1, "layout": None}),
-    ],
+    few(
+        [
+            ("plain.mp4", {}),
+            ("b_frames.mp4", {"frames": 61, "options": {"bf": "4", "b-pyramid": "strict"}}),
+            ("tall.mp4", {"shape": (160, 96)}),
+            ("hevc.mkv", {"codec": "libx265", "options": {"x265-params": "log-level=none"}}),
+            ("no_times.avi", {"codec": "mpeg4", "layout": None, "options": {"bf": "2"}}),
+            ("still.mp4", {"frames": 1, "layout": None}),
+        ],
+        2,
+    ),
 )
 def test_frames_are_those_that_ffmpeg_counts_and_clip_sees(
     name: str, given: dict[str, Any], write_clip: Write
@@ -115,7 +119,7 @@ def test_sound_is_what_ffmpeg_resamples(layout: str, write_clip: Write) -> None:
 
 
 @needs_ffmpeg
-@pytest.mark.parametrize("channels", ["center", "mean"])
+@pytest.mark.parametrize("channels", few(["center", "mean"], 1))
 def test_5_1_sound_gives_the_centre_or_the_mean(channels: Any, write_clip: Write) -> None:
     path = write_clip("clip.mp4", layout="5.1")
     mean = "c0=" + "+".join(f"{1 / 6:.12f}*c{place}" for place in range(6))
@@ -140,7 +144,7 @@ def test_a_clip_without_sound(write_clip: Write) -> None:
         read_waveform(path)
 
 
-@pytest.mark.parametrize("spoilt", ["half", "no_index", "empty", "page", "stub", "absent"])
+@pytest.mark.parametrize("spoilt", few(["half", "no_index", "empty", "page", "stub", "absent"], 3))
 def test_files_that_are_not_clips_are_refused_with_a_reason(
     spoilt: str, write_clip: Write, tmp_path: Path
 ) -> None:
@@ -160,7 +164,7 @@ def test_files_that_are_not_clips_are_refused_with_a_reason(
 
 
 @needs_ffmpeg
-@pytest.mark.parametrize("every", [1, 10])
+@pytest.mark.parametrize("every", few([10, 1], 1))
 def test_damaged_streams_give_the_frames_of_ffmpeg(every: int, write_clip: Write) -> None:
     path = write_clip("clip.mp4", frames=60, layout=None)
     data = bytearray(path.read_bytes())

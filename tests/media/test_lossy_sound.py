@@ -15,6 +15,7 @@ from meld_lightning.media.losses import Losses
 from meld_lightning.media.waveform import iter_waveform
 from tests.media.test_decoding import ffmpeg, needs_ffmpeg, sound_of_ffmpeg
 from tests.media.test_store import SETTINGS
+from tests.repeats import few
 
 pytestmark = needs_ffmpeg
 TONE = "0.3*sin(900*t)"
@@ -38,7 +39,7 @@ def damaged(data: bytes, places: int, seed: int = 0) -> bytes:
     return bytes(spoilt)
 
 
-@pytest.mark.parametrize("name", ["a.mp3", "a.aac", "a.m4a"])
+@pytest.mark.parametrize("name", few(["a.mp3", "a.aac", "a.m4a"], 1))
 def test_packets_that_fail_are_dropped_and_counted(name: str, tmp_path: Path) -> None:
     data = tone(tmp_path, name, 44100)
     path = tmp_path / f"bad{name}"
@@ -63,12 +64,15 @@ def test_a_page_behind_an_mp3_costs_a_packet(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "parts"),
-    [
-        ("a.ac3", [(48000, "stereo"), (48000, "mono"), (32000, "stereo")]),
-        ("a.aac", [(48000, "mono"), (48000, "stereo"), (22050, "quad")]),
-        ("a.mp3", [(44100, "stereo"), (22050, "mono")]),
-        ("a.mp3", [(16000, "mono"), (44100, "stereo")]),  # the first needs no resampler
-    ],
+    few(
+        [
+            ("a.ac3", [(48000, "stereo"), (48000, "mono"), (32000, "stereo")]),
+            ("a.aac", [(48000, "mono"), (48000, "stereo"), (22050, "quad")]),
+            ("a.mp3", [(44100, "stereo"), (22050, "mono")]),
+            ("a.mp3", [(16000, "mono"), (44100, "stereo")]),  # the first needs no resampler
+        ],
+        1,
+    ),
 )
 def test_a_change_of_layout_or_rate_gives_the_sound_of_ffmpeg(
     name: str, parts: list[tuple[int, str]], tmp_path: Path
@@ -81,6 +85,7 @@ def test_a_change_of_layout_or_rate_gives_the_sound_of_ffmpeg(
         assert np.abs(found - expected).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_pictures_survive_a_change_of_sound(tmp_path: Path) -> None:
     (tmp_path / "all.ac3").write_bytes(
         tone(tmp_path, "a.ac3", 48000) + tone(tmp_path, "b.ac3", 48000, "mono")

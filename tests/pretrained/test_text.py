@@ -21,6 +21,7 @@ from meld_lightning.pretrained.text import (
     text_tokenizer,
 )
 from tests.pretrained.families import FEW, MANY, TEXTS, save_text
+from tests.repeats import few
 
 
 def padded(folder: Path) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
@@ -37,9 +38,7 @@ def padded(folder: Path) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor
     return alone, ids_NT, mask_NT
 
 
-@pytest.mark.parametrize(
-    "model_type", [*FEW, *(pytest.param(one, marks=pytest.mark.slow) for one in MANY)]
-)
+@pytest.mark.parametrize("model_type", few([*FEW, *MANY], 4))
 def test_an_utterance_gets_transformers_own_output_whatever_the_batch(
     model_type: str, tmp_path: Path
 ) -> None:
@@ -77,7 +76,7 @@ def test_longest_input_leaves_out_positions_that_padding_reserves(
     assert longest_input(text_config(folder)) == expected
 
 
-@pytest.mark.parametrize("model_type", ["bert", "deberta-v2", "gpt2", "t5"])
+@pytest.mark.parametrize("model_type", few(["bert", "deberta-v2", "gpt2", "t5"], 2))
 def test_a_head_is_new_unless_kept(model_type: str, tmp_path: Path) -> None:
     """A head of another size, or of ours in another order: the new one is what a checkpoint
     without a head would get. BERT's config does not say that the checkpoint has a head."""

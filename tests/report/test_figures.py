@@ -125,6 +125,7 @@ def test_drawing_twice_gives_the_same_bytes(render: Make, drawable: Any) -> None
     assert drawn() == drawn()
 
 
+@pytest.mark.slow
 def test_a_figure_that_cannot_be_drawn_says_why_and_drawn_frames_stay(
     render: Make, drawable: Any
 ) -> None:

@@ -80,6 +80,7 @@ def test_the_ends_are_the_fusion_itself_and_its_subsets(
     assert float(subsets["text"]["low"]) < right < float(subsets["text"]["high"])
 
 
+@pytest.mark.slow
 def test_it_is_drawn_with_the_same_bytes_and_waits_for_its_runs(
     fused: dict[tuple[str, str], list[Any]], render: Make
 ) -> None:

@@ -55,6 +55,7 @@ def test_a_study_without_any_run_says_what_to_do(tmp_path: Path) -> None:
     assert "; run: meld-lightning reproduce study=meld_minilm (or" in done.stderr
 
 
+@pytest.mark.slow
 def test_finished_runs_of_no_row_are_counted(tmp_path: Path) -> None:
     for name in ("one", "two"):
         other = tmp_path / "runs" / "text-bert" / name

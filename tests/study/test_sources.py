@@ -118,6 +118,7 @@ def test_those_that_a_run_was_chosen_over_follow_it(tables: dict[str, Table]) ->
     assert ranked_runs(tables["fused"].sources["audio"], tables, runs, [1]) == {1: [b]}
 
 
+@pytest.mark.slow
 def test_a_planned_fusion_knows_the_runs_that_its_run_was_chosen_over() -> None:
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
         config = compose("reproduce", ["study=mini", "tables=[table_10]"])

@@ -15,6 +15,7 @@ from meld_lightning.runs.identity import canonical_config
 from meld_lightning.study.plan import PlannedRun
 from meld_lightning.study.warm_starts import in_waves
 from meld_lightning.training.train import Training
+from tests.repeats import few
 from tests.running import argv, folder_over, run
 
 Compose = Callable[[list[str]], Any]
@@ -22,10 +23,10 @@ Compose = Callable[[list[str]], Any]
 
 def planned(compose: Compose, **rows: str | None) -> Any:
     """Two seeds of each row of table `t`, by the row that it starts from."""
-    found = {}
+    plain, found = compose([]), {}
     for row, source in rows.items():
-        settings = [] if source is None else [f"warm_start={source}"]
-        found["t", row] = [PlannedRun([], compose([*settings, f"seed={seed}"])) for seed in (1, 2)]
+        configs = [OmegaConf.merge(plain, {"seed": seed, "warm_start": source}) for seed in (1, 2)]
+        found["t", row] = [PlannedRun([], config) for config in configs]
     return found
 
 
@@ -49,10 +50,16 @@ def test_evidence_tells_a_warm_start_from_a_cold_one(compose_train: Compose) -> 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
-    [
-        ({"first": "t.second", "second": "t.first"}, "t.first, t.second start from each other"),
-        ({"first": None, "second": "t.frist"}, "warm_start=t.frist is not a trained row of these"),
-    ],
+    few(
+        [
+            ({"first": "t.second", "second": "t.first"}, "t.first, t.second start from each other"),
+            (
+                {"first": None, "second": "t.frist"},
+                "warm_start=t.frist is not a trained row of these",
+            ),
+        ],
+        1,
+    ),
 )
 def test_a_source_that_cannot_be_is_refused(
     compose_train: Compose, rows: dict[str, str | None], message: str

@@ -15,6 +15,7 @@ from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.runs.lifecycle import obtain
 from meld_lightning.runs.logits import PREFIX
 from meld_lightning.training.train import training_request
+from tests.repeats import few
 from tests.running import argv, folder_over, run_well
 
 Compose = Callable[[Sequence[str]], Any]
@@ -87,15 +88,30 @@ def test_utterances_without_a_row_lack_the_modality(
 
 @pytest.mark.parametrize(
     ("arguments", "error", "line"),
-    [
-        (["model=imported"], UserError, "name the file of predictions: predictions=FILE"),
-        (["model=imported", "predictions=absent"], NotPrepared, "predictions=absent: no such file"),
-        (["model=bert", "predictions=x"], UserError, "model=bert is trained and reads none; add"),
-        (["model.modality=fusion"], UserError, "model.modality='fusion': expected a word"),
-        (["model.modality=a/b"], UserError, "model.modality='a/b': expected a word of letters"),
-        (["model.scores=vote"], UserError, "model.scores='vote': expected probabilities, logits o"),
-        (["model.scores=votes"], UserError, "no column votes_"),
-    ],
+    few(
+        [
+            (["model=imported"], UserError, "name the file of predictions: predictions=FILE"),
+            (
+                ["model=imported", "predictions=absent"],
+                NotPrepared,
+                "predictions=absent: no such file",
+            ),
+            (
+                ["model=bert", "predictions=x"],
+                UserError,
+                "model=bert is trained and reads none; add",
+            ),
+            (["model.modality=fusion"], UserError, "model.modality='fusion': expected a word"),
+            (["model.modality=a/b"], UserError, "model.modality='a/b': expected a word of letters"),
+            (
+                ["model.scores=vote"],
+                UserError,
+                "model.scores='vote': expected probabilities, logits o",
+            ),
+            (["model.scores=votes"], UserError, "no column votes_"),
+        ],
+        4,
+    ),
 )
 def test_wrong_settings_are_refused(
     arguments: list[str], error: type[UserError], line: str, votes: Path, tmp_path: Path,
