@@ -68,6 +68,7 @@ def call(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[
     import torch
 
     from meld_lightning.commands.cli import main
+    from meld_lightning.training.signals import stop_request
 
     out, err = io.StringIO(), io.StringIO()
     threads, exact = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
@@ -78,6 +79,7 @@ def call(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(exact)
+        stop_request.cache_clear()  # a process is stopped once; this one goes on
     return subprocess.CompletedProcess(list(arguments), status, out.getvalue(), err.getvalue())
 
 

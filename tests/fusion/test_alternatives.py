@@ -18,6 +18,7 @@ from meld_lightning.metrics import scores
 from meld_lightning.mini.cues import PRIOR_C
 from tests.fusion.conftest import MakeRun, joined
 from tests.fusion.test_command import findings
+from tests.repeats import few
 
 METRIC = "weighted_f1"
 
@@ -81,7 +82,7 @@ def selected(val: Joined, others: list[LogitsBatch], fold_N: np.ndarray) -> Sele
     return select(candidates, without(), fold_N, metric=METRIC, seed=1, without=without)
 
 
-@pytest.mark.parametrize("folds", [2, 3])
+@pytest.mark.parametrize("folds", few([2, 3], 1))
 def test_the_labels_of_a_fold_decide_neither_its_choices_nor_its_scores(folds: int) -> None:
     """Neither which fusion is chosen without the fold, nor which run's logits that rests on."""
     changed = 0

@@ -15,7 +15,6 @@ from meld_lightning.runs.identity import canonical_config
 from meld_lightning.study.plan import PlannedRun
 from meld_lightning.study.warm_starts import in_waves
 from meld_lightning.training.train import Training
-from tests.repeats import few
 from tests.running import argv, folder_over, run
 
 Compose = Callable[[list[str]], Any]
@@ -50,16 +49,10 @@ def test_evidence_tells_a_warm_start_from_a_cold_one(compose_train: Compose) -> 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
-    few(
-        [
-            ({"first": "t.second", "second": "t.first"}, "t.first, t.second start from each other"),
-            (
-                {"first": None, "second": "t.frist"},
-                "warm_start=t.frist is not a trained row of these",
-            ),
-        ],
-        1,
-    ),
+    [
+        ({"first": "t.second", "second": "t.first"}, "t.first, t.second start from each other"),
+        ({"first": None, "second": "t.frist"}, "warm_start=t.frist is not a trained row of these"),
+    ],
 )
 def test_a_source_that_cannot_be_is_refused(
     compose_train: Compose, rows: dict[str, str | None], message: str
