@@ -16,7 +16,7 @@ from meld_lightning.runs.logits import logit_columns, logits_of
 from tests.corpus.manifests import manifest, speech
 from tests.fusion.conftest import MakeRun, write_run
 
-QUICK = ["fusion.among.stacked.steps=5", "fusion.among.searched.steps=4"]
+QUICK = ["fusion.among.stacked.steps=5", "fusion.among.searched.steps=4", "folds=3"]
 
 
 def findings(folder: Path) -> dict[str, Any]:
