@@ -30,15 +30,14 @@ class Measured:
     utterances_per_cpu_s: float
     utterances: int
     padding: float  # share of cells that hold padding
-    peak_gflops: (
-        float  # of a large matrix product, same dtype, right before; per CPU second unless on a GPU
-    )
+    # of a large matrix product of the same dtype, right before; per CPU second unless on a GPU
+    peak_gflops: float
     share_of_peak: float  # arithmetic on real tokens alone
 
 
 class Stretch:
-    """Clock and odometer: counts what goes into `encoder` from the end of step `warm_up` to the end
-    of the last one."""
+    """Measures from the end of step `warm_up` to the end of the last one: time, and the tokens that
+    go into `encoder`."""
 
     def __init__(self, encoder: Any, warm_up: int, steps: int) -> None:
         self.lengths: list[Any] = []  # of the utterances of every step so far
@@ -193,7 +192,8 @@ def differences(setting: Setting) -> dict[str, float]:
     """Largest difference of logits and loss between our module and transformers' own model, over
     two training batches.
 
-    Theirs tokenises the text itself and is fed both ways of padding.
+    Theirs gets the text from its own tokenizer, in the first batch padded to the longest utterance,
+    in the second to LONGEST tokens.
     """
     import pytorch_lightning as pl
     import torch
@@ -275,8 +275,8 @@ def _peak_flops(precision: str) -> float:
 
 
 def _training_flops(model: Any, lengths: list[int]) -> float:
-    """Forward and backward of BERT's layers: 6 a parameter and token, 12 a layer, hidden unit and
-    pair of tokens."""
+    """Operations of forward and backward through BERT's layers: 6 for each parameter and token, 12
+    for each layer, hidden unit and pair of tokens."""
     encoder = model.bert.encoder
     parameters = sum(p.numel() for p in encoder.parameters())
     pairs = 12 * len(encoder.layer) * model.config.hidden_size

@@ -1,8 +1,8 @@
 """A command as a Hydra app: composes conf/COMMAND.yaml with the user's overrides, answers --help,
-and reports each of Hydra's errors in the one line that `composition` makes of it.
+and turns each of Hydra's errors into one line (see `composition`).
 
 Reads conf/ and the folder that --config-dir names. Used by every command. Imports Hydra inside its
-functions: `meld-lightning --help` does without.
+functions, because `meld-lightning --help` does not need it.
 """
 
 import os
@@ -78,8 +78,8 @@ def _run(command: str, task: Callable[[Any], None], arguments: Sequence[str]) ->
 def _mode_from_flags(arguments: Sequence[str]) -> Iterator[None]:
     """Within the block, --multirun alone decides whether Hydra sweeps, unless a config may too.
 
-    Hydra first composes the whole config once more, only to look for `hydra.mode` in it. Of conf/,
-    experiments alone set it; files in the user's own folders may.
+    Hydra would compose the whole config once more, only to look for `hydra.mode` in it. In conf/
+    only experiments set it; files in the user's own folders may set it, too.
     """
     from hydra._internal.hydra import Hydra
 
@@ -129,7 +129,7 @@ def _check_flags(arguments: Sequence[str]) -> None:
 
 
 def check_values(arguments: Sequence[str]) -> None:
-    """UserError for a value that Hydra's parser breaks on rather than refuses."""
+    """UserError for a value on which Hydra's parser would crash instead of refusing it."""
     for argument in arguments:
         key = argument.partition("=")[0][:40]
         if re.search(r"[0-9]{1000}", argument):

@@ -23,8 +23,8 @@ def evidence(experiments: Path) -> dict[str, list[str]]:
 
 
 def rows_of(run: str, experiments: Path) -> list[str]:
-    """`meld_minilm/table_03: mean_pooling, seed 2`, for each row of a committed table that shows
-    the run with this hash."""
+    """The rows of committed tables that show the run with this hash, each as in
+    `meld_minilm/table_03: mean_pooling, seed 2`."""
     found: dict[str, None] = {}
     for file in sorted(experiments.glob("*/*/results.csv")):
         with file.open(newline="", encoding="utf-8") as lines:

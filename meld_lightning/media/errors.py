@@ -7,7 +7,7 @@ class MediaError(UserError):
     """A clip that cannot be decoded.
 
     reason: without the file's name; the corpus report groups clips by it.
-    detail: of this clip alone; it stands in the message.
+    detail: what concerns this clip alone; part of the message, and not of the reason.
     """
 
     def __init__(self, path: object, reason: str, detail: str | None = None) -> None:

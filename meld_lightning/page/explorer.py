@@ -1,8 +1,8 @@
 """What the page's explorer shows of an utterance beside predictions: readers' votes and clips.
 
 Reads the prepared corpus and the decoded clips, where they are at hand; writes nothing. Used by
-page/write.py; read by the page's clips.js. Votes stand in the page alone, below reports/, because
-their licence forbids passing them on.
+page/write.py; read by the page's clips.js. Votes are written into the page alone and never into
+experiments/, because their licence forbids passing them on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ExplorerData:
 
 
 def explorer_data(report: StudyReport, sets: Sequence[UtteranceSet]) -> ExplorerData:
-    """sets: those of page/predictions.py."""
+    """Votes and clips of the utterance sets that page/predictions.py made."""
     known = [_rows(report, one.keys) for one in sets]
     votes = [_votes(report, one, rows) for one, rows in zip(sets, known, strict=True)]
     clips = [clip_data(report.media, rows) if report.media and rows else None for rows in known]
@@ -40,7 +40,7 @@ def explorer_data(report: StudyReport, sets: Sequence[UtteranceSet]) -> Explorer
 
 
 def _rows(report: StudyReport, keys: Sequence[str]) -> list[int]:
-    """Each utterance's row in the corpus table; empty if the corpus is not theirs."""
+    """Each utterance's row in the corpus table; empty if the corpus lacks any of them."""
     if report.corpus is None:
         return []
     places = {key: row for row, key in enumerate(report.corpus.table["key"])}

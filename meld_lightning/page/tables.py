@@ -30,8 +30,8 @@ CONSTANT = (
     " differ from that of a row with the same predictions for every seed."
 )
 ONE_DRAW = (
-    "Nothing is trained, and one seed draws whatever is random, such as first weights of a fitted"
-    " fusion: intervals and p-values do not cover another draw."
+    "Nothing is trained. What is random, such as the initial weights of a fitted fusion, was drawn"
+    " with one seed, so intervals and p-values do not cover another draw."
 )
 NUMBER = re.compile(r"^Note \d+\. ")
 
@@ -126,7 +126,6 @@ def rounded(value: float | None) -> float | None:
 
 def _table(report: StudyReport, one: TableResults, footnotes: dict[str, int]) -> TableData:
     table, page = one.table, one.page
-    # the page numbers its notes itself
     show_paper = bool(report.material.study.get("show_paper", True))
     numbers = [
         footnotes.setdefault(text, len(footnotes)) for text in _notes(report, one, show_paper)
@@ -152,7 +151,7 @@ def _table(report: StudyReport, one: TableResults, footnotes: dict[str, int]) ->
 
 
 def _notes(report: StudyReport, one: TableResults, show_paper: bool) -> list[str]:
-    """What is said below a table. Notes on the paper stand beside its figures alone."""
+    """The notes below a table; those on the paper only where its figures are shown."""
     if one.page is None:
         return []
     remarks = list(one.page.remarks)

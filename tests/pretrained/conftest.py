@@ -1,4 +1,4 @@
-"""A small checkpoint that is made here, and a private copy of the cache that holds it."""
+"""A small checkpoint that is made here, and a copy of its cache for a test to change."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 @pytest.fixture
 def cache(mini: Checkpoint, tmp_path: Path) -> Path:
-    """A private copy of the cache that holds `mini`: its own folder is recorded relative to the
-    cache."""
+    """A copy of the cache that holds `mini`, which works because a cache records the folders of its
+    checkpoints relative to itself."""
     shutil.copytree(mini.folder.parent.parent, tmp_path / "cache")
     return tmp_path / "cache"

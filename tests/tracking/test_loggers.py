@@ -101,7 +101,7 @@ def test_a_missing_package_gets_one_line(
     (tmp_path / "stub").mkdir()
     (tmp_path / "stub" / f"{package}.py").write_text("raise ImportError('not here')\n")
     path = f"{tmp_path / 'stub'}:{environment()['PYTHONPATH']}"
-    done = subprocess.run(  # for a path of its own
+    done = subprocess.run(  # a process of its own, because PYTHONPATH differs
         argv(*SMALL, f"logger={logger}"),
         cwd=folder,
         env={**environment(), "PYTHONPATH": path},

@@ -47,8 +47,8 @@ def split_records(records: Sequence[Record], request: ReadRequest) -> list[str]:
 def split_beside(
     test: Sequence[Record], records: Sequence[Record], request: ReadRequest
 ) -> tuple[list[Record], list[str]]:
-    """`records` without the units that `test` contains, and the split, train or val, of each one
-    left; with request.test_by all of them are train."""
+    """The rows of `records` whose units `test` does not contain, and the split of each, train or
+    val; with request.test_by all are train."""
     split = request.split
     for record in (records[0], test[0]):
         if split is None or "split" in record.fields:
@@ -104,13 +104,13 @@ def shared_with_test(
 def coarsest_units(
     records: Sequence[Record], splits: Sequence[str], split: str | None
 ) -> list[str]:
-    """For each row, the coarsest thing that the splits keep whole and that its dialogue lies in:
-    what intervals and tests take as independent, and what a fusion's folds do not divide.
+    """The unit of each row: the largest group that contains its dialogue and that no split divides.
+    Intervals and tests take units as independent, and a fusion's folds keep them whole.
 
-    That is the speaker where speakers are held out: by corpus.split=speaker, or by a column "split"
-    that divides no speaker, has several in each split, and whose dialogues have one speaker each.
-    Otherwise it is the dialogue, named `split/dialogue`; without dialogues the speaker, else the
-    row.
+    The unit is the speaker where speakers are held out: by corpus.split=speaker, or by a column
+    "split" that divides no speaker, has several in each split, and whose dialogues have one speaker
+    each. Otherwise it is the dialogue, named `split/dialogue`; without dialogues the speaker, else
+    the row.
     """
     held_out = split == "speaker" or (split is None and _holds_speakers_out(records, splits))
     units = []
@@ -158,8 +158,8 @@ def _units(
     key: str = "corpus.split",
     known: Sequence[str] = UNITS,
 ) -> list[str]:
-    """For each row, what has to stay in one split with it: its value in the column that `key` of
-    the config names."""
+    """The unit of each row, which has to stay in one split: its value in the column that the
+    config's `key` names."""
     if split not in known:
         raise UserError(f"{key} {split!r} is unknown; expected one of {', '.join(known)}")
     column = "id" if split == "row" else split
