@@ -38,6 +38,7 @@ def test_show_tells_val_before_test_and_the_command(
     assert "(checked: with what is prepared here it gives this hash)" in text
 
 
+@pytest.mark.slow
 def test_show_without_prepared_data_compares_the_settings(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -164,6 +164,7 @@ def test_a_typo_inside_a_file_is_refused(train_config: dict[str, Any]) -> None:
         check(cfg, Train)
 
 
+@pytest.mark.slow
 def test_a_path_with_spaces_and_brackets_needs_no_quotes(prepared: Path, tmp_path: Path) -> None:
     folder = tmp_path / "my corpus (1), [new]"
     folder.mkdir()

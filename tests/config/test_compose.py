@@ -92,6 +92,7 @@ def test_every_fusion_composes_and_instantiates(fusion: str) -> None:
     assert instantiate(cfg.fusion).name == fusion
 
 
+@pytest.mark.slow
 def test_every_table_is_in_the_report() -> None:
     assert set(composed("report").table) >= set(choices("table"))
 
@@ -207,6 +208,7 @@ def test_what_a_file_states_goes_before_a_default(
     assert (model["width"], model["kind"], model["pooling"]) == (width, kind, "mean")
 
 
+@pytest.mark.slow
 def test_a_table_is_one_file(own: Path) -> None:
     cfg = composed_with(own, "tables=[table_mine]", command="report")
     assert cfg["table"]["table_mine"]["title"] == "mine"

@@ -83,6 +83,7 @@ def test_help_leaves_out_what_only_code_gives() -> None:
     assert "data.groups" not in names
 
 
+@pytest.mark.slow
 def test_help_follows_the_choices(capsys: pytest.CaptureFixture[str]) -> None:
     text = helped(capsys, "train", "model=clip")
     assert "model.aggregation=confidence" in text
@@ -145,6 +146,7 @@ def test_help_leaves_out_what_the_command_does_not_use(
     assert named >= present
 
 
+@pytest.mark.slow
 def test_help_writes_small_numbers_in_one_style(capsys: pytest.CaptureFixture[str]) -> None:
     for given, shown in (("0.001", "1e-3"), ("2e-4", "2e-4"), ("0.00002", "2e-5")):
         text = helped(capsys, "train", f"optimizer.lr={given}")

@@ -45,6 +45,7 @@ def table(published: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_both_forms_are_the_same_corpus_and_the_same_votes(published: Path, table: Path) -> None:
     one, other = (
         load_corpus(path, "crema_d", split="speaker", folds=3, fold=1)

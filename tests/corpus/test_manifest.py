@@ -109,6 +109,7 @@ def test_every_usual_name_of_val(tmp_path: Path, name: str) -> None:
     assert table["split"].tolist() == ["train", "val", "test"]
 
 
+@pytest.mark.slow
 def test_parquet_with_an_index_or_bytes_is_the_same_corpus(tmp_path: Path) -> None:
     table = pd.DataFrame(speech())
     plain = load_corpus(manifest(tmp_path, table), layout="manifest", split="dialogue")

@@ -14,6 +14,7 @@ from meld_lightning.storage.fingerprint import bytes_digest
 from tests.corpus.manifests import manifest, speech
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("split", "column"), [("speaker", "speaker"), ("dialogue", "dialogue"), ("row", "id")]
 )
@@ -213,6 +214,7 @@ def test_the_unit_is_the_dialogue_where_speakers_are_not_held_out(
     assert {unit.split("/")[1] for unit in units} == {row["dialogue"] for row in rows}
 
 
+@pytest.mark.slow
 def test_a_stated_split_that_holds_speakers_out_makes_them_the_units(tmp_path: Path) -> None:
     rows = whose_dialogues(speech(speakers=13))
     speakers = sorted({row["speaker"] for row in rows})
@@ -229,6 +231,7 @@ def test_a_stated_split_that_holds_speakers_out_makes_them_the_units(tmp_path: P
     assert all("/" in unit for unit in units_of(tmp_path, alone))  # one speaker in val
 
 
+@pytest.mark.slow
 def test_only_corpora_whose_unit_changed_have_another_digest(tmp_path: Path) -> None:
     """Runs, and the committed evidence, are found by this digest."""
 

@@ -66,6 +66,7 @@ def test_what_is_prepared_is_what_is_read(tmp_path: Path) -> None:
     assert "mini corpus" in (folder / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_preparing_again_leaves_an_unchanged_form_alone(tmp_path: Path, meld_like: Write) -> None:
     cfg = settings(meld_like())
     prepare_corpus(cfg, tmp_path)

@@ -150,6 +150,7 @@ def times(tmp_path: Path, *values: str, separator: str = ";") -> list[float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("separator", few([",", ";"], 1))
 def test_times_in_every_form(separator: str, tmp_path: Path) -> None:
     given = ["0:00:10", "00:00:10,500", "1:02:03.25", "12,5", "0,250", "7", "0 days 00:00:02.5"]

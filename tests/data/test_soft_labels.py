@@ -33,6 +33,7 @@ def with_votes(found: Inputs) -> Inputs:
     return found._replace(corpus=replace(found.corpus, table=table.assign(**columns)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighting", ["none", "inverse"])
 def test_the_loss_is_torchs_own_on_probabilities(
     weighting: str, compose_train: Callable[..., Any]
@@ -84,6 +85,7 @@ def test_votes_of_val_and_test_are_not_trained_on() -> None:
     np.testing.assert_allclose(found[1:], [joy, joy, joy])
 
 
+@pytest.mark.slow
 def test_soft_labels_enter_the_identity_only_where_they_are_set(
     compose_train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +110,7 @@ def test_soft_labels_enter_the_identity_only_where_they_are_set(
     assert read_inputs(soft).digests["votes"] != digests["votes"]
 
 
+@pytest.mark.slow
 def test_soft_labels_without_votes_or_for_sentiments_are_refused(
     compose_train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def hour_of_clips(prepared: Path) -> Any:
     return corpus
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("free", "state"), [(20e9, "ok"), (5e9, "stop")])
 def test_disk_is_held_against_clips_and_runs(
     prepared: Path,
@@ -89,6 +90,7 @@ def test_memory_free_is_that_of_this_machine() -> None:
     assert 0 < study.memory_free() < 1e14
 
 
+@pytest.mark.slow
 def test_a_study_of_finished_runs_takes_no_time(
     finished: Path, compose_train: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:

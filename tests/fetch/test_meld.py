@@ -17,7 +17,7 @@ from meld_lightning.fetch.sources import Contents, Published, meld
 from tests.fetch.archives import CLIPS, csv_of, meld_archive, published, written
 from tests.fetch.server import Handler, Server, serving
 from tests.fetch.test_download import QUICK
-from tests.running import argv, run
+from tests.running import call
 
 ARCHIVE = meld_archive()
 
@@ -82,6 +82,7 @@ def test_meld_arrives_and_is_there_the_next_time(tmp_path: Path, site: Site) -> 
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_got_and_nothing_is_asked_again(tmp_path: Path, site: Site) -> None:
     to = tmp_path / "MELD"
     site.fetch(to, clips=False)
@@ -154,6 +155,7 @@ def test_a_download_that_was_killed_is_continued(tmp_path: Path, site: Site) -> 
     assert not (to / "MELD.Raw.tar.gz").exists()
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_unpacked_does_not_count(tmp_path: Path, site: Site) -> None:
     to = tmp_path / "MELD"
     site.fetch(to)
@@ -163,6 +165,7 @@ def test_what_a_killed_process_unpacked_does_not_count(tmp_path: Path, site: Sit
     assert not list(to.glob(".MELD.Raw.*"))
 
 
+@pytest.mark.slow
 def test_an_incomplete_copy_is_named_and_not_downloaded_again(tmp_path: Path, site: Site) -> None:
     clips = {"train": CLIPS + 2, "val": CLIPS, "test": CLIPS}
     site.published = replace(site.published, contents=replace(ALL, clips=clips))
@@ -225,7 +228,7 @@ def test_the_published_facts_are_those_of_the_reader() -> None:
 
 def test_the_command_asks_for_the_terms_and_refuses_without(tmp_path: Path) -> None:
     archive = written(tmp_path / "MELD.Raw.tar.gz", ARCHIVE)
-    done = run(argv("fetch", "to=my MELD", f"archive={archive}"), tmp_path)
+    done = call(["fetch", "to=my MELD", f"archive={archive}"], tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("meld-lightning: MELD (Poria et al.")
     assert done.stderr.rstrip().endswith("accept=true")

@@ -38,6 +38,7 @@ def equal_runs(seed: int, number: int = 100, texts: int = 6) -> tuple[Joined, li
     return joined(logits_RNC[[best, texts]], labels_N), others
 
 
+@pytest.mark.slow
 def test_the_best_of_many_runs_wins_half_the_ties_against_an_equal_one() -> None:
     wins = {"as it is": 0, "repeated": 0}
     candidates = {"text": Alone("text", "text"), "audio": Alone("audio", "audio")}

@@ -100,6 +100,7 @@ def test_a_fusion_worse_than_its_best_modality_is_never_chosen(
     assert findings(folder)["chosen"] == "text alone"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_chosen_alone_keeps_its_predictions_also_where_the_modality_is_missing(
     work: Path, make_run: MakeRun
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_run_that_is_chosen_alone_keeps_its_predictions_also_where_the_modalit
         assert np.array_equal(predicted, logits_of(run, EMOTIONS).argmax(1))
 
 
+@pytest.mark.slow
 def test_a_method_asked_for_by_name_says_that_a_run_alone_is_better(
     work: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:

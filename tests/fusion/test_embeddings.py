@@ -81,6 +81,7 @@ def test_what_is_missing_has_no_influence_and_nothing_gives_the_prior() -> None:
     np.testing.assert_allclose(scores_NC[nothing_N], np.tile(fusion.prior_C, (nothing_N.sum(), 1)))
 
 
+@pytest.mark.slow
 def test_it_learns_from_embeddings_what_logits_do_not_say() -> None:
     """Without logits too, as late=false has it."""
     data = embedded(2000, gaps=False)
@@ -95,6 +96,7 @@ def test_it_learns_from_embeddings_what_logits_do_not_say() -> None:
     np.testing.assert_array_equal(fusion(noise), fusion(scored.batch))
 
 
+@pytest.mark.slow
 def test_labels_of_a_fold_do_not_change_its_own_scores() -> None:
     data, fold_N = embedded(120), np.arange(120) % 3
     fusion = configured("embeddings", "fusion.steps=3")
@@ -107,6 +109,7 @@ def test_labels_of_a_fold_do_not_change_its_own_scores() -> None:
     assert not np.array_equal(one_KNC[0, fold_N == 0], two_KNC[0, fold_N == 0])
 
 
+@pytest.mark.slow
 def test_the_command_joins_embeddings_by_key_and_names_a_run_without_them(
     tmp_path: Path,
     make_run: MakeRun,

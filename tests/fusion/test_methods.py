@@ -188,6 +188,7 @@ def copied(number: int, seed: int) -> Joined:
     return joined(np.stack([2 * logits_NC, 2 * logits_NC, noise_NC]), labels_N)
 
 
+@pytest.mark.slow
 def test_modality_dropout_makes_the_network_rely_less_on_any_one_modality() -> None:
     """Text may be missing where audio says the same: fewer predictions change, and they are
     better."""
@@ -205,6 +206,7 @@ def test_modality_dropout_makes_the_network_rely_less_on_any_one_modality() -> N
     assert losses[1] < losses[0] - 0.1
 
 
+@pytest.mark.slow
 def test_a_matrix_recognises_a_class_that_is_taken_for_another() -> None:
     labels_N = np.random.default_rng(1).integers(0, 3, 900)
     logits_NC = np.random.default_rng(2).normal(size=(900, 3))

@@ -72,6 +72,7 @@ def test_a_fusion_in_two_files_is_fitted_chosen_and_loaded(
     assert "median" in json.loads((folder / "fusion.json").read_text())["cross_validated"]
 
 
+@pytest.mark.slow
 def test_a_method_that_does_not_say_what_it_fits_is_refused(
     tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

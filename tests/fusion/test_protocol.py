@@ -62,6 +62,7 @@ def test_no_utterance_is_scored_by_a_fusion_that_has_seen_its_dialogue(
     assert set(predictions["predicted_label"]) == {"neutral"}
 
 
+@pytest.mark.slow
 def test_the_command_calibrates_on_val(
     tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ def test_each_fold_is_scored_as_if_it_had_never_been_there() -> None:
         assert np.array_equal(found.nested_NC[fold_N == fold], expected_NC)
 
 
+@pytest.mark.slow
 def test_the_score_from_outside_the_choice_is_not_optimistic() -> None:
     """80 utterances and eight equally good runs: the best of the scores that decide lies above the
     chosen run's score on unseen utterances, the nested score does not."""

@@ -80,6 +80,7 @@ def test_an_answer_stands_though_the_video_model_reads_none_of_the_frames(
     assert {caption for _, caption in frames} == {""}
 
 
+@pytest.mark.slow
 def test_a_demo_that_cannot_start_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,6 +75,7 @@ def test_it_loads_with_the_runs_weights_prior_and_calibration(
     assert (stored.probabilities_NC == own.probabilities_NC).all()
 
 
+@pytest.mark.slow
 def test_plain_transformers_loads_it_with_the_labels_names(
     export: Bundle, finished: Path, tmp_path: Path
 ) -> None:
@@ -192,6 +193,7 @@ def test_targets_that_hold_something_else_are_refused(finished: Path, tmp_path: 
     exporting.check_target(tmp_path / "empty", [load_run(finished)], overwrite=False)
 
 
+@pytest.mark.slow
 def test_an_export_is_replaced_only_when_asked(
     finished: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +286,7 @@ def test_what_cannot_be_pushed_is_one_line(copied: Path, monkeypatch: pytest.Mon
     assert hub.uploads == []
 
 
+@pytest.mark.slow
 def test_int8_is_smaller_and_close(export: Bundle) -> None:
     full, int8 = load_model(export.folder), load_model(export.folder, int8=True)
     assert weight_bytes(int8.module) < 0.6 * weight_bytes(full.module)

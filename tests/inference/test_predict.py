@@ -91,6 +91,7 @@ def test_the_mini_models_refuse_what_is_not_of_the_mini_corpus(
         predictor(tmp_path / "clip.mp4", text=line)
 
 
+@pytest.mark.slow
 def test_after_a_kill_only_the_rest_is_scored(
     text_source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,10 +4,12 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from meld_lightning.inference.source import load_source
 
 
+@pytest.mark.slow
 def test_kept_parts_of_a_run_made_again_or_of_int8_are_not_reused(
     finished: Path, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from meld_lightning.models.audio import (
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.models.text import TextClassifier
 from meld_lightning.models.video import ClipProbe, ClipZeroShot
+from tests.repeats import few
 from tests.small import LABELS, TRAINING, save_bert, save_clip, save_speech, save_whisper
 
 Make = Callable[..., Any]
@@ -42,7 +43,7 @@ KINDS: dict[str, tuple[Callable[[Path], Path] | None, Make]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", few(KINDS, 4))
 def test_a_model_is_made_again_from_its_files(kind: str, tmp_path: Path) -> None:
     save, make = KINDS[kind]
     folders = [save(tmp_path / "checkpoint")] if save else []

@@ -73,6 +73,7 @@ def test_only_silence_or_seconds_divide_a_clip() -> None:
             windows_setting(wrong)
 
 
+@pytest.mark.slow
 def test_a_clip_becomes_items_of_its_windows(tmp_path: Path) -> None:
     clip = tmp_path / "a.mp4"
     encode_clip(clip, frames=96, shape=(16, 16))
@@ -97,6 +98,7 @@ def test_times_are_shown_as_a_player_shows_them() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_timeline_shows_each_window_in_its_colours(tmp_path: Path) -> None:
     clip, path = tmp_path / "a.mp4", tmp_path / "a.png"
     encode_clip(clip, frames=120, codec=None, layout="mono")

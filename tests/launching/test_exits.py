@@ -55,6 +55,7 @@ def test_an_error_of_ours_keeps_its_traceback() -> None:
         exit_status(fail)
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_a_command_without_a_traceback() -> None:
     """As in `meld-lightning train --help | head -1`."""
     with subprocess.Popen(

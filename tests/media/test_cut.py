@@ -52,15 +52,16 @@ def truncated(path: Path, share: float) -> Path:
     return cut
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "name", "cut"),
     [
         (H264, "a.ts", "cut.ts"),
         (MPEG2, "a.ts", "cut.mp4"),
-        pytest.param(H264, "a.mp4", "cut.mp4", marks=pytest.mark.slow),
-        pytest.param(HEVC, "a.mp4", "cut.mkv", marks=pytest.mark.slow),
-        pytest.param(HEVC, "a.mp4", "cut.ts", marks=pytest.mark.slow),
-        pytest.param(MPEG2, "a.ts", "cut.ts", marks=pytest.mark.slow),
+        (H264, "a.mp4", "cut.mp4"),
+        (HEVC, "a.mp4", "cut.mkv"),
+        (HEVC, "a.mp4", "cut.ts"),
+        (MPEG2, "a.ts", "cut.ts"),
     ],
 )
 def test_what_is_cut_without_encoding_it_again_has_the_frames_of_ffmpeg(
@@ -82,6 +83,7 @@ def test_dropped_frames_of_an_avi_are_not_missing(tmp_path: Path) -> None:
     assert len(read_frames(path, 1, 32)) == frames_of_ffmpeg(path, 1) == 75 - 21
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few(WHOLE, 3))
 def test_a_truncated_file_is_missing_unless_it_is_to_be_kept(name: str, tmp_path: Path) -> None:
     whole = made(tmp_path / name, *WHOLE[name])
@@ -101,6 +103,7 @@ def test_a_truncated_file_is_missing_unless_it_is_to_be_kept(name: str, tmp_path
         assert len(read_frames(path, 1, 32, keep_cut=True)) == frames_of_ffmpeg(path, 1) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few(["a.wav", "a.mkv", "a.mp3"], 1))
 def test_a_header_that_states_no_length_is_taken_at_its_word(name: str, tmp_path: Path) -> None:
     options = (*WHOLE[name], "-f", {"a.mkv": "matroska"}.get(name, name[2:]))
@@ -111,6 +114,7 @@ def test_a_header_that_states_no_length_is_taken_at_its_word(name: str, tmp_path
         assert len(read_waveform(one)) == len(sound_of_ffmpeg(one)) > 0
 
 
+@pytest.mark.slow
 def test_a_track_that_ends_before_the_other_is_not_cut(tmp_path: Path) -> None:
     short = ("-f", "lavfi", "-i", "sine=frequency=300:duration=1")
     path = made(tmp_path / "a.mkv", *PICTURE, *short, *H264)

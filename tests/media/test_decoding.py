@@ -85,6 +85,7 @@ def test_frames_are_those_that_ffmpeg_counts_and_clip_sees(
     assert np.abs(found.astype(int) - expected).max() <= 2
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 def test_frames_that_an_edit_list_hides_are_not_counted(write_clip: Write, tmp_path: Path) -> None:
     whole = write_clip("whole.mp4", frames=60, options={"g": "30"})
@@ -118,6 +119,7 @@ def test_sound_is_what_ffmpeg_resamples(layout: str, write_clip: Write) -> None:
     assert np.abs(found - expected).max() < 1e-6
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 @pytest.mark.parametrize("channels", few(["center", "mean"], 1))
 def test_5_1_sound_gives_the_centre_or_the_mean(channels: Any, write_clip: Write) -> None:

@@ -143,6 +143,7 @@ def without(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Me
         return prepare_media(table, "mine", SETTINGS, tmp_path_factory.mktemp("without"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finds", [True, False])
 def test_faces_leave_frames_and_sound_as_they_are(
     finds: bool,

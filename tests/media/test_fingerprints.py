@@ -12,6 +12,7 @@ from tests.media.conftest import encode_clip
 from tests.media.test_store import SETTINGS
 
 
+@pytest.mark.slow
 def test_each_clip_is_hashed_once_and_what_cannot_be_decoded_never(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def test_a_page_behind_an_mp3_costs_a_packet(tmp_path: Path) -> None:
     assert losses.dropped == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parts"),
     few(

@@ -73,6 +73,7 @@ def prepared(folder: Path, waves: dict[str, np.ndarray]) -> tuple[Media, pd.Data
     return prepare_media(table, "mine", AUDIO, folder / "cache"), table
 
 
+@pytest.mark.slow
 def test_the_report_counts_what_was_replaced_and_what_has_no_sound(tmp_path: Path) -> None:
     few, many = tone(), tone()
     few[:3], many[: len(many) // 5] = np.nan, np.nan
@@ -93,6 +94,7 @@ def test_all_of_them_at_once_is_one_reason(tmp_path: Path, wrong: float) -> None
         read_waveform(path)
 
 
+@pytest.mark.slow
 def test_a_cache_that_holds_them_is_decoded_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

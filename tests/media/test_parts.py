@@ -30,6 +30,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_part_has_the_frames_of_its_time(clip: Path, write_clip: Write) -> None:
     options = {"frames": 96, "shape": (64, 64), "options": {"g": "24"}}
     for path in (clip, write_clip("b.mp4", codec="mpeg4", **options)):
@@ -69,6 +70,7 @@ def test_packets_that_memory_would_not_hold_are_read_twice(
     assert np.array_equal(read_frames(clip, 7, 32), kept)
 
 
+@pytest.mark.slow
 def test_the_store_keeps_parts_of_one_clip_as_rows(clip: Path, tmp_path: Path) -> None:
     path = str(clip)
     rows = {"key": ["one", "two", "none", "all"], "clip": path, "audio": None}

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from meld_lightning.corpus.report.markdown import render_media
 from meld_lightning.media import media_report
 from tests.media.test_not_finite import prepared, tone
 
 
+@pytest.mark.slow
 def test_clips_without_any_sound_in_them_are_named(tmp_path: Path) -> None:
     quiet = np.zeros(16000, np.float32)
     nearly = quiet.copy()

@@ -108,6 +108,7 @@ def test_what_is_stored_is_what_is_decoded(table: pd.DataFrame, media: Media) ->
     assert [row["key"] for row in report["rows"]] == ["test/dia0_utt5"] * 2
 
 
+@pytest.mark.slow
 def test_settings_and_moved_clips(table: pd.DataFrame, media: Media, tmp_path: Path) -> None:
     moved = table.copy()
     places = [
@@ -150,6 +151,7 @@ def test_a_damaged_clip_affects_no_other(
         assert missing is (how != "another clip")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", few(["flip", "manifest", "delete", "truncate", "folder"], 2))
 def test_a_damaged_cache_is_noticed_and_repaired(
     damage: str, table: pd.DataFrame, media: Media, tmp_path: Path

@@ -11,6 +11,7 @@ from tests.media.conftest import Write
 from tests.media.test_store import SETTINGS
 
 
+@pytest.mark.slow
 def test_a_cache_of_an_earlier_decoder_is_made_again_but_can_be_read(
     write_clip: Write, tmp_path: Path
 ) -> None:

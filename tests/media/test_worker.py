@@ -68,6 +68,7 @@ def test_no_decoded_frame_waits_for_the_garbage_collector(write_clip: Write) -> 
     assert (decoded, left) == (60, 0)
 
 
+@pytest.mark.slow
 def test_a_worker_ends_after_its_parent_was_killed() -> None:
     """Although the pipe that it reads from stays open."""
     reading, writing = os.pipe()

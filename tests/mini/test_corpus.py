@@ -41,6 +41,7 @@ def truth(mini_root: Path, mini: Corpus) -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 def test_the_bytes_are_always_the_same(mini_root: Path, tmp_path: Path, no_clips: None) -> None:
     write_mini(tmp_path / "again")  # without its clips: see test_clips.py
     names = [
@@ -65,6 +66,7 @@ def test_it_never_replaces_what_is_not_a_mini_corpus(tmp_path: Path) -> None:
     assert (tmp_path / "mine.txt").read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_sizes_and_balance_are_like_melds(mini: Corpus) -> None:
     table = mini.table
     assert table["split"].value_counts().to_dict() == {"train": 640, "test": 480, "val": 160}
@@ -208,6 +210,7 @@ def test_the_optimum_follows_from_the_truth(
         assert optimum[split]["fused"]["expected"] > optimum[split]["text"]["expected"] + 0.1
 
 
+@pytest.mark.slow
 def test_words_reveal_the_emotion_and_length_does_not(mini: Corpus) -> None:
     train, test = (mini.table[mini.table["split"] == split] for split in ("train", "test"))
     constant = (test["emotion"] == "neutral").mean()

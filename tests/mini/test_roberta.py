@@ -19,6 +19,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return prepare_checkpoint("mini:roberta", tmp_path_factory.mktemp("cache"), made_of(TEXTS))
 
 
+@pytest.mark.slow
 def test_it_loads_as_a_hub_name_does(mini: Checkpoint) -> None:
     tokenizer = AutoTokenizer.from_pretrained(mini.folder)
     model = AutoModel.from_pretrained(mini.folder)

@@ -64,6 +64,7 @@ def test_transformers_own_model_gives_the_same_logits(
     np.testing.assert_allclose(np.stack([ours[row] for row in rows]), expected.numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_mean_pooling_sees_the_utterance_alone(compose_train: Callable[..., Any]) -> None:
     """With dialogue around it, the pooled tokens are the utterance between its two separators."""
     from meld_lightning.runs.inputs import read_inputs

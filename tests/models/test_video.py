@@ -85,6 +85,7 @@ def test_confidence_is_not_the_mean() -> None:
     assert mean[0] == pytest.approx(0.6)
 
 
+@pytest.mark.slow
 def test_wrong_prompts_and_sizes_are_refused(checkpoint: Path) -> None:
     with pytest.raises(UserError, match="run with media.size=32"):
         Clip(checkpoint, 224)

@@ -81,6 +81,7 @@ def test_clips_that_are_not_shown_are_explained(corpus: Corpus, show: bool, line
     assert line in found.left_out[0]
 
 
+@pytest.mark.slow
 def test_a_clip_becomes_a_strip_and_a_waveform(corpus: Corpus, media: Media) -> None:
     found = explored(corpus, media)
     (clips,) = found.clips

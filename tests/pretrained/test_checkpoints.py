@@ -64,6 +64,7 @@ def test_a_damaged_or_interrupted_checkpoint_is_made_again(cache: Path, mini: Ch
         assert prepare_checkpoint("mini:roberta", cache, made_of(TEXTS)) == after
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_make_one_whole_checkpoint(mini: Checkpoint, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PREPARE_MINI, str(tmp_path), json.dumps(TEXTS)]
     both = [start(command, tmp_path) for _ in range(2)]

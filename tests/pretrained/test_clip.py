@@ -12,6 +12,7 @@ import transformers as tf
 
 from meld_lightning.errors import UserError
 from meld_lightning.pretrained.clip import CLIPS, Clip, embedding_size, label_vectors
+from tests.repeats import few
 from tests.small import LABELS, TOWER, save_bert, save_clip
 
 VISION: dict[str, Any] = {**TOWER, "image_size": 32, "patch_size": 8}
@@ -44,7 +45,7 @@ def save(folder: Path, model_type: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("model_type", CLIPS)
+@pytest.mark.parametrize("model_type", few(CLIPS, 2))
 def test_scores_are_transformers_own(model_type: str, tmp_path: Path) -> None:
     folder = save(tmp_path, model_type)
     frames = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)

@@ -38,6 +38,7 @@ def padded(folder: Path) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor
     return alone, ids_NT, mask_NT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_type", few([*FEW, *MANY], 4))
 def test_an_utterance_gets_transformers_own_output_whatever_the_batch(
     model_type: str, tmp_path: Path
@@ -76,6 +77,7 @@ def test_longest_input_leaves_out_positions_that_padding_reserves(
     assert longest_input(text_config(folder)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_type", few(["bert", "deberta-v2", "gpt2", "t5"], 2))
 def test_a_head_is_new_unless_kept(model_type: str, tmp_path: Path) -> None:
     """A head of another size, or of ours in another order: the new one is what a checkpoint

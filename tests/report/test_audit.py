@@ -175,6 +175,7 @@ def no_corpus(*_: Any) -> list[Grouping]:
     raise NotPrepared("no corpus here")
 
 
+@pytest.mark.slow
 def test_a_declared_audit_is_printed_and_kept(render: Make, runs: Any, tables: Any) -> None:
     declared = {**tables, **audit_tables()}
     out = render("audit", tables=declared, find_groupings=by_place)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from sklearn.metrics import classification_report
 
 from meld_lightning.runs.logits import logits_of
@@ -90,6 +91,7 @@ def test_a_fusion_says_what_it_chose_what_others_would_fix_and_how_it_is_calibra
     assert f"T+A+V lies {0.9 - accuracy:.4f} [" in text
 
 
+@pytest.mark.slow
 def test_the_remark_says_what_each_seed_chose_and_where_a_run_alone_is_better(
     render: Make, make_run: Make
 ) -> None:

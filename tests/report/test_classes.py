@@ -20,6 +20,7 @@ def drawn(seed: int, n: int = 60) -> Scored:
     return Scored(f"run {seed}", LABELS, keys, units, true, predicted, np.ones(n, dtype=bool))
 
 
+@pytest.mark.slow
 def test_each_class_has_its_mean_and_the_jackknife_interval() -> None:
     runs = [drawn(1), drawn(2)]
     found = class_estimates(runs)["f1"]

@@ -32,6 +32,7 @@ def test_holm_by_hand_and_by_statsmodels() -> None:
     assert cm.holm(p_values.tolist()) == multipletests(p_values, method="holm")[1].tolist()
 
 
+@pytest.mark.slow
 def test_recipes_whose_seeds_differ_are_not_told_apart_by_the_units_alone(make_run: Make) -> None:
     """The same two rows: with their seeds taken as fixed the difference would be significant."""
     rows = [

@@ -26,14 +26,8 @@ def figures(path: Path) -> list[tuple[str, ...]]:
         ]
 
 
-@pytest.mark.parametrize(
-    "study",
-    # the smallest in the quick tests, all of them in the slow ones
-    [
-        study if study == "meld_minilm" else pytest.param(study, marks=pytest.mark.slow)
-        for study in COMMITTED
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("study", COMMITTED)
 def test_the_evidence_renders_to_the_committed_tables(
     study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def clips_of(run: Any) -> list[dict[str, Any]]:
     return [{**clip, "key": f"test/dia{number}_utt0"} for number in (4, 7)]
 
 
+@pytest.mark.slow
 def test_a_confusion_matrix_is_scikit_learns_over_all_seeds(
     render: Make, drawable: Any, make_run: Make
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_confusion_matrix_is_scikit_learns_over_all_seeds(
     assert {line["panel"] for line in lines(folder)} == {"RoBERTa", "wav2vec2", "fusion"}
 
 
+@pytest.mark.slow
 def test_frames_say_what_is_true_and_what_was_predicted(render: Make, drawable: Any) -> None:
     folder = render("figure_2", runs=drawable, find_clips=clips_of) / "figure_2"
     assert len(lines(folder)) == 2 * 2 * 7
@@ -98,6 +100,7 @@ def test_frames_say_what_is_true_and_what_was_predicted(render: Make, drawable: 
     assert ">probability of each class; blue: the most probable class</text>" in picture
 
 
+@pytest.mark.slow
 def test_the_diagram_shows_what_was_fitted(render: Make, drawable: Any) -> None:
     folder = render("figure_3", runs=drawable) / "figure_3"
     assert [tuple(line.values()) for line in lines(folder)] == [

@@ -26,6 +26,7 @@ def with_overview(tables: Spec) -> Spec:
     return {**tables, "overview": spec}
 
 
+@pytest.mark.slow
 def test_it_draws_the_numbers_of_the_table(render: Make, with_overview: Spec) -> None:
     out = render("overview", "table_03", tables=with_overview)
     weighted_f1 = [
@@ -46,6 +47,7 @@ def test_it_draws_the_numbers_of_the_table(render: Make, with_overview: Spec) ->
     assert any(f"on {weighted_f1[0]['n']} test utterances" in text for text in texts)
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_bytes(render: Make, with_overview: Spec) -> None:
     def drawn() -> list[bytes]:
         folder = render("overview", tables=with_overview) / "overview"
@@ -54,6 +56,7 @@ def test_the_same_runs_give_the_same_bytes(render: Make, with_overview: Spec) ->
     assert drawn() == drawn()
 
 
+@pytest.mark.slow
 def test_no_mean_is_drawn_while_a_seed_is_missing(
     render: Make, with_overview: Spec, runs: Any
 ) -> None:

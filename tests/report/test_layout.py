@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from meld_lightning.report.comparisons import TESTED, comparisons
 from meld_lightning.report.layout import p_text
 from meld_lightning.report.markdown import readme_markdown
@@ -104,6 +106,7 @@ def test_published_tables_select_on_val_and_show_per_cent(
     assert re.fullmatch(r"\d+\.\d\d \[\d+\.\d\d, \d+\.\d\d\]", ours)
 
 
+@pytest.mark.slow
 def test_verdicts_only_where_the_study_may_claim_them(
     render: Make, study: Spec, tables: Spec
 ) -> None:

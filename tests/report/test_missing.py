@@ -54,6 +54,7 @@ def fused(make_run: Make) -> dict[tuple[str, str], list[Any]]:
     return {("single", "text"): [text], ("single", "audio"): [audio], ("fused", "learned"): [run]}
 
 
+@pytest.mark.slow
 def test_the_ends_are_the_fusion_itself_and_its_subsets(
     fused: dict[tuple[str, str], list[Any]], render: Make
 ) -> None:

@@ -46,6 +46,7 @@ def test_reliability_states_its_error(run: Run) -> None:
     assert "calibration error 0." in axes.get_title()
 
 
+@pytest.mark.slow
 def test_the_three_lines_of_the_docs_show_a_picture_in_a_notebook(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

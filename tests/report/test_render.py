@@ -32,6 +32,7 @@ def test_a_note_of_several_paragraphs_stands_at_the_top_alone(render: Make, stud
     assert text.count("Nor about anything else.") == 1
 
 
+@pytest.mark.slow
 def test_rendering_twice_gives_the_same_bytes(render: Make, tables: Spec) -> None:
     def contents() -> dict[str, bytes]:
         out = render(*tables)
@@ -48,6 +49,7 @@ def test_rendering_twice_gives_the_same_bytes(render: Make, tables: Spec) -> Non
     assert contents() == first
 
 
+@pytest.mark.slow
 def test_latex_is_balanced_and_escaped(
     render: Make, tables: Spec, study: Spec, runs: Any, make_run: Make
 ) -> None:

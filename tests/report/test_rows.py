@@ -66,6 +66,7 @@ def test_nothing_is_selected_while_a_row_is_missing(render: Make, runs: Any) -> 
     assert found["constant (neutral)"][1] != "—"
 
 
+@pytest.mark.slow
 def test_several_seeds_give_mean_spread_and_the_interval_of_the_mean(
     render: Make, runs: Any, make_run: Make, sklearn_metrics: Make
 ) -> None:

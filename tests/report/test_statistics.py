@@ -150,6 +150,7 @@ def test_swapping_units_is_scipys_permutation_test(make_run: Make) -> None:
     assert found["accuracy"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_swapping_units_counts_every_way_by_scikit_learns_f1(make_run: Make) -> None:
     one, other = _equal_units(make_run, [1, 2], units=6)
     other = replace(other, predicted=np.where(other.true == 1, 0, other.predicted))

@@ -86,6 +86,7 @@ CHANGES_NOTHING = (
 )
 
 
+@pytest.mark.slow
 def test_what_changes_no_result_changes_no_hash() -> None:
     assert hashed(*CHANGES_NOTHING) == hashed()
 
@@ -126,6 +127,7 @@ def test_other_data_or_weights_change_the_hash() -> None:
     assert len({hashed(), hashed(corpus="1"), hashed(checkpoint="1"), hashed(media="1")}) == 4
 
 
+@pytest.mark.slow
 def test_media_settings_count_where_their_kind_is_read() -> None:
     for model, counts, not_read in (
         ("wav2vec2", "media.rate=8000", "media.every=5"),

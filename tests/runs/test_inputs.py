@@ -15,6 +15,7 @@ from tests.running import CHECKOUT, call, call_well
 WORDS = ("corpus=manifest", "corpus.root=mine.csv", "checkpoints=minilm")
 
 
+@pytest.mark.slow
 def test_each_refusal_names_the_cause_and_the_same_checkpoints(tmp_path: Path) -> None:
     def refused(*words: str) -> str:
         done = call(["train", *WORDS, *words], tmp_path)

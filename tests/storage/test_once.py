@@ -29,6 +29,7 @@ made_once(folder / "made.lock", (folder / "made.txt").is_file, make)
 """
 
 
+@pytest.mark.slow
 def test_of_three_processes_one_makes_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", MAKER, str(tmp_path)]
     started = [subprocess.Popen(command, text=True, stdout=subprocess.PIPE) for _ in range(3)]

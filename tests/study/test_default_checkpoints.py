@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.running import call, folder_over
 
 ROWS = [f"u{i},line {i},{('joy', 'anger')[i % 2]},d{i % 10}" for i in range(30)]
 
 
+@pytest.mark.slow
 def test_another_corpus_must_name_its_checkpoints(prepared: Path, tmp_path: Path) -> None:
     folder = folder_over(prepared, tmp_path / "there")
     (folder / "own.csv").write_text("\n".join(["id,text,emotion,dialogue", *ROWS]))
@@ -36,6 +39,7 @@ def test_another_corpus_must_name_its_checkpoints(prepared: Path, tmp_path: Path
     assert "warning: checkpoint mini:roberta is a toy made from the mini corpus" in trained.stdout
 
 
+@pytest.mark.slow
 def test_the_mini_corpus_has_its_own(compose_train: Callable[[list[str]], object]) -> None:
     def roberta(*asked: str) -> object:
         return compose_train(list(asked)).checkpoints.roberta  # type: ignore[attr-defined]

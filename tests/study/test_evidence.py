@@ -20,6 +20,7 @@ def copied(folder: Path) -> list[Path]:
     return sorted((folder / STUDY / "runs").iterdir())
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_config_over_different_data_are_refused(tmp_path: Path) -> None:
     one, *_ = copied(tmp_path)
     other = one.with_name("0123456789ab")

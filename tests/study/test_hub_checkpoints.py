@@ -64,6 +64,7 @@ def test_checkpoints_are_got_without_a_corpus_and_found_offline(
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_offline_all_missing_checkpoints_are_in_one_line(
     tmp_path: Path, small_bert: Path, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +80,7 @@ def test_offline_all_missing_checkpoints_are_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_download_that_was_killed_is_not_taken_for_the_checkpoint(
     tmp_path: Path, small_bert: Path, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ def planned(compose: Compose, **rows: str | None) -> Any:
     return found
 
 
+@pytest.mark.slow
 def test_a_row_runs_after_the_row_it_starts_from(compose_train: Compose) -> None:
     rows = planned(compose_train, last="t.second", second="t.first", first=None, other=None)
     assert in_waves(rows) == [[("t", "first"), ("t", "other")], [("t", "second")], [("t", "last")]]
@@ -39,6 +40,7 @@ def test_a_row_runs_after_the_row_it_starts_from(compose_train: Compose) -> None
     assert len(hashes) == 6, "first and other are the same runs, all others differ"
 
 
+@pytest.mark.slow
 def test_evidence_tells_a_warm_start_from_a_cold_one(compose_train: Compose) -> None:
     cold, one, other = (
         canonical_config(compose_train(given))

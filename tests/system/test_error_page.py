@@ -2,6 +2,7 @@
 
 import ast
 import re
+import signal
 from functools import cache
 
 from tests.running import CHECKOUT
@@ -42,5 +43,7 @@ def test_every_message_on_the_page_is_one_of_the_package() -> None:
 def test_the_exit_statuses_are_those_of_the_code() -> None:
     from meld_lightning.launching.exits import STOPPED, TRY_AGAIN
 
-    stated = re.findall(r"^\| (\d+) \| ", PAGE, re.M)
-    assert stated == ["0", "1", str(TRY_AGAIN), str(STOPPED)]
+    by_signal = [128 + signal.SIGKILL, 128 + signal.SIGPIPE]
+    of_make = 2
+    stated = [int(status) for status in re.findall(r"^\| (\d+) \| ", PAGE, re.M)]
+    assert stated == [0, 1, TRY_AGAIN, STOPPED, *by_signal, of_make]

@@ -4,11 +4,13 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from tests.finished import SMALL
 from tests.running import call, folder_over
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_logged_from_its_files_once(
     prepared: Path, finished: Path, tmp_path: Path
 ) -> None:

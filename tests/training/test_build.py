@@ -11,6 +11,7 @@ from meld_lightning.runs.inputs import read_inputs
 from meld_lightning.training.build import build
 
 
+@pytest.mark.slow
 def test_missing_utterances_get_the_prior_of_train(compose_train: Callable[..., Any]) -> None:
     cfg = compose_train(["model=roberta", "model.class_weights=inverse"])
     table, labels, _, module = build(cfg, read_inputs(cfg))
@@ -28,6 +29,7 @@ def test_missing_utterances_get_the_prior_of_train(compose_train: Callable[..., 
     np.testing.assert_allclose(found_C / found_C.sum(), weights_C / weights_C.sum(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_fp32_is_computed_in_fp32_by_cudnn_too(
     compose_train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def test_the_scores_are_those_of_the_run_they_came_from(
         load_run(imported.folder).model()
 
 
+@pytest.mark.slow
 def test_an_import_is_named_by_its_file_and_by_no_setting_of_training(
     votes: Path, tmp_path: Path, compose_train: Compose
 ) -> None:
@@ -68,6 +69,7 @@ def test_an_import_is_named_by_its_file_and_by_no_setting_of_training(
     assert hash_of() != first
 
 
+@pytest.mark.slow
 def test_utterances_without_a_row_lack_the_modality(
     votes: Path, tmp_path: Path, compose_train: Compose, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -140,6 +142,7 @@ def test_an_import_is_fused_like_any_run(
     assert config.runs.text == f"runs/{finished.parent.name}/{finished.name}"
 
 
+@pytest.mark.slow
 def test_votes_are_named_by_the_votes_and_drawn_by_the_seed(
     finished: Path, tmp_path: Path, compose_train: Compose
 ) -> None:

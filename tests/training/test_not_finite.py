@@ -66,6 +66,7 @@ def train(tmp_path: Path, checkpoint: Path) -> Train:
     return trained
 
 
+@pytest.mark.slow
 def test_the_missing_is_named_counted_and_carried_through(train: Train) -> None:
     missing = {"u0": "", "u9": " \t ", "u12": "\u200b"}  # train, val, test
     done, folder = train({**missing, "u13": f"hello {POISON}", "u10": POISON})

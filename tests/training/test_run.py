@@ -82,6 +82,7 @@ def test_scikit_learn_agrees_with_every_metric(finished: Path, split: str) -> No
         assert printed["weighted_f1"] == pytest.approx(run.result.best["value"])
 
 
+@pytest.mark.slow
 def test_asked_again_a_run_is_read(finished: Path) -> None:
     before = (finished / "result.json").stat().st_mtime_ns
     folder = finished.parents[2]
@@ -90,6 +91,7 @@ def test_asked_again_a_run_is_read(finished: Path) -> None:
     assert (finished / "result.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_changed_data_is_refused_and_moved_data_is_the_same(
     finished: Path, prepared: Path, tmp_path: Path
 ) -> None:
@@ -152,6 +154,7 @@ def test_a_damaged_checkpoint_or_token_cache_is_reported_with_a_remedy(
     assert "ids.npy: changed since it was written; delete" in refused.stderr, refused.stderr
 
 
+@pytest.mark.slow
 def test_a_read_only_folder_gets_one_line(prepared: Path, tmp_path: Path) -> None:
     folder = folder_over(prepared, tmp_path / "full")
     (folder / "runs").write_text("a file where a folder is wanted")
