@@ -1,18 +1,19 @@
 """A run of two processes whose first finds the disk full ends with one line, and resumes."""
 
-import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.faults.study import COMMANDS, write_inputs
 from tests.finished import only_run
-from tests.running import HANGS_S, argv, environment, run_well
+from tests.running import argv, run, run_well
 
-# for every process that starts, the ranks among them: the disk is full for rank 0, where it waits
-# for a file whose path has these words
+# for the command and the ranks that it forks: the disk is full for rank 0, where it waits for a
+# file whose path has these words
 FULL_DISK = """
-import errno, os
+import errno, os, sys
+from meld_lightning.commands.cli import main
 fsync = os.fsync
 
 def full(number):
@@ -22,6 +23,7 @@ def full(number):
     fsync(number)
 
 os.fsync = full
+sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -41,21 +43,7 @@ def test_a_full_disk_on_one_of_two_ranks(words: str, tmp_path: Path) -> None:
     write_inputs(given)
     run_well(argv(*COMMANDS["prepare"](given, work)), work)
     asked = [*COMMANDS["train text"](given, work), "numerics.world_size=2"]
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "sitecustomize.py").write_text(FULL_DISK)
-    done = subprocess.run(  # a new interpreter, as its ranks are
-        argv(*asked),
-        cwd=work,
-        env={
-            **environment(),
-            "PYTHONPATH": f"{tmp_path / 'full'}:{environment()['PYTHONPATH']}",
-            "FULL": words,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=HANGS_S,
-    )
+    done = run([sys.executable, "-c", FULL_DISK, *asked], work, FULL=words)
     assert done.returncode == 1, done.stderr
     [line] = [one for one in done.stderr.splitlines() if one.startswith("meld-lightning: ")]
     assert "No space left on device; free some space and run the command again" in line

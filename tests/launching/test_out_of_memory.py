@@ -109,7 +109,7 @@ def test_a_killed_job_starts_again_if_memory_ran_out(
 def test_a_job_killed_for_lack_of_memory_resumes(prepared: Path, tmp_path: Path) -> None:
     folder = folder_over(prepared, tmp_path / "sweep")
     (folder / "vmstat").write_text("oom_kill 7\n")
-    asked = [*SWEEP, "epochs=2", "data.batch_size=32", "machine.checkpoint_every_s=0"]
+    asked = [*SWEEP, "epochs=1", "data.batch_size=32", "machine.checkpoint_every_s=0"]
     sweep = start([sys.executable, "-c", COUNTED, *asked], folder)
     until(lambda: list(folder.glob("runs/*/*/checkpoints/last.ckpt")), sweep, "it is saved")
     (folder / "vmstat").write_text("oom_kill 8\n")

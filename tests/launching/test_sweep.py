@@ -73,57 +73,43 @@ def test_a_job_is_named_by_its_overrides_as_people_write_them() -> None:
 
 
 @pytest.mark.slow
-def test_a_failing_job_takes_no_other_with_it(
+def test_a_killed_and_a_failing_job_take_no_other_with_them(
     prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
     folder = folder_over(prepared, tmp_path / "sweep")
-    asked = [*SWEEP, "data.max_tokens=100000,64", "hydra.launcher.jobs=2"]
-    first = meld_lightning(*asked, cwd=folder)
-    assert first.returncode == 1
-    assert [row["status"] for row in summary(folder)] == ["failed", "finished"]
-    assert "1 of 2 runs failed; run the same command to repeat them" in first.stderr
-    assert "data.max_tokens=100000: expected 8 to 512" in first.stderr
-    again = meld_lightning(*asked, cwd=folder)
-    assert again.returncode == 1
-    assert [row["status"] for row in summary(folder)] == ["failed", "read"]
-
-
-@pytest.mark.slow
-def test_a_killed_job_takes_no_other_with_it(
-    prepared: Path, tmp_path: Path, meld_lightning: Command
-) -> None:
-    folder = folder_over(prepared, tmp_path / "sweep")
-    asked = [*SWEEP, "seed=1,2"]
-    sweep = start(argv(*asked, "hydra.launcher.jobs=1"), folder)
-    until(lambda: list(folder.glob("runs/*/*/config.yaml")), sweep, "a run begins")
-    [job] = jobs_of(sweep.pid)
+    asked = [*SWEEP, "data.max_tokens=64,100000,32", "hydra.launcher.jobs=1"]
+    first = start(argv(*asked), folder)
+    until(lambda: list(folder.glob("runs/*/*/config.yaml")), first, "a run begins")
+    [job] = jobs_of(first.pid)
     os.kill(job, signal.SIGKILL)
-    assert sweep.wait(HANGS_S) == 1
-    assert "killed by SIGKILL (out of memory?)" in sweep.stderr
-    assert [row["status"] for row in summary(folder)] == ["failed", "finished"]
-    assert meld_lightning(*asked, cwd=folder).returncode == 0
-    assert [row["status"] for row in summary(folder)] == ["finished", "read"]
+    assert first.wait(HANGS_S) == 1
+    assert [row["status"] for row in summary(folder)] == ["failed", "failed", "finished"]
+    assert "2 of 3 runs failed; run the same command to repeat them" in first.stderr
+    assert "killed by SIGKILL (out of memory?)" in first.stderr
+    assert "data.max_tokens=100000: expected 8 to 512" in first.stderr
+    assert meld_lightning(*asked, cwd=folder).returncode == 1
+    assert [row["status"] for row in summary(folder)] == ["finished", "failed", "read"]
 
 
 @pytest.mark.slow
 def test_a_sweep_under_random_kills_matches_an_uninterrupted_one(
     prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
-    """Jobs and the launcher itself are killed; its jobs go on without it, and the next launcher
-    waits for them."""
+    """Two jobs and then the launcher itself are killed; its jobs go on without it, and the next
+    launcher waits for them."""
     grid = [
         "model=roberta",
         "optimizer.lr=1e-3",
         "seed=1,2",
-        "data.batch_size=32,64",
+        "data.batch_size=64",
         "hydra.launcher.jobs=2",
     ]
     wild, calm = (folder_over(prepared, tmp_path / name) for name in ("wild", "calm"))
     drawn, killed = random.Random(3), 0
     for _ in range(6):
         sweep = start(argv("train", "--multirun", *grid, "machine.checkpoint_every_s=0.2"), wild)
-        while sweep.poll() is None and killed < 4:
-            time.sleep(drawn.uniform(0.2, 1))
+        while sweep.poll() is None and killed < 3:
+            time.sleep(drawn.uniform(0.1, 0.5))
             saved = [path.parents[1] for path in wild.glob("runs/*/*/checkpoints/last.ckpt")]
             if any(not (run / "result.json").is_file() for run in saved) and sweep.poll() is None:
                 victims = [sweep.pid] if killed == 2 else jobs_of(sweep.pid)
@@ -133,10 +119,10 @@ def test_a_sweep_under_random_kills_matches_an_uninterrupted_one(
         if sweep.wait(HANGS_S) == 0:
             break
     assert sweep.poll() == 0
-    assert killed >= 3
+    assert killed == 3
     assert meld_lightning("train", "--multirun", *grid, cwd=calm).returncode == 0
     assert figures(wild) == figures(calm)
-    assert len(figures(calm)) == 4
+    assert len(figures(calm)) == 2
 
 
 def figures(folder: Path) -> list[list[str]]:

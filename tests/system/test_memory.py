@@ -21,7 +21,7 @@ from meld_lightning.data.text import TextBatch
 from meld_lightning.models.text import TextClassifier
 from meld_lightning.runs.logits import logits_of
 from tests.finished import assert_same_run, only_run
-from tests.running import Command, call, folder_over, start_and_kill
+from tests.running import Command, argv, call, folder_over, run_well, start_and_kill
 
 # an epoch is 9 batches of 71, and one of a single utterance
 SMALL = [
@@ -85,46 +85,55 @@ def assert_equal_to(one: Path, other: Path, within: float) -> None:
     assert runs[0].result.best == pytest.approx(runs[1].result.best, abs=within)
 
 
+# 2 epochs, scored in batches of 100, and saved at every step
+PLAIN = [
+    *SMALL,
+    "model.dropout=0",
+    "machine.checkpoint_every_s=0",
+    "epochs=2",
+    "eval_batch_size=100",
+]
+
+
+@pytest.fixture(scope="module")
+def fitting(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that had memory enough."""
+    folder = folder_over(prepared, tmp_path_factory.mktemp("fitting"))
+    run_well(argv(*PLAIN), folder, FITS="1000", FROM="0")
+    return only_run(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("fits", "first", "taken"),
     [
-        (36, 0, [(0, 2)]),  # 71 utterances in pieces of 36 and 35
-        (18, 14, [(0, 1), (14, 4)]),  # in the middle of the second epoch
-        (71, 0, [(0, 1), (9, 2)]),  # only what scores the first epoch is too large
+        # 71 utterances in microbatches of 36 and 35; what scores the first epoch is then too large
+        (36, 0, [(0, 2), (9, 4)]),
+        (25, 14, [(0, 1), (14, 4)]),  # in the middle of the second epoch
     ],
 )
 def test_a_run_that_did_not_fit_ends_as_one_that_did(
     fits: int,
     first: int,
     taken: list,
+    fitting: Path,
     prepared: Path,
     tmp_path: Path,
     meld_lightning: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = [
-        *SMALL,
-        "model.dropout=0",
-        "machine.checkpoint_every_s=0",
-        f"epochs={1 if first == 0 else 2}",
-    ]
-    if fits == 71:
-        asked.append("eval_batch_size=100")
-    roomy, cramped = (folder_over(prepared, tmp_path / name) for name in ("roomy", "cramped"))
-    done = meld_lightning(*asked, cwd=roomy)
-    assert done.returncode == 0, done.stderr
-    assert load_run(only_run(roomy)).result.accumulation == [{"from_step": 0, "microbatches": 1}]
+    assert load_run(fitting).result.accumulation == [{"from_step": 0, "microbatches": 1}]
+    folder = folder_over(prepared, tmp_path / "cramped")
     cramp(monkeypatch, fits, first)
-    done = meld_lightning(*asked, cwd=cramped)
+    done = meld_lightning(*PLAIN, cwd=folder)
     assert done.returncode == 0, done.stderr
     step, pieces = taken[-1]
     said = [line for line in done.stdout.splitlines() if "out of memory" in line]
     assert len(said) == np.log2(pieces)
     assert said[-1].endswith(f"resuming from step {step} with {pieces} microbatches per batch")
-    found = load_run(only_run(cramped)).result.accumulation
+    found = load_run(only_run(folder)).result.accumulation
     assert [(one["from_step"], one["microbatches"]) for one in found] == taken
-    assert_equal_to(only_run(cramped), only_run(roomy), 1e-4)
+    assert_equal_to(only_run(folder), fitting, 1e-4)
 
 
 @pytest.mark.slow
@@ -132,8 +141,8 @@ def test_a_run_in_pieces_is_exact_after_a_kill(
     prepared: Path, tmp_path: Path, meld_lightning: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With dropout; the run that goes on knows its pieces without running out again."""
-    cramp(monkeypatch, 18)
-    asked = [*SMALL, "machine.checkpoint_every_s=0.2", "epochs=6"]
+    cramp(monkeypatch, 36)
+    asked = [*SMALL, "machine.checkpoint_every_s=0.2", "epochs=2"]
     calm, killed = (folder_over(prepared, tmp_path / name) for name in ("calm", "killed"))
     assert meld_lightning(*asked, cwd=calm).returncode == 0
     assert start_and_kill(asked, killed, 0.3, signal.SIGKILL) == -9
