@@ -22,7 +22,7 @@ def test_a_sweep_is_one_group_and_its_dashboard_holds_what_was_swept(
         "--multirun",
         *SMALL[1:3],
         "epochs=1",
-        "data.batch_size=16,32",
+        "data.batch_size=32,64",
         "logger=wandb",
     ]
     assert meld_lightning(*sweep, cwd=folder).returncode == 0

@@ -4,14 +4,14 @@ import json
 import os
 import shutil
 import signal
-import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.finished import assert_same_run, only_run
-from tests.running import argv, environment, folder_over, run, start_and_kill
+from tests.running import argv, folder_over, run, start_and_kill
 from tests.system.faults.conftest import (
     PREPARE,
     TRAIN,
@@ -36,11 +36,14 @@ def test_files_of_another_day_are_the_same_files(calm: Path, tmp_path: Path) -> 
         assert stamps(tmp_path) == before
 
 
+# a clock that is wrong from the command's first moment on
 BACKWARDS = """
-import time
+import sys, time
+from meld_lightning.commands.cli import main
 now = time.time
 began = now() - 86400
 time.time = lambda: 2 * began - now()
+sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -51,16 +54,7 @@ def test_a_run_resumed_under_a_clock_that_runs_backwards(
     folder, began = folder_over(prepared, tmp_path), time.monotonic()
     asked = [*TRAIN, "machine.checkpoint_every_s=0.1"]
     start_and_kill(asked, folder, 0.0, signal.SIGKILL)
-    (tmp_path / "clock").mkdir()
-    (tmp_path / "clock" / "sitecustomize.py").write_text(BACKWARDS)
-    done = subprocess.run(  # whose clock is wrong from its first moment on
-        argv(*asked),
-        cwd=folder,
-        env={**environment(), "PYTHONPATH": f"{tmp_path / 'clock'}:{environment()['PYTHONPATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run([sys.executable, "-c", BACKWARDS, *asked], folder)
     assert done.returncode == 0, done.stderr
     assert "resuming from its last checkpoint" in done.stdout
     assert (

@@ -20,10 +20,10 @@ from tests.system.faults.conftest import (
 
 
 @pytest.mark.slow
-def test_eight_that_prepare_at_once_make_everything_once(calm: Path, tmp_path: Path) -> None:
-    eight = [start(PREPARE, tmp_path) for _ in range(8)]
+def test_four_that_prepare_at_once_make_everything_once(calm: Path, tmp_path: Path) -> None:
+    four = [start(PREPARE, tmp_path) for _ in range(4)]
     seen: dict[Path, set[int]] = {}
-    while any(process.poll() is None for process in eight):
+    while any(process.poll() is None for process in four):
         for pattern in (
             "mini/mini.json",
             "corpus/*/manifest.json",
@@ -37,7 +37,7 @@ def test_eight_that_prepare_at_once_make_everything_once(calm: Path, tmp_path: P
                 with suppress(FileNotFoundError):
                     seen.setdefault(path, set()).add(path.stat().st_ino)
         time.sleep(0.01)
-    assert [(process.wait(HANGS_S), process.stderr) for process in eight] == [(0, "")] * 8
+    assert [(process.wait(HANGS_S), process.stderr) for process in four] == [(0, "")] * 4
     assert len(seen) == 1 + 1 + 20 + 5 + 4
     assert [path for path, files in seen.items() if len(files) > 1] == []
     assert temporaries(tmp_path) == []
@@ -45,7 +45,7 @@ def test_eight_that_prepare_at_once_make_everything_once(calm: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_of_eight_that_ask_for_the_run_of_a_killed_process_one_goes_on(
+def test_of_four_that_ask_for_the_run_of_a_killed_process_one_goes_on(
     finished: Path, prepared: Path, tmp_path: Path
 ) -> None:
     folder = folder_over(prepared, tmp_path)
@@ -55,16 +55,16 @@ def test_of_eight_that_ask_for_the_run_of_a_killed_process_one_goes_on(
     [run_folder] = [path for path in folder.glob("runs/*/*") if path.is_dir()]
     left = run_folder / "checkpoints" / ".last.ckpt.0123abcd.tmp"
     left.write_bytes(b"half")
-    eight = [start(argv(*TRAIN), folder) for _ in range(8)]
+    four = [start(argv(*TRAIN), folder) for _ in range(4)]
 
     def all_wait() -> bool:
-        return all("another process is running it; waiting" in one.stdout for one in eight)
+        return all("another process is running it; waiting" in one.stdout for one in four)
 
-    until(all_wait, eight[-1], "all wait")
+    until(all_wait, four[-1], "all wait")
     first.kill()
-    assert [process.wait(HANGS_S) for process in eight] == [0] * 8
+    assert [process.wait(HANGS_S) for process in four] == [0] * 4
     assert not left.exists(), "the next one begins with what the dead one left"
-    said = [process.stdout for process in eight]
+    said = [process.stdout for process in four]
     assert sum("resuming from its last checkpoint" in text for text in said) == 1
     assert len({text.splitlines()[-1] for text in said}) == 1
     assert_same_run(only_run(folder), finished)
@@ -75,12 +75,12 @@ def test_a_prepare_that_is_killed_again_and_again_matches_an_uninterrupted_one(
     calm: Path, tmp_path: Path
 ) -> None:
     whole, least = read_back(calm), 0
-    for _ in range(5):
+    for _ in range(3):
         done = len(stamps(tmp_path))
         process = start(PREPARE, tmp_path)
         while len(stamps(tmp_path)) <= done + 20 and process.poll() is None:
             time.sleep(0.01)
-        time.sleep(random.uniform(0, 2))
+        time.sleep(random.uniform(0, 1))
         process.kill()
         least += process.wait(HANGS_S) == -signal.SIGKILL
         assert read_back(tmp_path).items() <= whole.items(), (
