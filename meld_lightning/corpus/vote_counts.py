@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from meld_lightning.corpus.numbers import numbers_of
 from meld_lightning.errors import UserError, first_line, near_miss
 from meld_lightning.storage.parquet import read_parquet
 
@@ -79,7 +80,7 @@ def counts_of(path: Path, perceived: str, labels: Sequence[str]) -> pd.DataFrame
             f"{path}: no column {absent[0]}{near_miss(absent[0], map(str, frame.columns))};"
             f" expected one for each label of the corpus: {', '.join(names)}"
         )
-    counts = frame[names].apply(pd.to_numeric, errors="coerce")
+    counts = frame[names].apply(numbers_of)
     wrong = counts.isna() | (counts < 0) | (counts % 1 != 0)
     if wrong.to_numpy().any():
         row, column = np.argwhere(wrong.to_numpy())[0]
@@ -93,16 +94,14 @@ def counts_of(path: Path, perceived: str, labels: Sequence[str]) -> pd.DataFrame
 def _one_row_for_each_clip(path: Path, published: pd.DataFrame) -> pd.DataFrame:
     """CREMA-D's own rows, one for each clip and way to perceive it, side by side."""
     numbers = published.iloc[:, 0]
-    kinds = pd.to_numeric(numbers, errors="coerce").fillna(0).clip(0, 1e9).astype(int) // 100_000
+    kinds = numbers_of(numbers).fillna(0).clip(0, 1e9).astype(int) // 100_000
     if unknown := sorted(set(kinds) - set(PERCEIVED)):
         raise UserError(
             f"{path}: its first column has '{numbers[kinds == unknown[0]].iloc[0]}', expected a"
             " number that begins with 1 (voice), 2 (face) or 3 (both); download the file again"
         )
     clips = published["fileName"].astype(str).set_axis(published.index)
-    counts = published.assign(
-        **{letter: pd.to_numeric(published[letter], errors="coerce") for letter in LETTERS}
-    )
+    counts = published.assign(**{letter: numbers_of(published[letter]) for letter in LETTERS})
     if (wrong := counts[list(LETTERS)].isna().any(axis=1)).any():
         raise UserError(
             f"{path}: the counts of {clips[wrong].iloc[0]} are not all numbers; download the file"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from meld_lightning.corpus.numbers import numbers_of
 from meld_lightning.errors import UserError, first_line, near_miss
 from meld_lightning.runs.logits import FIXED, PREFIX
 from meld_lightning.storage.parquet import read_parquet
@@ -43,7 +44,7 @@ def read_predictions(
     columns = _label_columns(path, frame, labels)
     frame[KEY] = frame[KEY].astype(str)
     _check_keys(path, frame[KEY], keys)
-    numbers = frame[columns].apply(pd.to_numeric, errors="coerce")
+    numbers = frame[columns].apply(numbers_of)
     _check_numbers(path, frame, columns, numbers)
     frame, numbers = frame[numbers.notna().all(axis=1)], numbers.dropna()
     if scores == "probabilities":

@@ -84,6 +84,7 @@ def obtain(request: RunRequest, announce: Callable[[bool], None] = lambda runs: 
     with claimed(folder):
         if run := request.find():  # finished by another process while this one waited
             announce(False)
+            _remove_last_checkpoint(run)
             return run
         if (folder / "result.json").is_file():  # rerun=true, or damaged
             _empty(request)

@@ -29,12 +29,16 @@ def read_parquet(path: Path) -> "pd.DataFrame":
     """The table in a Parquet file; OSError if it cannot be read, ValueError if it is no such file.
 
     On damage pyarrow and pandas raise whatever their code runs into, such as KeyError for metadata
-    of pandas that lacks a key.
+    of pandas that lacks a key; texts that are not UTF-8 they pass on until one is printed.
     """
     import pandas as pd
+    import pyarrow as pa
 
     try:
-        return pd.read_parquet(path)
+        frame = pd.read_parquet(path)
+        for name in frame.select_dtypes("str"):
+            pa.array(frame[name]).validate(full=True)
+        return frame
     except (OSError, ValueError):
         raise
     except Exception as error:

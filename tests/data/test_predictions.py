@@ -59,6 +59,7 @@ def test_logits_are_kept_and_an_empty_row_is_missing(tmp_path: Path) -> None:
         (GOOD + "zzz,1,0\n", "such as 'zzz'; a key looks like 'val/a'"),
         (GOOD + "val/b,much,0\n", "joy of val/b is not a number ('much')"),
         (GOOD + "val/b,inf,0\n", "joy of val/b is infinite"),
+        (GOOD + f"val/b,{'9' * 400},0\n", "joy of val/b is infinite"),
         (GOOD + "val/b,1,\n", "neutral of val/b is empty, while other labels have a value"),
         (GOOD + "val/b,3,2\n", "the probabilities of val/b sum to 5, expected 1 (1 of 3 rows)"),
         (GOOD + "val/b,1.5,-0.5\n", "val/b has a negative probability; if the file holds logits"),
@@ -71,3 +72,12 @@ def test_a_wrong_file_is_refused_in_one_line(text: str, line: str, tmp_path: Pat
     assert str(error.value).startswith(f"predictions={path}: ")
     assert line in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_text_in_parquet_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "votes.parquet"
+    frame = pd.DataFrame({"key": KEYS, "joy": 1.0, "neutral": 0.0})
+    frame.to_parquet(path, compression=None)
+    path.write_bytes(path.read_bytes().replace(b"val/b", b"val/\xff"))
+    with pytest.raises(UserError, match="cannot be read .*UTF8"):
+        read_predictions(path, KEYS, LABELS, "probabilities")

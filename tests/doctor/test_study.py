@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from meld_lightning.corpus import load_corpus
 from meld_lightning.doctor import study
-from meld_lightning.doctor.duration import Cost, estimate, in_words
+from meld_lightning.doctor.duration import Timed, estimate, in_words
 from meld_lightning.doctor.examine import examine_study
 from tests.finished import SMALL
 from tests.running import call
@@ -119,16 +119,37 @@ def test_every_kind_of_run_is_measured_once_and_leaves_nothing(
     assert sorted(prepared.rglob("*")) == before
 
 
-def test_costs_grow_with_epochs_and_utterances(
-    compose_train: Compose, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("each_s", "sizes"), [(0.02, [48, 144]), (0.002, [48, 548])])
+def test_costs_are_extrapolated_to_all_utterances_and_epochs(
+    each_s: float, sizes: list[int], compose_train: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meld_lightning.doctor.duration._measure", lambda _: Cost(5.0, 0.01))
+    """Two runs of a kind on 1,280 utterances; the second finds its features in the cache, and the
+    second size is such that its epoch takes long enough."""
+    measured: list[int] = []
+
+    def timed(_: DictConfig, count: int) -> Timed:
+        measured.append(count)
+        return Timed(count, 5 + 0.01 * count, 0.096 + each_s * count, 1 + 0.005 * count)
+
+    monkeypatch.setattr("meld_lightning.doctor.duration._timed", timed)
     monkeypatch.setattr("meld_lightning.doctor.duration._process_start", lambda: 2.0)
     configs = [
         compose_train([f"epochs={epochs}", "checkpoints.bert=mini:roberta"]) for epochs in (1, 3)
     ]
     found = estimate(configs, at_once=2, budget_s=60)
-    assert found.seconds == pytest.approx(((2 + 5 + 12.8) + (2 + 5 + 38.4)) / 2)
+    before_s, epoch_s, after_s = 2 * 5 + 12.8, 0.096 + each_s * 1280, 1 + 6.4
+    assert found.seconds == pytest.approx((2 + before_s + 4 * epoch_s + 2 * after_s) / 2)
+    assert measured == sizes
+
+
+def test_what_only_the_first_training_loads_is_no_cost(
+    compose_train: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([Timed(48, 30.0, 0.0, 1.0), Timed(144, 2.0, 0.0, 1.0)])
+    monkeypatch.setattr("meld_lightning.doctor.duration._timed", lambda *_: next(times))
+    monkeypatch.setattr("meld_lightning.doctor.duration._process_start", lambda: 0.0)
+    found = estimate([compose_train(["checkpoints.bert=mini:roberta"])], at_once=1, budget_s=60)
+    assert found.seconds == pytest.approx(3.0)
 
 
 def test_the_command_ends_with_1_where_something_stops_the_study(

@@ -16,7 +16,7 @@ from typing import Any
 
 FAULTS = ("EIO", "ENOSPC", "SIGKILL")
 NEEDS_ROOM = ("open", "write", "mkdir", "fsync", "link")  # fail on a disk that stays full
-FORKS_AT = 2  # Hydra makes the first call, before the config is composed; it changes nothing
+HYDRAS = 1  # calls before the command itself begins: Hydra makes its output folder
 HANGS_S = 600  # after these seconds a case is taken for hung
 real_open, real_os_open, real_os_write = io.open, os.open, os.write
 
@@ -74,8 +74,6 @@ class Calls:
         if not (where + "/").startswith(self.root + "/"):
             return
         self.number += 1
-        if self.forks and self.number == FORKS_AT:
-            self._serve()
         self._note(kind, where)
         if self.full and kind in NEEDS_ROOM:
             raise self._error(errno.ENOSPC, kind, where)
@@ -90,13 +88,14 @@ class Calls:
         self.full = self.fault.kind == "ENOSPC"
         raise self._error(getattr(errno, self.fault.kind), kind, where)
 
-    def _serve(self) -> None:
-        """Forks a process for each run that is asked for, which goes on from here; ends with the
-        last one.
+    def serve(self) -> None:
+        """Called as the command itself begins. Where there is a folder with pipes, forks a process
+        for each run that is asked for, which goes on from here; ends with the last one.
 
         All that came before, above all the composing of the config, is done once for all runs.
         """
-        assert self.forks
+        if not self.forks:
+            return
         with real_open(f"{self.forks}/ask") as asked, real_open(f"{self.forks}/answer", "w") as to:
             for line in asked:
                 if (pid := os.fork()) == 0:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
-from tests.faults.calls import FAULTS, FORKS_AT, Call, Fault, listed
+from tests.faults.calls import FAULTS, HYDRAS, Call, Fault, listed
 from tests.faults.replaced import FAULTY
 from tests.faults.study import COMMANDS, write_inputs
 from tests.running import HANGS_S, run, start, until
@@ -30,9 +30,6 @@ TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp(?=/|$)")
 MEASURED = ("wall_s", "peak_memory_mb")  # of a result: no two runs take equally long
 # where no lock says that nobody else is writing, a killed writer's temporary file stays
 MAY_STAY = re.compile(r"(experiments/.*|reports/.*|)\.[^/]+\.[0-9a-f]{8}\.tmp")
-
-# commands that hold a thread and a temporary folder when they reach their first call
-HOLDS_MORE = ("predict",)
 
 Contents = dict[str, str]
 
@@ -112,7 +109,7 @@ def cases_of(study: Study) -> list[Case]:
     return [
         Case(command, call, fault)
         for command, calls in study.calls.items()
-        for call in calls[FORKS_AT - 1 :]
+        for call in calls[HYDRAS:]
         for fault in FAULTS
     ]
 
@@ -120,18 +117,15 @@ def cases_of(study: Study) -> list[Case]:
 class Sufferer:
     """Runs one command with one fault at a time, as a context.
 
-    What comes before the command's first call, above all composing its config, is done once for all
-    cases where the command can be forked there; see `Calls`.
+    What comes before the command itself, above all composing its config, is done once for all
+    cases; see `Calls`.
     """
 
     def __init__(self, study: Study, command: str) -> None:
         self.study, self.command, self.pipes = study, command, study.folder / "pipes"
         self.log, self.output = study.folder / "log", study.folder / "output"
-        self.forks = command not in HOLDS_MORE
 
     def __enter__(self) -> Self:
-        if not self.forks:
-            return self
         shutil.rmtree(self.pipes, ignore_errors=True)
         self.pipes.mkdir()
         for name in ("ask", "answer"):
@@ -143,7 +137,7 @@ class Sufferer:
             FAULT_ROOT=str(self.study.work),
             FAULT_FORKS=str(self.pipes),
         )
-        until(self._is_listening, self.process, "the command reaches its first own call")
+        until(self._is_listening, self.process, "the command itself begins")
         self.answer = (self.pipes / "answer").open()
         return self
 
@@ -159,10 +153,9 @@ class Sufferer:
         return True
 
     def __exit__(self, *_: object) -> None:
-        if self.forks:
-            self.ask.close()
-            self.answer.close()
-            assert self.process.wait(HANGS_S) == 0, self.process.stderr
+        self.ask.close()
+        self.answer.close()
+        assert self.process.wait(HANGS_S) == 0, self.process.stderr
 
     def suffer(self, case: Case) -> list[str]:
         """Runs the command with the case's fault and then again without one; says what is wrong,
@@ -196,15 +189,6 @@ class Sufferer:
     def _run(self, fault: Fault | None) -> tuple[int, str]:
         """Status and output of the command, run with a fault or without one."""
         described = asdict(fault) if fault else None
-        if not self.forks:
-            given = {"FAULT": json.dumps(described), "FAULT_LOG": str(self.log)}
-            done = run(
-                self.study.argv(self.command),
-                self.study.work,
-                FAULT_ROOT=str(self.study.work),
-                **(given if fault else {}),
-            )
-            return done.returncode, done.stdout + done.stderr
         self.output.unlink(missing_ok=True)
         log = str(self.log) if fault else None
         print(json.dumps([described, log, str(self.output)]), file=self.ask, flush=True)

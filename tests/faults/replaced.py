@@ -13,8 +13,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 from unittest import mock
+
+import hydra
 
 from tests.faults.calls import Calls, Fault, absolute, real_open, real_os_open
 
@@ -35,6 +38,7 @@ def watch() -> None:
     calls = Calls(os.environ["FAULT_ROOT"], "command", fault, os.environ.get("FAULT_LOG"))
     calls.forks = os.environ.get("FAULT_FORKS")
     _replace_calls(calls)
+    _serve_tasks(calls)
     _fork_workers(calls)
 
 
@@ -124,6 +128,25 @@ def _is_below(file: Any, root: str) -> bool:
         return (absolute(file) + "/").startswith(root + "/")
     except (OSError, TypeError):
         return False
+
+
+def _serve_tasks(calls: Calls) -> None:
+    """When `calls` serves, Hydra has composed the config, and the command itself has read and
+    written nothing."""
+    real = hydra.main
+
+    def main(**given: Any) -> Any:
+        def decorated(task: Callable[[Any], None]) -> Any:
+            @wraps(task)
+            def serve_and_run(cfg: Any) -> None:
+                calls.serve()
+                task(cfg)
+
+            return real(**given)(serve_and_run)
+
+        return decorated
+
+    mock.patch.object(hydra, "main", main).start()
 
 
 def _fork_workers(calls: Calls) -> None:

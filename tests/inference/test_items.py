@@ -153,6 +153,7 @@ def test_texts_that_no_model_reads_are_refused(tmp_path: Path) -> None:
     ("content", "said"),
     [
         ("", "the file is empty, expected a header and one row"),
+        ("\x11\n", "no column has a name, expected a header"),
         ("id,text\n", "no rows after the header"),
         ("id,txt\na,b\n", "no column clip, audio or text (did you mean 'txt'?); columns found: id"),
         ("id,text\na,b\na,c\n", "row 3: id 'a' is already in row 2"),

@@ -177,6 +177,23 @@ def test_rerun_makes_it_again_and_leaves_nothing_of_before(tmp_path: Path) -> No
     assert executed(tmp_path) == 2
 
 
+class Waiting(Toy):
+    """A run that another process finishes, and leaves by SIGKILL, while this one waits."""
+
+    def find_or_check(self) -> None:
+        assert super().find_or_check() is not None
+
+
+@pytest.mark.parametrize("request_type", [Toy, Waiting])
+def test_what_a_killed_process_leaves_of_a_finished_run_is_removed(
+    request_type: type[Toy], tmp_path: Path
+) -> None:
+    last = obtain(Toy(tmp_path)).folder / "checkpoints" / "last.ckpt"
+    last.write_text("left")
+    obtain(request_type(tmp_path))
+    assert (last.exists(), executed(tmp_path)) == (False, 1)
+
+
 def test_a_refused_config_runs_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="seed: expected at least 0"):
         obtain(Toy(tmp_path, seed=-1))

@@ -7,7 +7,8 @@ import tomllib
 
 from tests.running import CHECKOUT
 
-LINES = re.sub(r"#[^\n]*\n", "", (CHECKOUT / "Containerfile").read_text()).splitlines()
+TEXT = (CHECKOUT / "Containerfile").read_text()
+LINES = re.sub(r"#[^\n]*\n", "", TEXT).splitlines()
 STEPS = [tuple(line.split(" ", 1)) for line in LINES if line]
 
 
@@ -41,3 +42,9 @@ def test_it_installs_by_the_constraints_and_runs_without_root() -> None:
     [base] = given("FROM")
     minor = int(re.findall(r"python:3\.(\d+)-", base)[0])
     assert minor >= int(project["requires-python"].removeprefix(">=3."))
+
+
+def test_the_command_that_it_states_runs_as_its_user() -> None:
+    """Rootless podman maps another user than the one who owns the mounted folder, if not told."""
+    [uid] = re.findall(r"useradd .*--uid (\d+)", TEXT)
+    assert f"podman run --rm --userns=keep-id:uid={uid},gid={uid} -v " in TEXT

@@ -82,6 +82,8 @@ def read_records(
     names, unnamed = _named(header, [row for _, row in numbered[1:]])
     check_columns(path, [name for name in names if name], required, used)
     filled = [place for place, name in enumerate(names) if name]
+    if not filled:
+        raise _empty(path, required, "no column has a name")
     least = max(filled) + 1
     records = []
     for number, row in numbered[1:]:
@@ -150,10 +152,10 @@ def _assumptions(
     return (f"{path.name}: {'; '.join(found)}",) if found else ()
 
 
-def _empty(path: Path, required: Collection[str]) -> UserError:
+def _empty(path: Path, required: Collection[str], problem: str = "the file is empty") -> UserError:
     header = f"a header with {', '.join(required)}" if required else "a header"
     return UserError(
-        f"{path}: the file is empty, expected {header} and one row per utterance; save or download"
+        f"{path}: {problem}, expected {header} and one row per utterance; save or download"
         " it again, or give another file"
     )
 
