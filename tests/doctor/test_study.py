@@ -152,11 +152,7 @@ def test_what_only_the_first_training_loads_is_no_cost(
     assert found.seconds == pytest.approx(3.0)
 
 
-def test_the_command_ends_with_1_where_something_stops_the_study(
-    prepared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("meld_lightning.doctor.duration._measure", lambda _: Cost(5.0, 0.01))
-    monkeypatch.setattr("meld_lightning.doctor.duration._process_start", lambda: 2.0)
+def test_the_command_ends_with_1_where_something_stops_the_study(prepared: Path) -> None:
     asked = ["tables=[table_02]", "checkpoints.clip=null", "measure_s=0"]
     done = call(["doctor", "study=mini", *asked], prepared)
     assert done.returncode == 0, done.stdout + done.stderr
