@@ -36,10 +36,10 @@ def _report(cfg: DictConfig) -> None:
 def _render(cfg: DictConfig, words: Sequence[str]) -> Path:
     """Writes tables and page, and returns the page's path. words: the command's own overrides."""
     from meld_lightning.config.nodes import Report
-    from meld_lightning.page.make import Plans, make_page
+    from meld_lightning.page.make import make_page
     from meld_lightning.report.render import render_study
     from meld_lightning.study.evidence import find_fusions, find_runs, study_folder
-    from meld_lightning.study.plan import plan_fusions, plan_runs
+    from meld_lightning.study.plan import Plans, plan_fusions, plan_runs
     from meld_lightning.study.warm_starts import in_waves
 
     asked = [word for word in words if not word.startswith(("serve=", "port="))]

@@ -1,13 +1,24 @@
 """`meld-lightning reproduce`: prepares, runs what the study's tables still need, keeps the evidence
 and renders the tables and the page."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from meld_lightning.commands.hydra_app import run_hydra
 from meld_lightning.errors import UserError
+
+if TYPE_CHECKING:
+    from meld_lightning.runs.run import Run
+    from meld_lightning.study.plan import Plans
+    from meld_lightning.study.spec import RowKey
+
+    Runs = Mapping[RowKey, Sequence[Run]]
+
+logger = logging.getLogger(__name__)
 
 LAUNCHERS = ("local", "slurm")  # those whose jobs leave runs, in hydra_plugins/
 
@@ -22,16 +33,12 @@ def _reproduce(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from meld_lightning.config.tree import plain
-    from meld_lightning.corpus import prepared_corpus
     from meld_lightning.launching.fusions import fuse_all
     from meld_lightning.launching.jobs import job_of
     from meld_lightning.launching.sweep import report_failures
-    from meld_lightning.page.make import Plans, make_page
     from meld_lightning.report.notes import check_notes
-    from meld_lightning.report.render import render_study
-    from meld_lightning.study.evidence import keep_study
     from meld_lightning.study.kinds import read_tables
-    from meld_lightning.study.plan import plan_fusions, plan_runs
+    from meld_lightning.study.plan import Plans, plan_fusions, plan_runs
     from meld_lightning.study.preparation import prepare_for_runs
     from meld_lightning.study.warm_starts import in_waves
 
@@ -61,10 +68,33 @@ def _reproduce(cfg: DictConfig) -> None:
     fused, failures = fuse_all(fusions)
     runs |= fused
     done = not failures and all(job.run is not None for job in flat)
-    complete = done and set(cfg.tables) >= set(cfg.study.tables)
-    keep_study(cfg, runs, prepared_corpus(cfg.corpus, Path(cfg.paths.cache)).report, complete)
-    material, results = render_study(cfg, runs, planned)
-    make_page(cfg, asked, Plans(planned, fusions), material, results)
+    _render(cfg, asked, Plans(planned, fusions), runs, done)
     report_failures(flat)
     if failures:
         raise UserError(f"{len(failures)} fusions failed:", failures)
+
+
+def _render(
+    cfg: DictConfig, asked: Sequence[str], plans: "Plans", runs: "Runs", done: bool
+) -> None:
+    """Keeps the evidence and renders the tables and the page, unless they stand already.
+
+    done: no run and no fusion has failed.
+    """
+    from meld_lightning.page.up_to_date import rendering
+
+    rendered = rendering(cfg, asked, plans, runs)
+    if done and rendered.is_up_to_date():
+        logger.info("up to date: the tables in %s, the page in %s", *rendered.folders)
+        return
+    from meld_lightning.corpus import prepared_corpus
+    from meld_lightning.page.make import make_page
+    from meld_lightning.report.render import render_study
+    from meld_lightning.study.evidence import keep_study
+
+    corpus = prepared_corpus(cfg.corpus, Path(cfg.paths.cache))
+    complete = done and set(cfg.tables) >= set(cfg.study.tables)
+    keep_study(cfg, runs, corpus.report, complete)
+    material, results = render_study(cfg, runs, plans.runs)
+    make_page(cfg, asked, plans, material, results)
+    rendered.keep()

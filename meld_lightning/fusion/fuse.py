@@ -28,6 +28,8 @@ from meld_lightning.storage.fingerprint import digest_of
 
 logger = logging.getLogger(__name__)
 
+# of logits, by file and its inode, size and time of change
+_digests: dict[tuple[Path, int, int, int], str] = {}
 
 Embed = Callable[[Run], None]
 
@@ -86,14 +88,12 @@ class Fusing(RunRequest):
         """Depends on the settings and on the logits themselves: runs that were made again with
         other logits make another fusion. Embeddings follow from the weights that gave the logits.
         """
-        from meld_lightning.runs.logits import logits_digest
-
         digests = {
-            name: digest_of([logits_digest(run.logits(split)) for split in SPLITS])
+            name: digest_of([_logits_digest(run, split) for split in SPLITS])
             for name, run in self.runs.items()
         }
         for name, others in self.alternatives.items():
-            each = sorted(logits_digest(run.logits("val")) for run in others)
+            each = sorted(_logits_digest(run, "val") for run in others)
             # named so since cross-validation repeats the choice without the folds it leaves out;
             # fusions without alternatives kept their identity then
             digests[f"{name} chosen over"] = digest_of(each)
@@ -136,6 +136,21 @@ def fuse(cfg: DictConfig, embed: Embed = lambda run: None) -> Run:
     embed: see Fusing.
     """
     return obtain(Fusing(cfg, embed))
+
+
+def _logits_digest(run: Run, split: str) -> str:
+    """The digest of a run's logits. A study fuses the same runs many times: each file is read once
+    a process, until it changes."""
+    from meld_lightning.runs.logits import logits_digest
+
+    file = run.folder / "logits" / f"{split}.parquet"
+    if not file.is_file():
+        return logits_digest(run.logits(split))  # which says what is missing
+    stat = file.stat()
+    key = (file, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    if key not in _digests:
+        _digests[key] = logits_digest(run.logits(split))
+    return _digests[key]
 
 
 def _wanted(cfg: DictConfig) -> list[str]:

@@ -9,36 +9,23 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from meld_lightning.config.tree import plain
-from meld_lightning.corpus import Corpus, prepared_corpus
-from meld_lightning.errors import UserError
-from meld_lightning.media import Media, prepared_media
+from meld_lightning.page.at_hand import clips_at_hand, corpus_at_hand
 from meld_lightning.page.study_report import StudyReport
 from meld_lightning.page.write import write_page
 from meld_lightning.report.folds import unpooled
 from meld_lightning.report.results import Material, TableResults
-from meld_lightning.study.plan import PlannedRun, needed_fusions, shared_overrides
+from meld_lightning.study.plan import PlannedRun, Plans, needed_fusions, shared_overrides
 from meld_lightning.study.spec import Overrides, RowKey
 
 logger = logging.getLogger(__name__)
 
 # stands in commands for the folder or file that the corpus was read from
 CORPUS = "corpus.root=CORPUS"
-
-
-@dataclass(frozen=True)
-class Plans:
-    """What a study's runs are made from: overrides and configs of its trainings, configs of its
-    fusions."""
-
-    runs: Mapping[RowKey, Sequence[PlannedRun]]
-    fusions: Mapping[RowKey, Sequence[DictConfig]]
 
 
 def make_page(
@@ -54,31 +41,12 @@ def make_page(
         **_train_commands(plans.runs, material),
         **_fuse_commands(plans.fusions, fusions, asked, material),
     }
-    corpus = _corpus(cfg)
-    media = None if corpus is None else _media(cfg, corpus)
+    corpus = corpus_at_hand(cfg)
+    media = None if corpus is None else clips_at_hand(cfg, corpus)
     report = StudyReport(material, results, commands, _command("reproduce", asked), corpus, media)
     path = write_page(report, Path(cfg.reports) / cfg.study.name)
     logger.info("page: %s", path)
     return path
-
-
-def _corpus(cfg: DictConfig) -> Corpus | None:
-    """The prepared corpus; None where it is not prepared, or its files have changed since."""
-    try:
-        return prepared_corpus(cfg.corpus, Path(cfg.paths.cache))
-    except UserError:
-        return None
-
-
-def _media(cfg: DictConfig, corpus: Corpus) -> Media | None:
-    """The decoded clips; None unless the study shows them and they are decoded here."""
-    if not cfg.study.get("show_clips", False):
-        return None
-    settings: Any = OmegaConf.to_container(cfg.media, resolve=True)
-    try:
-        return prepared_media(corpus.table, corpus.name, settings, Path(cfg.paths.cache))
-    except UserError:
-        return None
 
 
 def _train_commands(

@@ -24,7 +24,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.names import find_folder
 from meld_lightning.runs.result import AGAIN, Result, read_result
-from meld_lightning.runs.settings import check_stored
+from meld_lightning.runs.settings import parsed
 from meld_lightning.storage.atomic import remove_leftovers
 from meld_lightning.storage.once import ReadOnlyFolder, locked, locked_if_free
 
@@ -79,8 +79,7 @@ def _config(folder: Path) -> DictConfig:
     """The config in `folder`; UserError where it is damaged, or is no plain mapping."""
     try:
         text = (folder / "config.yaml").read_text(encoding="utf-8")
-        check_stored(text)
-        config = OmegaConf.create(text)
+        config = OmegaConf.create(parsed(text))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
         said = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{folder}: damaged config.yaml ({said}); {AGAIN}") from error

@@ -57,7 +57,7 @@ class Settings:
         if name not in self.blocks:
             return MISSING
         try:
-            return _parsed(self.blocks[name])[name]
+            return parsed(self.blocks[name])[name]
         except (yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError) as error:
             said = first_line(error)
             raise UserError(f"{self.folder}: damaged config.yaml ({said}); {AGAIN}") from error
@@ -121,14 +121,16 @@ def check_stored(text: str) -> None:
 
 
 @functools.lru_cache(maxsize=4096)
-def _parsed(text: str) -> Any:
+def parsed(text: str) -> Any:
+    """The value of a stored config, or of blocks of one; ValueError or YAMLError as `check_stored`
+    raises, or for damage. Equal texts give one value: callers do not change it."""
     check_stored(text)
     return yaml.load(text, Loader=SafeLoader)  # noqa: S506 -- safe, by another name
 
 
 @functools.lru_cache(maxsize=4096)
 def _differing(root: str, text: str, fuses: bool) -> tuple[tuple[str, str], ...]:
-    value = canonical(_parsed(text)[root], importing=False)
+    value = canonical(parsed(text)[root], importing=False)
     defaults = _defaults(fuses)
     found = []
     for key, one in leaves({root: value}):

@@ -36,6 +36,15 @@ class PlannedRun:
     config: DictConfig
 
 
+@dataclass(frozen=True)
+class Plans:
+    """What a study's runs are made from: overrides and configs of its trainings, configs of its
+    fusions."""
+
+    runs: Mapping[RowKey, Sequence[PlannedRun]]
+    fusions: Mapping[RowKey, Sequence[DictConfig]]
+
+
 def plan_runs(
     cfg: DictConfig, asked: Sequence[str], node: type[Tables] = Tables
 ) -> dict[RowKey, list[PlannedRun]]:

@@ -21,6 +21,7 @@ from meld_lightning.runs.identity import decoded_kind
 
 if TYPE_CHECKING:
     from meld_lightning.corpus import Corpus
+    from meld_lightning.media import Media
     from meld_lightning.mini.checkpoints import MiniSources
 
 logger = logging.getLogger(__name__)
@@ -88,12 +89,13 @@ def prepare(
         warn_of_toy(name, cfg.corpus)
     # before the clips, whose decoding takes long: a checkpoint that is missing is known at once
     _find_checkpoints(cfg, names, cache)
+    media = None
     if decode:
         if cfg.media.keep:
             logger.info("decoding the clips of %s that are not in the cache ...", corpus.name)
-        logger.info("clips: %s", _decode(cfg, corpus, cache))
+        media = _decode(cfg, corpus, cache)
     if made_here:
-        mini = _mini_sources(cfg, cache)
+        mini = _mini_sources(cfg, cache, corpus, media)
         for name in made_here:
             _announce(prepare_checkpoint(name, cache, recipe(name, mini)))
 
@@ -148,10 +150,9 @@ def _announce(checkpoint: Checkpoint) -> None:
     logger.info("checkpoint %s (%s)", checkpoint.name, checkpoint.digest[:12])
 
 
-def _decode(cfg: DictConfig, corpus: "Corpus", cache: Path) -> str:
+def _decode(cfg: DictConfig, corpus: "Corpus", cache: Path) -> "Media":
     """Decodes the corpus's clips into the cache, adds the missing ones to the corpus report, and
-    returns a summary in one line. UserError if not one can be decoded, unless
-    corpus.allow_missing."""
+    logs a summary. UserError if not one can be decoded, unless corpus.allow_missing."""
     from meld_lightning.corpus import report_media
     from meld_lightning.media import media_report, nothing_decoded, prepare_media
 
@@ -166,23 +167,32 @@ def _decode(cfg: DictConfig, corpus: "Corpus", cache: Path) -> str:
             f"corpus {corpus.name}: {failure}; give other files or media.keep, or set"
             " corpus.allow_missing=true to go on without them"
         )
-    return str(report["summary"])
+    logger.info("clips: %s", report["summary"])
+    return media
 
 
-def _mini_sources(cfg: DictConfig, cache: Path) -> "MiniSources":
+def _mini_sources(
+    cfg: DictConfig, cache: Path, prepared: "Corpus", decoded: "Media | None"
+) -> "MiniSources":
     """The mini corpus and its clips, which the mini checkpoints are made from, whichever corpus
-    they are used on."""
+    they are used on.
+
+    prepared, decoded: the corpus of `cfg` and its clips, where they have been decoded: not read
+        again if that is the mini corpus.
+    """
     from hydra import compose
 
     from meld_lightning.corpus import prepare_corpus
-    from meld_lightning.media import Media, prepare_media
+    from meld_lightning.media import prepare_media
     from meld_lightning.mini.checkpoints import MiniSources
 
     own = compose("prepare")
     own.paths = cfg.paths
+    if decoded is not None and (own.corpus, own.media) == (cfg.corpus, cfg.media):
+        return MiniSources(prepared.table, lambda: decoded)
     corpus = prepare_corpus(own.corpus, cache)
 
-    def decode() -> Media:
+    def decode() -> "Media":
         return prepare_media(
             corpus.table, corpus.name, plain(own.media), cache, 0, cfg.media.processes
         )
