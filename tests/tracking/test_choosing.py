@@ -17,24 +17,7 @@ from meld_lightning.launching.sweep import Sweep
 from meld_lightning.metrics import METRICS
 from meld_lightning.runs.identity import Identity
 from tests.finished import only_run
-from tests.running import argv, folder_over, run, shared
-from tests.tracking.logged import every_logger_at_once, logged
-
-LEARNS_NOTHING = ["train", "model=roberta", "optimizer.lr=0", "epochs=1"]
-OFFLINE = {"WANDB_MODE": "offline"}
-
-
-@pytest.fixture(scope="module")
-def constant(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the run; printed.txt holds what the command printed."""
-
-    def make(folder: Path) -> None:
-        asked = [*LEARNS_NOTHING, *every_logger_at_once(folder)]
-        done = run(argv(*asked), folder_over(prepared, folder), **OFFLINE)
-        assert done.returncode == 0, done.stderr
-        (folder / "printed.txt").write_text(done.stdout)
-
-    return shared(tmp_path_factory, "constant", make)
+from tests.tracking.logged import logged
 
 
 @pytest.mark.slow

@@ -57,8 +57,14 @@ def test_a_stopped_run_ends_with_the_same_weights(
     assert_same_run(only_run(stopped), only_run(undisturbed))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("every_s", [0.3, 3600])  # 3600: only an epoch's end is saved
+@pytest.mark.parametrize(
+    "every_s",
+    [
+        pytest.param(0.3, marks=pytest.mark.slow),
+        # only an epoch's end is saved, as the run below is stopped after
+        pytest.param(3600, marks=pytest.mark.long),
+    ],
+)
 def test_a_killed_run_ends_with_the_same_weights(
     every_s: float, finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
@@ -69,19 +75,6 @@ def test_a_killed_run_ends_with_the_same_weights(
     again = meld_lightning(*asked, cwd=folder)
     assert again.returncode == 0, again.stderr
     assert "resuming from its last checkpoint" in again.stdout
-    assert_same_run(only_run(folder), finished)
-
-
-@pytest.mark.slow
-def test_a_run_stopped_while_it_scores_fits_no_step_again(
-    finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
-) -> None:
-    folder = folder_over(prepared, tmp_path / "killed")
-    assert start_and_kill(SMALL, folder, 0.0, signal.SIGINT, "logits/train.parquet") == 130
-    before = next(folder.glob("runs/*/*/metrics.csv")).stat().st_mtime_ns
-    again = meld_lightning(*SMALL, cwd=folder)
-    assert again.returncode == 0, again.stderr
-    assert (only_run(folder) / "metrics.csv").stat().st_mtime_ns == before
     assert_same_run(only_run(folder), finished)
 
 
@@ -96,15 +89,18 @@ main(sys.argv[1:])
 
 
 @pytest.mark.slow
-def test_a_run_killed_before_its_result_is_written_resumes(
+def test_a_run_stopped_while_it_scores_and_killed_before_its_result_fits_no_step_again(
     finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
     folder = folder_over(prepared, tmp_path / "killed")
+    assert start_and_kill(SMALL, folder, 0.0, signal.SIGINT, "logits/train.parquet") == 130
+    before = next(folder.glob("runs/*/*/metrics.csv")).stat().st_mtime_ns
     killed = run([sys.executable, "-c", KILLED_AT_THE_END, *SMALL], folder)
     assert killed.returncode == -signal.SIGKILL
     again = meld_lightning(*SMALL, cwd=folder)
     assert again.returncode == 0, again.stderr
     assert "resuming from its last checkpoint" in again.stdout
+    assert (only_run(folder) / "metrics.csv").stat().st_mtime_ns == before
     assert_same_run(only_run(folder), finished)
 
 
