@@ -1,6 +1,8 @@
-"""Finished run folders: finding the one there is, and comparing two bit for bit."""
+"""Finished run folders: finding the one there is, linking to them, comparing two bit for bit."""
 
 from pathlib import Path
+
+from tests.running import folder_over
 
 # Random weights, a million parameters, three epochs
 SMALL = ["train", "model=roberta", "optimizer.lr=1e-3", "data.batch_size=16"]
@@ -12,6 +14,17 @@ def only_run(folder: Path) -> Path:
     """The one finished run below `folder`."""
     [result] = folder.glob("runs/*/*/result.json")
     return result.parent
+
+
+def linked_runs(made: Path, folder: Path, *kinds: str) -> Path:
+    """`folder`, over the cache of `made` and with links to its finished runs of these kinds."""
+    folder_over(made, folder)
+    for kind in kinds:
+        for result in made.glob(f"runs/{kind}/*/result.json"):
+            own = folder / result.parent.relative_to(made)
+            own.parent.mkdir(parents=True, exist_ok=True)
+            own.symlink_to(result.parent)
+    return folder
 
 
 def assert_same_run(one: Path, other: Path) -> None:

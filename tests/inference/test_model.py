@@ -52,27 +52,38 @@ def test_text_gives_the_runs_own_logits(finished: Path, monkeypatch: pytest.Monk
     [
         # the fusion of tests/inference/test_predict.py has an mfcc, too
         pytest.param("mfcc", 2, marks=pytest.mark.long),
-        pytest.param("speech_probe", 2, marks=pytest.mark.slow),
+        pytest.param("speech_probe", 1, marks=pytest.mark.slow),
         pytest.param("wav2vec2", 1, marks=pytest.mark.long),
-        pytest.param("speech_emotion", 1, marks=pytest.mark.slow),
-        pytest.param("clip_probe", 2, marks=pytest.mark.slow),
+        pytest.param("speech_emotion", 1, marks=pytest.mark.long),
     ],
 )
-def test_sound_and_frames_give_the_runs_own_logits_exported_too(
+def test_sound_gives_the_runs_own_logits_exported_too(
     model: str, epochs: int, with_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = folder_over(with_clips, tmp_path)
+    folder = folder_over(with_clips, tmp_path / "work")
     run_well(argv("train", f"model={model}", f"epochs={epochs}", "optimizer.lr=1e-3"), folder)
     monkeypatch.chdir(folder)
-    run = only_run(folder)
+    assert_own_logits_exported_too(only_run(folder), tmp_path / "export", model != "mfcc")
+
+
+@pytest.mark.slow
+def test_frames_give_the_runs_own_logits_exported_too(
+    fused: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fused)
+    [run] = fused.glob("runs/video-clip_probe/*")
+    assert_own_logits_exported_too(run, tmp_path / "export", True)
+
+
+def assert_own_logits_exported_too(run: Path, target: Path, has_processor: bool) -> None:
     loaded = load_model(run)
-    assert model == "mfcc" or loaded.processor is not None
+    assert (loaded.processor is not None) == has_processor
     assert_own_logits(loaded, run)
-    bundle = export(load_run(run), folder / "export", figures_of(load_run(run)))
+    bundle = export(load_run(run), target, figures_of(load_run(run)))
     exported = load_model(bundle.folder)
-    assert model == "mfcc" or exported.processor is not None
+    assert (exported.processor is not None) == has_processor
     assert_own_logits(exported, run)
-    assert str(tmp_path) not in "".join(
+    assert str(run.parents[2]) not in "".join(
         path.read_text() for path in bundle.folder.rglob("*.[jy][sa][om][nl]")
     )
 

@@ -21,8 +21,7 @@ from meld_lightning.inference.score import Member
 from meld_lightning.inference.source import Source, load_source
 from meld_lightning.runs.logits import logits_of
 from meld_lightning.runs.run import load_run
-from tests.finished import SMALL
-from tests.running import argv, call, folder_over, run_well, shared
+from tests.running import call
 
 HEADER = b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41"
 
@@ -231,22 +230,6 @@ def test_without_a_source_nothing_is_written(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert "from=FOLDER" in done.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture(scope="module")
-def fused(with_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fusion of one small run of each modality."""
-
-    def make(folder: Path) -> None:
-        folder_over(with_clips, folder)
-        run_well(argv(*SMALL, "epochs=1"), folder)
-        run_well(argv("train", "model=mfcc", "optimizer.lr=1e-3", "epochs=2"), folder)
-        run_well(argv("train", "model=clip"), folder)
-        runs = [path.parent for path in folder.glob("runs/*/*/result.json")]
-        named = [f"runs.{one.parent.name.split('-')[0]}={one.relative_to(folder)}" for one in runs]
-        run_well(argv("fuse", *named), folder)
-
-    return shared(tmp_path_factory, "fused", make)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.finished import linked_runs
 from tests.pages import is_run, ours, words
 from tests.running import argv, folder_over, run_well, shared
 
@@ -24,9 +25,4 @@ def started(with_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def over_started(started: Path, tmp_path: Path) -> Path:
     """A folder of its own over the cache and the finished runs of `started`."""
-    folder = folder_over(started, tmp_path / "folder")
-    for result in started.glob("runs/*/*/result.json"):
-        own = folder / result.parent.relative_to(started)
-        own.parent.mkdir(parents=True, exist_ok=True)
-        own.symlink_to(result.parent)
-    return folder
+    return linked_runs(started, tmp_path / "folder", "*")
