@@ -9,6 +9,7 @@ Reads and writes no files. Axes: M modalities, N utterances, C classes, D dimens
 embeddings, H hidden units.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch.nn import functional
 from meld_lightning.errors import UserError
 from meld_lightning.fusion.joined import Joined
 from meld_lightning.fusion.method import by_name
-from meld_lightning.fusion.trained import EvidenceBatch, TrainedFusion
+from meld_lightning.fusion.trained import PREFIX, EvidenceBatch, TrainedFusion
 
 SCORE_OF_MISSING = -1e30  # before the softmax; finite, so that no gradient is NaN
 
@@ -88,6 +89,17 @@ class Embeddings(TrainedFusion):
         ):
             assert isinstance(one, Projection)
             one.standardise_by(embeddings_ND[present_N])
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Sets the fitted weights; ValueError if they are another module's. A damaged file must not
+        decide how large a module is made."""
+        widths = [
+            arrays[f"{PREFIX}projections.{place}.linear.weight"].shape[1]
+            for place in range(len(self.modalities))
+        ]
+        if arrays["width_M"].tolist() != widths:
+            raise ValueError(f"width_M is {arrays['width_M'].tolist()}, expected {widths}")
+        super().restore(arrays)
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "gates": by_name(self.modalities, self.gate_M)}

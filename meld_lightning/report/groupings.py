@@ -93,7 +93,8 @@ def groupings(
 def _joined(parts: Sequence[Grouping]) -> Grouping:
     """One grouping of the utterances of all folds."""
     group_of = {key: group for one in parts for key, group in one.group_of.items()}
-    return Grouping(parts[0].name, parts[0].title, parts[0].groups, group_of)
+    groups = dict.fromkeys(group for one in parts for group in one.groups)  # speakers of each fold
+    return Grouping(parts[0].name, parts[0].title, tuple(groups), group_of)
 
 
 def _by_speaker(rows: pd.DataFrame, train: pd.DataFrame) -> Grouping:

@@ -65,6 +65,10 @@ def test_numpy_gives_the_same_scores_from_the_saved_arrays(tmp_path: Path, late:
     np.testing.assert_allclose(fusion(data.batch), normalised(expected_NC), atol=1e-9)
     np.testing.assert_allclose(arrays["gate_M"], gate_MN.mean(1))
     assert np.abs(arrays["module.output.weight"]).max() > 0.01
+    with pytest.raises(
+        ValueError, match=r"width_M is \[3, 5, 1000000000000\], expected \[3, 5, 4\]"
+    ):
+        fusion.restore({**arrays, "width_M": np.array([3, 5, 10**12])})
 
 
 def test_what_is_missing_has_no_influence_and_nothing_gives_the_prior() -> None:

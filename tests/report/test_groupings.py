@@ -97,3 +97,26 @@ def test_agreement_is_that_of_the_readers(table: pd.DataFrame) -> None:
         "3_2": "4 of 5 agree",
         "3_30": "tie",
     }
+
+
+def test_the_speakers_of_every_fold_are_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fold of a run that pools folds has its own speakers in test."""
+    from types import SimpleNamespace
+
+    from omegaconf import OmegaConf
+
+    from meld_lightning.report import groupings as module
+
+    def of_fold(speaker: str) -> SimpleNamespace:
+        row = {"key": speaker, "split": "test", "speaker": speaker}
+        return SimpleNamespace(table=pd.DataFrame([row]), digest="d")
+
+    corpora = iter([of_fold("Ann"), of_fold("Ben")])
+    monkeypatch.setattr(module, "prepared_corpus", lambda *_: next(corpora))
+    result = SimpleNamespace(digests={"corpus": "d"})
+    part = SimpleNamespace(config=OmegaConf.create({"corpus": {}}), result=result, folder="f")
+    monkeypatch.setattr(module, "unpooled", lambda run: [part, part])
+    cfg: Any = OmegaConf.create({"corpus": {}, "paths": {"cache": "cache"}})
+    [found] = module.groupings_of(cfg, part, ["each_speaker"], {}, "test")  # type: ignore[arg-type]
+    assert found.groups == ("Ann", "Ben")
+    assert found.group_of == {"Ann": "Ann", "Ben": "Ben"}

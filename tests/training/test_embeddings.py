@@ -55,6 +55,10 @@ def test_a_fusion_computes_what_it_reads_and_predict_gives_its_scores(
     expected_NC = np.exp(logits_of(frame, predictor.labels))
     found_NC = answers[[f"p.{label}" for label in predictor.labels]].to_numpy()
     np.testing.assert_allclose(found_NC, expected_NC, atol=1e-4)
+    assert main(["export", f"from={folder}", "to=exported"]) == 0
+    exported = Predictor.from_pretrained("exported", device="cpu", allow_mini=True)
+    again = exported.answer(items[:5], Asked(), Scoring())
+    pd.testing.assert_frame_equal(again, answers[:5], rtol=1e-3, atol=1e-4)
 
     shutil.rmtree(run.folder / FOLDER)
     best = run.folder / "checkpoints" / "best.ckpt"
