@@ -117,6 +117,6 @@ def test_the_speakers_of_every_fold_are_groups(monkeypatch: pytest.MonkeyPatch) 
     part = SimpleNamespace(config=OmegaConf.create({"corpus": {}}), result=result, folder="f")
     monkeypatch.setattr(module, "unpooled", lambda run: [part, part])
     cfg: Any = OmegaConf.create({"corpus": {}, "paths": {"cache": "cache"}})
-    [found] = module.groupings_of(cfg, part, ["each_speaker"], {}, "test")  # type: ignore[arg-type]
+    [found] = module.groupings_of(cfg, part, ["each_speaker"], {}, "test")
     assert found.groups == ("Ann", "Ben")
     assert found.group_of == {"Ann": "Ann", "Ben": "Ben"}
