@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.running import argv, run_well
+from tests.running import argv, run, run_well
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,17 +98,17 @@ def test_an_export_gives_the_same_logits_in_another_environment(
     (tmp_path / "home").mkdir()
     away = {"PYTHONPATH": str(site), "HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
 
-    def logits(folder: Path, **variables: str) -> tuple[str, np.ndarray]:
-        command = [sys.executable, "-c", LOGITS, str(folder)]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=os.environ | variables, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        where, values = json.loads(done.stdout.splitlines()[-1])
-        return where, np.array(values)
-
-    here, own_NC = logits(finished, PYTHONPATH=str(ROOT))
-    there, found_NC = logits(tmp_path / "elsewhere", **away)
+    command = [sys.executable, "-c", LOGITS]
+    own = run([*command, str(finished)], tmp_path)
+    assert own.returncode == 0, own.stderr
+    done = subprocess.run(
+        [*command, str(tmp_path / "elsewhere")],
+        cwd=tmp_path, env=os.environ | away, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (here, own_NC), (there, found_NC) = (
+        json.loads(one.stdout.splitlines()[-1]) for one in (own, done)
+    )
     assert (Path(here).is_relative_to(ROOT), Path(there).is_relative_to(site)) == (True, True)
     np.testing.assert_allclose(found_NC, own_NC, atol=1e-5)
 
