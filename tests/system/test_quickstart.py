@@ -8,18 +8,42 @@ import json
 import os
 import stat
 import sys
+from multiprocessing.connection import Listener
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
-from tests.running import CHECKOUT, HANGS_S, environment
+from tests.running import CHECKOUT, HANGS_S, argv, environment, run
 
 NOTEBOOK = CHECKOUT / "docs/quickstart.ipynb"
 needs_notebooks = pytest.mark.skipif(
     any(importlib.util.find_spec(one) is None for one in ("nbclient", "ipykernel")),
     reason="needs pip install nbclient ipykernel",
 )
+
+# `meld-lightning` on the notebook's path: five interpreters that import torch would take most of
+# the test's time
+ASKS = """
+import os, sys
+from multiprocessing.connection import Client
+with Client({address!r}) as process:
+    process.send((sys.argv[1:], os.getcwd()))
+    status, out, err = process.recv()
+sys.stdout.write(out)
+sys.stderr.write(err)
+sys.exit(status)
+"""
+
+
+def answer(listener: Listener) -> None:
+    """Runs each command that is asked for in a forked process."""
+    while True:
+        with listener.accept() as asked:
+            arguments, folder = asked.recv()
+            done = run(argv(*arguments), Path(folder))
+            asked.send((done.returncode, done.stdout, done.stderr))
 
 
 def test_the_notebook_is_committed_without_outputs() -> None:
@@ -35,10 +59,12 @@ def test_the_notebook_runs(
     import nbformat
     from nbclient import NotebookClient
 
-    command = tmp_path / "bin/meld-lightning"  # this interpreter's, whatever is installed
+    command = tmp_path / "bin/meld-lightning"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m meld_lightning "$@"\n')
+    address = str(tmp_path / "commands")
+    command.write_text(f"#!{sys.executable} -S\n{ASKS.format(address=address)}")
     command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    Thread(target=answer, args=(Listener(address),), daemon=True).start()
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
