@@ -73,7 +73,7 @@ def test_every_fusion_gives_the_same_scores_in_another_process(
         (folder,) = Path("runs").glob(f"fusion-{name}/*/")
         fusion = load_fusion(folder)
         assert fusion.modalities == names
-        batch = LogitsBatch(*(part[[0, 2]] for part in unseen.batch))
+        batch = LogitsBatch(unseen.batch.log_probs_MNC[[0, 2]], unseen.batch.present_MN[[0, 2]])
         folder = folder.rename(saved / f"command-{name}")
         keep(batch, fusion(batch), folder)
     (tmp_path / "work" / "runs").rename(tmp_path / "gone")

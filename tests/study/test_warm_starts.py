@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from meld_lightning import load_run
 from meld_lightning.errors import UserError
@@ -22,10 +22,13 @@ Compose = Callable[[list[str]], Any]
 
 def planned(compose: Compose, **rows: str | None) -> Any:
     """Two seeds of each row of table `t`, by the row that it starts from."""
-    plain, found = compose([]), {}
+    plain, found = compose([]), dict[tuple[str, str], list[PlannedRun]]()
     for row, source in rows.items():
-        configs = [OmegaConf.merge(plain, {"seed": seed, "warm_start": source}) for seed in (1, 2)]
-        found["t", row] = [PlannedRun([], config) for config in configs]
+        found["t", row] = []
+        for seed in (1, 2):
+            config = OmegaConf.merge(plain, {"seed": seed, "warm_start": source})
+            assert isinstance(config, DictConfig)
+            found["t", row].append(PlannedRun([], config))
     return found
 
 
