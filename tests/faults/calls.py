@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
+
 FAULTS = ("EIO", "ENOSPC", "SIGKILL")
 NEEDS_ROOM = ("open", "write", "mkdir", "fsync", "link")  # fail on a disk that stays full
 HYDRAS = 1  # calls before the command itself begins: Hydra makes its output folder
@@ -96,9 +98,11 @@ class Calls:
         """
         if not self.forks:
             return
+        composed = GlobalHydra.instance().hydra
         with real_open(f"{self.forks}/ask") as asked, real_open(f"{self.forks}/answer", "w") as to:
             for line in asked:
                 if (pid := os.fork()) == 0:
+                    GlobalHydra.instance().hydra = composed  # tests/imports.py clears it
                     fault, self.log, output = json.loads(line)
                     self.fault, self.forks = Fault(**fault) if fault else None, None
                     os.chdir(self.root)  # a new folder under the old name
