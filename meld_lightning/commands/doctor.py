@@ -38,15 +38,20 @@ def _findings(cfg: DictConfig) -> "Iterator[Finding]":
     from hydra.core.hydra_config import HydraConfig
 
     from meld_lightning.doctor.examine import examine_machine, examine_study
+    from meld_lightning.doctor.software import examine_precision
 
     hydra = HydraConfig.get()
     launcher, logger = (hydra.runtime.choices[group] for group in ("hydra/launcher", "logger"))
     asked = [one for one in hydra.overrides.task if not one.lstrip("+").startswith(OWN)]
     yield from examine_machine(cfg, logger, launcher, hydra.launcher)
+    accelerator = cfg.machine.accelerator
     if not any(one.startswith("study=") for one in asked):
+        yield examine_precision(accelerator, [cfg.numerics.precision])
         print("for a study: meld-lightning doctor study=NAME, with the keys of reproduce")
         return
-    yield from examine_study(cfg, _runs(asked), _at_once(launcher, hydra.launcher), cfg.measure_s)
+    configs = _runs(asked)
+    yield examine_precision(accelerator, [one.numerics.precision for one in configs])
+    yield from examine_study(cfg, configs, _at_once(launcher, hydra.launcher), cfg.measure_s)
 
 
 def _runs(asked: Sequence[str]) -> list[DictConfig]:

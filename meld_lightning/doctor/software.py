@@ -4,7 +4,7 @@ Imports the libraries and computes a little with each; writes nothing.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ PYTHON = (3, 11)
 
 
 def examine_software(cfg: Mapping[str, Any]) -> list[Finding]:
-    """One finding each about Python, the libraries, the device, precision, sound and decoders.
+    """One finding each about Python, the libraries, the device, sound and decoders.
 
     cfg: the nodes numerics, machine and media.
     """
@@ -28,7 +28,6 @@ def examine_software(cfg: Mapping[str, Any]) -> list[Finding]:
         _python(),
         _libraries(),
         stop_if_refused("device", lambda: _device(cfg["machine"], cfg["numerics"])),
-        _precision(cfg["machine"], cfg["numerics"]),
         _torchaudio(),
         stop_if_refused("decoders", lambda: _decoders(cfg["media"])),
     ]
@@ -95,21 +94,23 @@ def _device(machine: Mapping[str, Any], numerics: Mapping[str, Any]) -> Finding:
     return Finding("ok", "device", f"the CPU, {torch.get_num_threads()} threads; {built}")
 
 
-def _precision(machine: Mapping[str, Any], numerics: Mapping[str, Any]) -> Finding:
+def examine_precision(accelerator: str, precisions: Collection[str]) -> Finding:
+    """Whether the faster precision is used. precisions: Lightning's names, of the runs."""
     import torch
 
     from meld_lightning.training.process import is_bf16_fast
 
-    on_gpu = machine["accelerator"] in ("auto", "cuda") and torch.cuda.is_available()
-    fast, chosen = is_bf16_fast("cuda" if on_gpu else "cpu"), numerics["precision"]
+    on_gpu = accelerator in ("auto", "cuda") and torch.cuda.is_available()
+    fast = is_bf16_fast("cuda" if on_gpu else "cpu")
     what = "bf16 is fast here" if fast else "bf16 is emulated here, and slower than fp32"
-    if fast == (chosen == "bf16-mixed"):
-        return Finding("ok", "precision", f"{what}; the study uses {chosen}")
+    used = f"{what}; the runs use {' and '.join(sorted(set(precisions)))}"
+    if all(fast == (one == "bf16-mixed") for one in precisions):
+        return Finding("ok", "precision", used)
     better = "bf16" if fast else "fp32"
     return Finding(
         "note",
         "precision",
-        f"{what}; numerics={better} makes other runs, whose results differ a little, and faster",
+        f"{used}; numerics={better} makes other runs, whose results differ a little, and faster",
     )
 
 

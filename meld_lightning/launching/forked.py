@@ -17,7 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 
 FORKS = multiprocessing.get_context("forkserver")
-STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class ForkedJob:
@@ -30,12 +29,7 @@ class ForkedJob:
         FORKS.set_forkserver_preload(["meld_lightning.launching.warm"])
         given = (list(arguments), log, Path.cwd(), dict(os.environ))
         self._process = FORKS.Process(target=_run, args=given)
-        # the first start waits for the server's imports: a stop meanwhile would lose the job
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-        try:
-            self._process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._process.start()
 
     @property
     def pid(self) -> int:
@@ -62,7 +56,6 @@ def _run(arguments: list[str], log: Path, folder: Path, environment: dict[str, s
     multiprocessing.set_start_method(None, force=True)  # the platform's, as everywhere
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +68,9 @@ def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
             while waiting or running:
                 while waiting and len(running) < at_once:
                     started = Started(waiting.pop(0), devices.pop(), _oom_kills())
-                    running[_start(started.job, started.devices, sweep)] = started
+                    # the first start waits for imports: a stop meanwhile would lose the job
+                    with _stops_held():
+                        running[_start(started.job, started.devices, sweep)] = started
                 time.sleep(0.1)
                 sweep.bar.set_postfix_str(_state([one.job for one in running.values()]))
                 for process in [process for process in running if process.poll() is not None]:
@@ -75,15 +78,34 @@ def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
                     devices.append(started.devices)
                     _end_or_retry(started, process.wait(), sweep, waiting)
         except BaseException as error:
-            _stop({process: one.job for process, one in running.items()})
+            _stop(list(running))
+            for job in sweep.pending:  # also one whose process did not start
+                if job.status == "running":
+                    job.status = "stopped"
             if not isinstance(error, KeyboardInterrupt):
                 raise
-            left = len(waiting) + sum(one.job.run is None for one in running.values())
+            left = sum(job.run is None for job in sweep.pending)
             raise Stopped(
                 f"{left} of {len(jobs)} runs are unfinished; those that had started are saved"
             ) from None
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _stops_held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM take effect at the end. They are not blocked, because multiprocessing
+    unblocks them where it starts a process."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {one: signal.signal(one, lambda number, _: came.append(number)) for one in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            raise KeyboardInterrupt
 
 
 def _devices(at_once: int, jobs: Sequence[Job]) -> list[Devices]:
@@ -180,17 +202,16 @@ def _failure(job: Job, code: int) -> str:
     return last_line(job.log) or f"exit status {code}"
 
 
-def _stop(running: dict[Process, Job]) -> None:
+def _stop(running: Sequence[Process]) -> None:
     """Makes the jobs save and end; kills those that take longer than GRACE_S."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C does not shorten their time
     for process in running:
         process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + GRACE_S
-    for process, job in running.items():
+    for process in running:
         try:
             process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        job.status = "stopped"
     signal.signal(signal.SIGINT, signal.default_int_handler)

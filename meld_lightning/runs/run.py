@@ -79,12 +79,14 @@ def _config(folder: Path) -> DictConfig:
     """The config in `folder`; UserError where it is damaged, or is no plain mapping."""
     try:
         text = (folder / "config.yaml").read_text(encoding="utf-8")
-        config = OmegaConf.create(parsed(text))
+        found = parsed(text)
+        config = OmegaConf.create(found)
     except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
         said = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{folder}: damaged config.yaml ({said}); {AGAIN}") from error
-    if not isinstance(config, DictConfig):
-        raise UserError(f"{folder}: damaged config.yaml (a list, expected keys); {AGAIN}")
+    if found is None or not isinstance(config, DictConfig):  # None is a DictConfig too
+        said = "empty" if found is None else "a list"
+        raise UserError(f"{folder}: damaged config.yaml ({said}, expected keys); {AGAIN}")
     return config
 
 

@@ -31,7 +31,7 @@ def about(subject: str, findings: list[Finding]) -> Finding:
 def test_this_environment_is_ok() -> None:
     states = {one.subject: one.state for one in software.examine_software(CFG)}
     assert list(states) == [
-        "Python", "libraries", "device", "precision", "torchaudio", "decoders",
+        "Python", "libraries", "device", "torchaudio", "decoders",
     ]  # fmt: skip
     assert "stop" not in states.values()
 
@@ -51,14 +51,14 @@ def test_a_gpu_that_is_asked_for_and_not_there_stops_it() -> None:
 
 
 @pytest.mark.parametrize("fast", [True, False])
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("used", [["32-true"], ["bf16-mixed"], ["bf16-mixed", "32-true"]])
 def test_precision_is_noted_where_another_one_is_faster(
-    fast: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+    fast: bool, used: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meld_lightning.training.process.is_bf16_fast", lambda _: fast)
-    cfg = {**CFG, "numerics": {"world_size": 1, "precision": precision}}
-    found = about("precision", software.examine_software(cfg))
-    assert found.state == ("ok" if fast == (precision == "bf16-mixed") else "note")
+    found = software.examine_precision("cpu", used)
+    best = "bf16-mixed" if fast else "32-true"
+    assert found.state == ("ok" if used == [best] else "note")
     if found.state == "note":
         assert f"numerics={'bf16' if fast else 'fp32'}" in found.text
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -132,9 +133,25 @@ def figures(folder: Path) -> list[list[str]]:
     return [row[1:] for row in csv.reader(latest.open())][1:]
 
 
+def saved(folder: Path, launcher: int) -> object:
+    """Whether a training has saved its first checkpoint."""
+    return list(folder.glob("runs/*/*/checkpoints/last.ckpt"))
+
+
+def starting(folder: Path, launcher: int) -> object:
+    """Whether the process that jobs are forked from is there; it imports for seconds."""
+    return psutil.Process(launcher).children()
+
+
 @pytest.mark.slow
-def test_ctrl_c_leaves_resumable_runs_and_one_line(prepared: Path, tmp_path: Path) -> None:
-    """The launcher is an interpreter of its own, and its jobs start as a user's do."""
+@pytest.mark.parametrize(
+    ("seen", "sign"), [(saved, signal.SIGINT), (starting, signal.SIGTERM)], ids=["saved", "early"]
+)
+def test_a_stop_leaves_resumable_runs_and_one_line(
+    seen: Callable[[Path, int], object], sign: signal.Signals, prepared: Path, tmp_path: Path
+) -> None:
+    """The launcher is an interpreter of its own, and its jobs start as a user's do. No job goes on
+    without it, whenever it is stopped."""
     folder = folder_over(prepared, tmp_path / "sweep")
     asked = ["seed=1,2", "epochs=30", "hydra.launcher.jobs=1", "machine.checkpoint_every_s=0.2"]
     said = tmp_path / "stderr"
@@ -150,12 +167,15 @@ def test_ctrl_c_leaves_resumable_runs_and_one_line(prepared: Path, tmp_path: Pat
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
     deadline = time.monotonic() + HANGS_S
-    while not list(folder.glob("runs/*/*/checkpoints/last.ckpt")):
+    while not seen(folder, sweep.pid):
         assert sweep.poll() is None, said.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.killpg(sweep.pid, signal.SIGINT)
+    os.killpg(sweep.pid, sign)
     assert sweep.wait(HANGS_S) == 130
+    left = [one for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == str(folder)]
+    psutil.wait_procs(left, HANGS_S)
+    assert bool(saved(folder, sweep.pid)) == (seen is saved)
     assert (
         said.read_text().strip()
         == "meld-lightning: stopped; 2 of 2 runs are unfinished; those that had started are saved;"

@@ -107,7 +107,7 @@ def test_changed_data_is_refused_and_moved_data_is_the_same(
         "checkpoints=mini",
     ]
     call_well(["prepare", *asked, "checkpoints.clip=null"], tmp_path)
-    shutil.copytree(finished.parents[1], tmp_path / "runs")
+    shutil.copytree(finished, tmp_path / "runs" / finished.parent.name / finished.name)
     read = call([*SMALL, *asked], tmp_path)
     assert read.returncode == 0, read.stderr
     assert only_run(tmp_path).name == finished.name
