@@ -122,7 +122,7 @@ class Tables(Common):
         description="the declaration of each table; see conf/table/ and conf/study/tables/"
     )
     reports: str = Field(
-        "reports", description="where the page is written: <reports>/<study>/index.html"
+        "reports", description="folder in which the page is written, as STUDY/index.html"
     )
     logger: Target = Field(description="where metrics go, besides each run's metrics.csv")
 

@@ -32,8 +32,8 @@ def split_by_units(
         raise UserError(f"corpus.fold={fold}: expected 0 to {folds - 1} with corpus.folds={folds}")
     if len(set(units)) < folds:
         raise UserError(
-            f"corpus.folds={folds}: there are only {len(set(units))} units, and each fold needs at"
-            " least one; lower corpus.folds or choose another corpus.split"
+            f"corpus.folds={folds}: the rows form only {len(set(units))} units (see corpus.split),"
+            " and each fold needs at least one; lower corpus.folds or choose another corpus.split"
         )
     fold_of = balanced_folds(units, folds)
     parts = {fold: "test", (fold + 1) % folds: "val"} if held_out else {fold: "val"}

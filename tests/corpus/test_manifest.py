@@ -167,7 +167,7 @@ def _changed(**columns: Any) -> list[dict[str, Any]]:
             {"split": "speaker"},
             "needs a column 'speaker'",
         ),
-        (speech(speakers=3), {"split": "speaker"}, "corpus.folds=5: there are only"),
+        (speech(speakers=3), {"split": "speaker"}, "corpus.folds=5: the rows form only"),
         (speech(), {"split": "row", "folds": 2}, "corpus.folds=2: expected at least 3"),
         (
             speech(),

@@ -171,7 +171,7 @@ def test_an_id_in_both_files_names_the_file(tmp_path: Path) -> None:
         ),
         ({"split": None}, "with corpus.test, set corpus.split to the unit"),
         ({"folds": 1}, "at least 2, one each for train and val"),
-        ({"folds": 99}, "corpus.folds=99: there are only"),
+        ({"folds": 99}, "corpus.folds=99: the rows form only"),
         ({"test_by": "dialogue"}, "corpus.test_by=dialogue needs a column 'dialogue'"),
         ({"test_by": "sentence"}, "corpus.test_by 'sentence' is unknown; expected one of speaker"),
     ],
