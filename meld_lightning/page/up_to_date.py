@@ -28,6 +28,7 @@ from meld_lightning.study.sources import FinishedRun
 from meld_lightning.study.spec import RowKey
 
 RECORD = "rendered.json"
+READ_OF_RUNS = ("", "logits", "embeddings")  # folders below a run's; "" is its own
 # libraries that compute, draw or encode what a report shows
 LIBRARIES = (
     *("av", "matplotlib", "numpy", "pandas", "pillow", "pyarrow", "scipy"),
@@ -103,7 +104,7 @@ def rendering(
 def _run_files(run: FinishedRun) -> list[Any]:
     """The folder of a run, and digests of all that a report may read of it: not its weights."""
     folder = Path(run.folder)
-    return [str(folder), _digests([*folder.iterdir(), *(folder / "logits").iterdir()])]
+    return [str(folder), *(_digests((folder / part).glob("*")) for part in READ_OF_RUNS)]
 
 
 def _digests(paths: Iterable[Path]) -> dict[str, str]:

@@ -37,7 +37,8 @@ def asked(cfg: DictConfig, tmp_path: Path) -> Asked:
     prepared = prepared_folder(cfg.corpus, tmp_path / "cache")
     for path in (
         *(run / "result.json", run / "fusion.json", run / "logits" / "test.parquet"),
-        *(run / "checkpoints" / "best.ckpt", prepared / "corpus.parquet"),
+        *(run / "embeddings" / "test.parquet", run / "checkpoints" / "best.ckpt"),
+        prepared / "corpus.parquet",
         *(tmp_path / "tables" / "mini" / "table.md", tmp_path / "reports" / "mini" / "index.html"),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +62,7 @@ def test_what_was_just_rendered_is_up_to_date(asked: Asked) -> None:
         "runs/text-bert/0123456789ab/fusion.json",
         "runs/text-bert/0123456789ab/logits/test.parquet",
         "runs/text-bert/0123456789ab/logits/val.parquet",
+        "runs/text-bert/0123456789ab/embeddings/test.parquet",
         "cache/corpus/*/corpus.parquet",
         "tables/mini/table.md",
         "tables/mini/table_02/table.md",
