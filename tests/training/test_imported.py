@@ -16,7 +16,8 @@ from meld_lightning.runs.lifecycle import obtain
 from meld_lightning.runs.logits import PREFIX
 from meld_lightning.training.train import training_request
 from tests.repeats import few
-from tests.running import argv, folder_over, run_well
+from tests.finished import linked_runs
+from tests.running import argv, run_well
 
 Compose = Callable[[Sequence[str]], Any]
 
@@ -126,11 +127,8 @@ def test_wrong_settings_are_refused(
 
 
 @pytest.mark.slow
-def test_an_import_is_fused_like_any_run(
-    votes: Path, finished: Path, prepared: Path, tmp_path: Path
-) -> None:
-    folder = folder_over(prepared, tmp_path / "own")
-    (folder / "runs").symlink_to(finished.parents[1])
+def test_an_import_is_fused_like_any_run(votes: Path, finished: Path, tmp_path: Path) -> None:
+    folder = linked_runs(finished.parents[2], tmp_path / "own", finished.parent.name)
     command = ["train", "model=imported", f"predictions={votes}", "model.modality=votes"]
     run_well(argv(*command), folder)
     [imported] = folder.glob("runs/votes-imported/*")
