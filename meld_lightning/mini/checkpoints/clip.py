@@ -109,11 +109,12 @@ def _train(model: Any, tokenizer: Any, sources: MiniSources, labels: list[str]) 
         optimizer, RATE, total_steps=STEPS, pct_start=0.15
     )
     rng = np.random.default_rng(0)
+    pixels = torch.empty(BATCH, *frames_F3SS.shape[1:])  # written again at every step
     for _ in tqdm(range(STEPS), desc="mini:clip", unit="step", disable=None, mininterval=1):
         chosen = rng.choice(len(frames_F3SS), BATCH, p=chance_F)
-        pixels = torch.cat(
-            [_augmented(frames_F3SS[part], rng) for part in np.split(chosen, BATCH // ALIKE)]
-        )
+        for start in range(0, BATCH, ALIKE):
+            part = slice(start, start + ALIKE)
+            _augment(frames_F3SS[chosen[part]], rng, pixels[part])
         images_FD = model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
         texts_PD = model.text_projection(model.text_model(**captions).pooler_output)
         cosines = functional.normalize(images_FD, dim=-1) @ functional.normalize(texts_PD, dim=-1).T
@@ -135,9 +136,9 @@ def _train(model: Any, tokenizer: Any, sources: MiniSources, labels: list[str]) 
         schedule.step()
 
 
-def _augmented(frames_F3SS: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-    """The frames shifted, mirrored, and with colours permuted and scaled, none of which changes
-    what a face expresses."""
+def _augment(frames_F3SS: np.ndarray, rng: np.random.Generator, pixels: torch.Tensor) -> None:
+    """Writes the frames into `pixels` as CLIP reads them, shifted, mirrored, and with colours
+    permuted and scaled, none of which changes what a face expresses."""
     down, across = rng.integers(-16, 17, size=2)
     moved = np.roll(
         frames_F3SS[:, rng.permutation(3), :, :: rng.choice([-1, 1])], (down, across), (2, 3)
@@ -146,4 +147,4 @@ def _augmented(frames_F3SS: np.ndarray, rng: np.random.Generator) -> torch.Tenso
     mean, std = (
         torch.tensor(values)[:, None, None] for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
     )
-    return torch.from_numpy(moved).float().mul_(gain / std).sub_(mean / std)
+    pixels.copy_(torch.from_numpy(moved)).mul_(gain / std).sub_(mean / std)
