@@ -4,6 +4,7 @@ Each command is a Hydra app over conf/COMMAND.yaml and a module of this package,
 it is called.
 """
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -43,8 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"no command '{name}'{near_miss(name, COMMANDS)}; commands: {', '.join(COMMANDS)}"
         )
     show_messages()
-    command = importlib.import_module(f"meld_lightning.commands.{name}")
-    return exit_status(lambda: command.main(rest))
+    # Imports and configs are half a million objects, and all stay: searching them for garbage would
+    # take a tenth of the time that --help takes. Once the config stands, hydra_app enables it.
+    gc.disable()
+    try:
+        command = importlib.import_module(f"meld_lightning.commands.{name}")
+        return exit_status(lambda: command.main(rest))
+    finally:
+        gc.enable()
 
 
 def _usage() -> str:

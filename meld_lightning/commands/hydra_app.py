@@ -5,6 +5,7 @@ Reads conf/ and the folder that --config-dir names. Used by every command. Impor
 functions, because `meld-lightning --help` does not need it.
 """
 
+import gc
 import os
 import re
 import sys
@@ -59,6 +60,7 @@ def _run(command: str, task: Callable[[Any], None], arguments: Sequence[str]) ->
     failure: list[BaseException] = []
 
     def guarded(cfg: Any) -> None:
+        gc.enable()  # cli has disabled it
         try:
             _refuse_launcher_without_multirun(command)
             task(cfg)

@@ -7,9 +7,11 @@ from typing import Any, Self
 
 from omegaconf import OmegaConf
 
+from meld_lightning.config.nodes import COMMANDS, Tables
 from meld_lightning.config.tree import conf_dir, user_folders
 
 LAUNCHER = "hydra/launcher"
+TABLE_GROUPS = ("table", "study/tables@table")  # of the commands over a study's tables
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,18 @@ class Composed:
     groups: dict[str, list[str]]
 
     @classmethod
-    def of(cls, command: str, overrides: Iterable[str], groups_alone: bool = False) -> Self:
-        """The config of `command`. groups_alone: leave out every override but choices of groups."""
+    def of(
+        cls,
+        command: str,
+        overrides: Iterable[str],
+        groups_alone: bool = False,
+        with_tables: bool = True,
+    ) -> Self:
+        """The config of `command`.
+
+        groups_alone: leave out every override but choices of groups. with_tables: False leaves out
+        the declarations of tables, which take half of the time, unless an override names one.
+        """
         from hydra import compose, initialize_config_dir
 
         groups = _groups()
@@ -38,12 +50,14 @@ class Composed:
             and not override.startswith("-")
             and (not groups_alone or override.lstrip("+").partition("=")[0] in groups)
         ]
+        without = () if with_tables else _unnamed_tables(command, kept)
+        kept += [f"~{group}" for group in without]
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             whole = compose(command, _first_of_sweeps(kept), return_hydra_config=True)
         everything: Any = OmegaConf.to_container(whole, resolve=False)
         hydra = everything.pop("hydra")
         chosen = hydra["runtime"]["choices"]
-        used = {name: files for name, files in groups.items() if name in chosen}
+        used = {name: files for name, files in groups.items() if name in (*chosen, *without)}
         return cls(everything, hydra["launcher"], chosen, used)
 
     @property
@@ -65,6 +79,12 @@ def _groups() -> dict[str, list[str]]:
     listed = {name: sorted(groups[name]) for name in sorted(groups)}
     # Hydra's own launcher runs everything in one process
     return {**listed, LAUNCHER: ["local", "slurm"]}
+
+
+def _unnamed_tables(command: str, overrides: Iterable[str]) -> tuple[str, ...]:
+    """The groups that declare the command's tables; none where an override names one of them."""
+    named = any(one.lstrip("+~").startswith(("table", "study/tables")) for one in overrides)
+    return TABLE_GROUPS if issubclass(COMMANDS[command], Tables) and not named else ()
 
 
 def _dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -25,7 +25,8 @@ class Node(BaseModel):
     named: the words without a key that a command takes, as its usage shows them.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    # a node's validator is built when it first checks something, which --help never does
+    model_config = ConfigDict(extra="forbid", defer_build=True)
     unused: ClassVar[tuple[str, ...]] = ()
     actions: ClassVar[dict[str, str]] = {}
     named: ClassVar[str] = ""

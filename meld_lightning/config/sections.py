@@ -51,7 +51,7 @@ class Listing:
 
 def listing(command: str, overrides: Sequence[str]) -> Listing:
     """The groups and keys of `command` with these overrides, without those it does not use."""
-    composed = Composed.of(command, overrides)
+    composed = Composed.of(command, overrides, with_tables=False)
     unused = COMMANDS[command].unused
     known = {
         name: parameter
