@@ -15,8 +15,8 @@ from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.runs.lifecycle import obtain
 from meld_lightning.runs.logits import PREFIX
 from meld_lightning.training.train import training_request
-from tests.repeats import few
 from tests.finished import linked_runs
+from tests.repeats import few
 from tests.running import argv, run_well
 
 Compose = Callable[[Sequence[str]], Any]
