@@ -53,7 +53,7 @@ def test_the_command_that_show_prints_makes_the_same_run(
     prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
     first, second = (folder_over(prepared, tmp_path / name) for name in ("first", "second"))
-    asked = [*SMALL, "model.pooling=mean", "data.batch_size=64", "epochs=1", "seed=3"]
+    asked = [*SMALL, "model.pooling=mean", "data.max_tokens=24", "epochs=1", "seed=3"]
     run_well(argv(*asked, "scheduler.warmup=0.1", "data.context=past", "target=sentiment"), first)
     folder = only_run(first)
     shown = run(argv("runs", "show", folder.name[:6], "json=true"), first)

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from meld_lightning.commands import report
-from tests.running import CHECKOUT
+from tests.running import CHECKOUT, shared
+
+
+def rendered(study: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the whole study has been rendered, once for all tests; they only read."""
+
+    def make(folder: Path) -> None:
+        page_of(study, folder)
+
+    return shared(tmp_path_factory, f"rendered-{study}", make)
 
 
 def page_of(study: str, folder: Path, *words: str) -> Path:
@@ -24,10 +33,11 @@ def page_of(study: str, folder: Path, *words: str) -> Path:
 
 
 def copy_evidence(study: str, folder: Path) -> None:
-    """Copies the study's runs and counts, and none of its tables."""
+    """Copies the study's runs, counts and audits, and none of its tables."""
     committed, copied = CHECKOUT / "experiments" / study, folder / "experiments" / study
     shutil.copytree(committed / "runs", copied / "runs")
-    shutil.copyfile(committed / "corpus.json", copied / "corpus.json")
+    for path in committed.glob("*.json"):
+        shutil.copyfile(path, copied / path.name)
 
 
 def data_of(page: Path) -> dict[str, Any]:

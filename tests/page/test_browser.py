@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.page.rendered import data_of, mistakes, page_of
+from tests.page.rendered import data_of, mistakes, rendered
 from tests.running import HANGS_S
 
 AXE = Path(__file__).with_name("axe.min.js")
@@ -22,7 +22,7 @@ Open = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return page_of("ravdess", tmp_path_factory.mktemp("page"))
+    return rendered("ravdess", tmp_path_factory) / "reports" / "ravdess" / "index.html"
 
 
 @pytest.fixture

@@ -4,12 +4,11 @@ nothing else is: no corpus, no cache, no runs."""
 from __future__ import annotations
 
 import csv
-import shutil
 from pathlib import Path
 
 import pytest
 
-from meld_lightning.commands.cli import main
+from tests.page.rendered import rendered
 from tests.running import CHECKOUT
 
 EXPERIMENTS = CHECKOUT / "experiments"
@@ -29,19 +28,15 @@ def figures(path: Path) -> list[tuple[str, ...]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("study", COMMITTED)
 def test_the_evidence_renders_to_the_committed_tables(
-    study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    committed, rendered = EXPERIMENTS / study, tmp_path / "experiments" / study
-    shutil.copytree(committed / "runs", rendered / "runs")
-    for path in committed.glob("*.json"):
-        shutil.copyfile(path, rendered / path.name)
-    monkeypatch.chdir(tmp_path)
-    assert main(["report", f"study={study}"]) == 0
+    committed = EXPERIMENTS / study
+    found = rendered(study, tmp_path_factory) / "experiments" / study
     tables = sorted(path.relative_to(committed) for path in committed.glob("*/results.csv"))
     assert len(tables) >= 3
     for path in tables:
-        assert figures(rendered / path) == figures(committed / path), path
+        assert figures(found / path) == figures(committed / path), path
     for path in [committed / "README.md", *committed.glob("*/*.*")]:
         if path.parent.name != "runs":
             name = path.relative_to(committed)
-            assert (rendered / name).read_bytes() == path.read_bytes(), name
+            assert (found / name).read_bytes() == path.read_bytes(), name
