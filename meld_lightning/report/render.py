@@ -48,7 +48,7 @@ from meld_lightning.report.results import Material, TableResults, study_results
 from meld_lightning.report.rows import Runs
 from meld_lightning.report.study_audit import keep_audits, kept_audits
 from meld_lightning.storage.atomic import write_text, writing
-from meld_lightning.study.evidence import study_folder
+from meld_lightning.study.evidence import study_folder, study_note
 from meld_lightning.study.kinds import AUDIT, INTERVALS, MISSING, read_tables
 from meld_lightning.study.plan import PlannedRun
 from meld_lightning.study.sources import FinishedRun, source_runs
@@ -75,7 +75,7 @@ def render_study(
         tables,
         {row: pooled(found, tables[row[0]].folds) for row, found in runs.items()},
         cfg.study.seeds,
-        plain(cfg.study),
+        {**plain(cfg.study), "note": study_note(cfg)},
         _corpus_report(cfg, folder / "corpus.json"),
         lambda run: frame_strip(configs[run.result.hash], run),
         partial(groupings_of, cfg),

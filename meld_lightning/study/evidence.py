@@ -1,7 +1,7 @@
 """Finds a study's runs: finished ones, otherwise their evidence in experiments/<study>/.
 
-Reads run folders and experiments/<study>/runs; `keep_study` writes the latter. Used by `reproduce`
-and `report`.
+Reads run folders, experiments/<study>/runs, which `keep_study` writes, and the note.md beside it,
+which people write. Used by `reproduce` and `report`.
 """
 
 import logging
@@ -28,6 +28,13 @@ logger = logging.getLogger(__name__)
 def study_folder(cfg: DictConfig) -> Path:
     """experiments/<study>/"""
     return Path(cfg.paths.experiments) / cfg.study.name
+
+
+def study_note(cfg: DictConfig) -> str:
+    """What is printed above a study's tables: experiments/<study>/note.md, which says what the
+    evidence there showed; without it study.note, which studies that inherit it may print."""
+    path = study_folder(cfg) / "note.md"
+    return " ".join(path.read_text().split()) if path.is_file() else str(cfg.study.note)
 
 
 def find_fusions(
@@ -70,7 +77,7 @@ def find_runs(
         run.folder for run in evidence
     }
     if kept:
-        logger.info("%d runs are read from the evidence in %s", len(kept), folder / "runs")
+        logger.info("runs read from the evidence in %s: %d", folder / "runs", len(kept))
     return found
 
 

@@ -33,10 +33,10 @@ def page_of(study: str, folder: Path, *words: str) -> Path:
 
 
 def copy_evidence(study: str, folder: Path) -> None:
-    """Copies the study's runs, counts and audits, and none of its tables."""
+    """Copies the study's runs, counts, audits and note, and none of its tables."""
     committed, copied = CHECKOUT / "experiments" / study, folder / "experiments" / study
     shutil.copytree(committed / "runs", copied / "runs")
-    for path in committed.glob("*.json"):
+    for path in (*committed.glob("*.json"), committed / "note.md"):
         shutil.copyfile(path, copied / path.name)
 
 

@@ -6,9 +6,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
+from meld_lightning.study.evidence import study_note
 from tests.running import CHECKOUT, call
 
 STUDY = Path("experiments") / "meld_minilm"
@@ -18,6 +21,15 @@ def copied(folder: Path) -> list[Path]:
     """The evidence of meld_minilm, copied; its runs."""
     shutil.copytree(CHECKOUT / STUDY / "runs", folder / STUDY / "runs")
     return sorted((folder / STUDY / "runs").iterdir())
+
+
+def test_what_a_study_showed_is_printed_with_its_own_evidence_alone() -> None:
+    shipped: Any = OmegaConf.load(CHECKOUT / "conf" / "study" / "meld_minilm.yaml")
+    shipped.paths = {"experiments": str(CHECKOUT / "experiments")}
+    assert " Found: the best of the paper's three settings " in study_note(shipped)
+    inherited: Any = OmegaConf.merge(shipped, {"study": {"name": "mine"}})
+    assert study_note(inherited) == shipped.study.note
+    assert "Found" not in shipped.study.note
 
 
 @pytest.mark.slow
@@ -42,7 +54,7 @@ def test_a_damaged_run_does_not_stop_the_report_of_the_others(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     [line] = [line for line in done.stdout.splitlines() if "test.parquet" in line]
     assert f"{STUDY / 'runs' / one.name / 'logits' / 'test.parquet'}: cannot be read" in line
-    assert "11 runs are read from the evidence" in done.stdout
+    assert f"runs read from the evidence in {STUDY / 'runs'}: 11" in done.stdout
 
 
 def test_a_study_without_any_run_says_what_to_do(tmp_path: Path) -> None:
