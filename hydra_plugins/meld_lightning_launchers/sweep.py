@@ -53,7 +53,6 @@ class SweepLauncher(Launcher):
         self.run(jobs, logs)
         report_best(jobs, logs)
         report_failures(jobs)
-        print(f"logs and summary: {logs}")
         return [_returned(job) for job in jobs]
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:

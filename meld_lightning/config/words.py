@@ -1,5 +1,7 @@
-"""Config values, and their types in words: `2e-5`; `whole number, at least 1`. Used by messages, by
---help and by tables."""
+"""Config values, their types, and counts in words: `2e-5`; `whole number, at least 1`; `1 run`.
+
+Used by messages, by --help and by tables.
+"""
 
 import types
 from collections.abc import Collection, Iterable, Mapping
@@ -19,6 +21,11 @@ SCALARS = {
     type(None): "null",
     None: "null",
 }
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `2 runs`. noun: one whose plural ends with s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def in_words(annotation: Any) -> str:

@@ -38,6 +38,7 @@ class Job:
     reason: str = ""
     wall_s: float = 0.0
     log: Path | None = None
+    resumed: bool = False  # whether an unfinished run goes on from its last checkpoint
     found: Run | None = None  # the finished run, once it has been read
 
     @property

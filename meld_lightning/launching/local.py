@@ -136,6 +136,7 @@ def _start(job: Job, devices: Devices, sweep: Sweep) -> Process:
     log = sweep.logs / f"{job.name}.log"
     mode = "a" if job.status == "running" else "w"  # a retry's log follows that of the first try
     arguments = [job.command, str(sweep.begin(job, log))]
+    logger.info("started %s (log: %s)", job.title, log)
     with log.open(mode) as file:
         if sys.platform == "linux" and not _gpus():
             return ForkedJob(arguments, log)

@@ -125,7 +125,8 @@ def _submit(
         job.log = Path(handle.paths.stdout)
         if job.identity:
             keep_record(job.identity.folder, handle.job_id, job.log)
-    logger.info("submitted as Slurm job %s", submitted[0].job_id.partition("_")[0])
+    slurm_id = submitted[0].job_id.partition("_")[0]
+    logger.info("submitted as Slurm job %s; logs: %s", slurm_id, folder)
 
 
 def _refusal(error: Exception) -> str:

@@ -14,9 +14,11 @@ from typing import Any, Self
 from omegaconf import OmegaConf
 from tqdm import tqdm
 
+from meld_lightning.config.words import counted
 from meld_lightning.errors import UserError
 from meld_lightning.launching.jobs import Job
 from meld_lightning.runs.lifecycle import mention_differences
+from meld_lightning.runs.run import last_checkpoint
 from meld_lightning.runs.val_score import ValScore
 from meld_lightning.storage.atomic import write_csv, write_json
 from meld_lightning.tracking.finished import log_finished
@@ -41,6 +43,8 @@ class Sweep:
             else:
                 self._by_name.setdefault(job.name, job)
         self.pending = list(self._by_name.values())
+        for job in self.pending:
+            job.resumed = not job.rerun and _has_checkpoint(job)
         self._ended = 0
 
     def __enter__(self) -> Self:
@@ -61,17 +65,33 @@ class Sweep:
             job.status, job.reason, job.log = ran.status, ran.reason, ran.log
         write_json(self.logs / "summary.json", [_summary(job) for job in self.jobs])
         _write_results(self.logs / "results.csv", self.jobs)
+        if error is None and self.pending:
+            self._close()
+
+    def _close(self) -> None:
+        """Logs how many runs have finished, and where everything about them is."""
+        finished = [job for job in self.pending if job.status == "finished"]
+        resumed, failed = sum(job.resumed for job in finished), len(self.pending) - len(finished)
+        logger.info(
+            "%s finished%s%s; logs and summary: %s",
+            counted(len(finished), "run"),
+            f" ({resumed} resumed)" if resumed else "",
+            f", {failed} failed" if failed else "",
+            self.logs,
+        )
 
     def announce(self, how: str) -> None:
-        """Logs how many runs are finished and how many are pending, and `how` these run. Several
-        jobs that ask for the same run count as one."""
+        """Logs how many runs are finished, pending and of these resumed, and `how` they run.
+        Several jobs that ask for the same run count as one."""
         finished = len({job.name for job in self.jobs if job.status == "read"})
         mention_differences([job.run for job in self.jobs if job.status == "read" and job.run])
+        resumed = sum(job.resumed for job in self.pending)
         logger.info(
-            "%d runs: %d already finished, %d to run%s",
-            finished + len(self.pending),
+            "%s: %d already finished, %d to run%s%s",
+            counted(finished + len(self.pending), "run"),
             finished,
             len(self.pending),
+            f", {resumed} of them from a checkpoint" if resumed else "",
             f" ({how})" if self.pending else "",
         )
         read = {job.name: job for job in self.jobs if job.status == "read"}
@@ -126,6 +146,10 @@ def report_best(jobs: Sequence[Job], logs: Path) -> None:
             score.value,
         )
     logger.info("val metrics of every run: %s", logs / "results.csv")
+
+
+def _has_checkpoint(job: Job) -> bool:
+    return job.identity is not None and last_checkpoint(job.identity.folder).is_file()
 
 
 def _log_of(job: Job) -> str:

@@ -26,7 +26,7 @@ from meld_lightning.listing.entries import (
 from meld_lightning.listing.layout import Shown, fold, size, table, width
 from meld_lightning.listing.overview import compared_within
 from meld_lightning.listing.uses import evidence, fused_runs
-from meld_lightning.runs.run import claimed_if_free
+from meld_lightning.runs.run import claimed_if_free, last_checkpoint
 from meld_lightning.storage.atomic import leftovers
 
 MEANING = {
@@ -114,7 +114,7 @@ def _removals(
                     yield Removal(kind, entry.hash, path, _bytes(path))
     elif kind == "last":
         for entry in free:
-            path = entry.folder / "checkpoints" / "last.ckpt"
+            path = last_checkpoint(entry.folder)
             if entry.state == FINISHED and path.is_file():
                 yield Removal(kind, entry.hash, path, _bytes(path))
     else:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.provenance import differences_from_here
-from meld_lightning.runs.run import Run, claimed, find_run, load_run
+from meld_lightning.runs.run import Run, claimed, find_run, last_checkpoint, load_run
 from meld_lightning.storage.atomic import atomic_write
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def obtain(request: RunRequest, announce: Callable[[bool], None] = lambda runs: 
 
 def _remove_last_checkpoint(run: Run) -> None:
     """Removes what a run resumes from, which stays if it is killed as soon as it has finished."""
-    last = run.folder / "checkpoints" / "last.ckpt"
+    last = last_checkpoint(run.folder)
     if last.is_file() and not run.config.get("keep_last", False):
         with suppress(OSError):  # a folder that may only be read
             last.unlink(missing_ok=True)

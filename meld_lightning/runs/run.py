@@ -90,6 +90,11 @@ def _config(folder: Path) -> DictConfig:
     return config
 
 
+def last_checkpoint(folder: Path) -> Path:
+    """What an unfinished run in `folder` resumes from; not there before its first checkpoint."""
+    return folder / "checkpoints" / "last.ckpt"
+
+
 def find_run(identity: Identity) -> Run | None:
     """The finished run; None if there is none, or a damaged one: whoever asks makes it again."""
     if not (identity.folder / "result.json").is_file():

@@ -28,7 +28,7 @@ from meld_lightning.tracking.log import step_log
 from meld_lightning.training.callbacks import RunCallbacks
 from meld_lightning.training.checkpoint_file import CheckpointFile
 from meld_lightning.training.process import use_full_fp32
-from meld_lightning.training.progress import EpochBar
+from meld_lightning.training.progress import EpochBar, EpochQuarters
 
 
 class Built(NamedTuple):
@@ -176,7 +176,7 @@ def _trainer(cfg: DictConfig, callbacks: RunCallbacks, microbatches: int) -> pl.
         callbacks=[
             step_log(callbacks.history.loggers),
             *callbacks,
-            *([EpochBar()] if sys.stderr.isatty() else []),
+            EpochBar() if sys.stderr.isatty() else EpochQuarters(),
         ],
         logger=callbacks.history.loggers,
         # nothing is logged through the Trainer; this keeps it from advising on short epochs

@@ -18,6 +18,7 @@ from pytorch_lightning.loggers import Logger
 
 from meld_lightning.errors import UserError
 from meld_lightning.models.classifier import Classifier
+from meld_lightning.runs.run import last_checkpoint
 from meld_lightning.storage.atomic import atomic_write, write_csv
 from meld_lightning.tracking.log import log_row
 from meld_lightning.training.checkpoint_file import save_tensors
@@ -131,7 +132,7 @@ class LastCheckpoint(pl.Callback):
     """
 
     def __init__(self, folder: Path, every_s: float) -> None:
-        self.folder, self.path, self.every_s = folder, folder / "checkpoints" / "last.ckpt", every_s
+        self.folder, self.path, self.every_s = folder, last_checkpoint(folder), every_s
         self._saved_at = self._started_at = time.monotonic()
         self._wall_s_before = 0.0
         self.saved_step: int | None = None  # of the last save by this process
@@ -185,8 +186,7 @@ class LastCheckpoint(pl.Callback):
             )
 
     def _check_ranks(self, trainer: pl.Trainer) -> None:
-        """Each rank reads the checkpoint itself, and a shared file system may show an older one to
-        some of them."""
+        """Each rank reads the checkpoint itself; file systems may show some an older one."""
         if trainer.world_size == 1:
             return
         own = (trainer.global_step, trainer.accumulate_grad_batches)

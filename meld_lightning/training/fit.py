@@ -109,6 +109,8 @@ class Fit:
         fitted = any(parameter.requires_grad for parameter in built.module.parameters())
         if fitted:
             self._fit(built, trainer, callbacks)
+        if (best := callbacks.best.choice) and trainer.is_global_zero:
+            logger.info("scoring all splits with the weights of epoch %d", best.epoch)
         scored = {split: self._score(built, trainer, split) for split in SPLITS}
         if trainer.is_global_zero:
             self._finish(built, scored, callbacks, trainer.strategy.root_device, fitted)
@@ -119,8 +121,6 @@ class Fit:
         resume = callbacks.last.path if callbacks.last.path.is_file() else None
         if resume and not zipfile.is_zipfile(resume):
             raise UserError(f"{resume}: damaged; delete it and the run starts over")
-        if resume and trainer.is_global_zero:
-            logger.info("%s: resuming from its last checkpoint", self.identity.folder)
         if not resume and self.inputs.warm_start is not None:
             start_from(self.inputs.warm_start, built.module, built.labels, self.cfg.corpus)
         trainer.fit(built.module, built.datamodule, ckpt_path=resume, weights_only=True)

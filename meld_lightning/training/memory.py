@@ -19,6 +19,7 @@ import torch
 from omegaconf import DictConfig
 
 from meld_lightning.errors import Preempted, UserError
+from meld_lightning.runs.run import last_checkpoint
 from meld_lightning.storage.atomic import write_json
 
 logger = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ def double_microbatches(folder: Path, schedule: Schedule, largest: int) -> None:
             " data.max_seconds (whichever this data has), set numerics=bf16, or choose a smaller"
             " checkpoint"
         )
-    last = folder / "checkpoints" / "last.ckpt"
+    last = last_checkpoint(folder)
     step = 0
     if last.is_file():
         checkpoint = torch.load(last, weights_only=True, mmap=True, map_location="cpu")

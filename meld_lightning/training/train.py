@@ -20,7 +20,7 @@ from meld_lightning.runs.identity import Identity, class_value, identify, is_imp
 from meld_lightning.runs.inputs import Inputs, read_inputs, warn_of_toy
 from meld_lightning.runs.lifecycle import RunRequest, obtain
 from meld_lightning.runs.provenance import device_here
-from meld_lightning.runs.run import Run
+from meld_lightning.runs.run import Run, last_checkpoint
 from meld_lightning.training.imported import Importing
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,10 @@ class Training(RunRequest):
     def execute(self) -> None:
         if int(os.environ.get("RANK", 0)) == 0:
             # before the imports and the data, which take a while
-            logger.info("%s: training starts, %d epochs", self.identity.folder, self.cfg.epochs)
+            folder = self.identity.folder
+            resumes = last_checkpoint(folder).is_file()
+            begins = "resuming from its last checkpoint" if resumes else "training starts"
+            logger.info("%s: %s, %d epochs", folder, begins, self.cfg.epochs)
             if self.inputs.checkpoint is not None:
                 warn_of_toy(self.inputs.checkpoint.name, self.cfg.corpus)
         from meld_lightning.training.memory import retry_out_of_memory

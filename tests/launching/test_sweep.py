@@ -23,6 +23,7 @@ from meld_lightning.launching.jobs import Job
 from meld_lightning.launching.sweep import Sweep, report_best, report_failures
 from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.result import write_result
+from meld_lightning.runs.run import last_checkpoint
 from meld_lightning.runs.val_score import ValScore
 from tests.running import HANGS_S, Command, argv, environment, folder_over, start, until
 
@@ -71,6 +72,28 @@ def test_a_job_is_named_by_its_overrides_as_people_write_them() -> None:
     assert job.title == "optimizer.lr=1e-4 optimizer.weight_decay=0.01 seed=1 model=bert"
     spelt = [Job("train", [f"a={value}"], OmegaConf.create(), None, "").title for value in VALUES]
     assert spelt == ["a=2e-5", "a=2e-5", "a=1e-3", "a=0.5", "a=16", "a=[1,0.001]", "a=1e", "a=v0.1"]
+
+
+def test_the_first_and_the_last_line_count_resumed_runs_and_name_the_logs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = [
+        Job("train", [], OmegaConf.create(), Identity(name, "", tmp_path / name, {}), name)
+        for name in ("resumed", "fresh")
+    ]
+    last = last_checkpoint(tmp_path / "resumed")
+    last.parent.mkdir(parents=True)
+    last.touch()
+    with caplog.at_level(logging.INFO), Sweep(jobs, tmp_path / "logs") as sweep:
+        sweep.announce("1 at a time")
+        jobs[0].status, jobs[1].status = "finished", "failed"
+    first, last_line = (one.getMessage() for one in caplog.records)
+    assert (
+        first == "2 runs: 0 already finished, 2 to run, 1 of them from a checkpoint (1 at a time)"
+    )
+    assert last_line == (
+        f"1 run finished (1 resumed), 1 failed; logs and summary: {tmp_path / 'logs'}"
+    )
 
 
 @pytest.mark.slow

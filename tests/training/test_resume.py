@@ -54,6 +54,7 @@ def test_a_stopped_run_ends_with_the_same_weights(
     again = call(asked, stopped)
     assert again.returncode == 0, again.stderr
     assert "resuming from its last checkpoint" in again.stdout
+    assert "training starts" not in again.stdout
     assert_same_run(only_run(stopped), only_run(undisturbed))
 
 
