@@ -42,7 +42,7 @@ class Composed:
         """
         from hydra import compose, initialize_config_dir
 
-        groups = _groups()
+        groups = config_groups()
         kept = [
             override
             for override in overrides
@@ -70,7 +70,7 @@ class Composed:
         return [*_dotted(self.tree), *(f"hydra.launcher.{key}" for key in self.launcher)]
 
 
-def _groups() -> dict[str, list[str]]:
+def config_groups() -> dict[str, list[str]]:
     """The files of each group of conf/ and of the user's own folders."""
     groups: dict[str, set[str]] = {}
     for folder in (conf_dir(), *user_folders()):

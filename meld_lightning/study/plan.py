@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra import compose
 from omegaconf import DictConfig
 
 from meld_lightning.config.check import check
 from meld_lightning.config.nodes import Tables
 from meld_lightning.config.tree import plain
 from meld_lightning.runs.run import Run
+from meld_lightning.study.compositions import Compositions
 from meld_lightning.study.kinds import named_table, read_tables
 from meld_lightning.study.sources import of_fold, ranked_runs
 from meld_lightning.study.spec import Overrides, RowKey, Table
@@ -57,9 +57,10 @@ def plan_runs(
     check(cfg, node)
     shared, tables = shared_overrides(asked), read_tables(plain(cfg.table))
     planned: dict[RowKey, list[PlannedRun]] = {}
+    compositions = Compositions("train")
     for (table, row), overrides in needed_rows(plain(cfg.table), cfg.tables).items():
         words = [*shared, *overrides]
-        composed = grouped(compose("train", words), cfg.study.name)
+        composed = grouped(compositions.of(words), cfg.study.name)
         planned[table, row] = [
             PlannedRun([*words, *_as_overrides(seed, fold)], _with(composed, seed, fold))
             for seed in cfg.study.seeds
@@ -79,8 +80,9 @@ def plan_fusions(
     shared = [one for one in shared_overrides(asked) if not one.lstrip("+~").startswith("logger")]
     tables = read_tables(plain(cfg.table))
     planned: dict[RowKey, list[DictConfig]] = {}
+    compositions = Compositions("fuse")
     for (table, row), overrides in needed_fusions(plain(cfg.table), cfg.tables).items():
-        composed = compose("fuse", [*shared, *overrides])
+        composed = compositions.of([*shared, *overrides])
         for fold in tables[table].folds or (None,):
             by_modality = {
                 name: ranked_runs(source, tables, of_fold(runs, fold), cfg.study.seeds)
