@@ -56,6 +56,12 @@ def test_every_command_composes(command: str) -> None:
     check(composed(command), COMMANDS[command])
 
 
+@pytest.mark.parametrize("command", ["doctor", "report"])
+def test_commands_about_a_study_compose_it_as_reproduce_does(command: str) -> None:
+    given, expected = (plain(composed(one, "study=mini")) for one in (command, "reproduce"))
+    assert {key: given.get(key) for key in expected} == expected
+
+
 def alone() -> list[list[str]]:
     """Each model, which needs its own data and checkpoint, and each experiment, which chooses
     models."""
