@@ -10,7 +10,7 @@ from hydra.errors import (
     OverrideParseException,
 )
 
-from meld_lightning.config.nodes import OPEN
+from meld_lightning.config.nodes import COMMANDS, OPEN, Tables
 from meld_lightning.config.tree import user_folders
 from meld_lightning.errors import near_miss
 
@@ -100,6 +100,11 @@ def _unknown_key(wrong: str, command: str, arguments: Sequence[str]) -> str:
         composed = Composed.of(command, [])
     if wrong.removeprefix("hydra.launcher.") in parameters(SLURM):
         return f"config key '{wrong}' is one of hydra/launcher=slurm: add that"
+    if issubclass(COMMANDS[command], Tables) and _is_of_runs(wrong):
+        return (
+            f"config key '{wrong}' is not one of {command}: a table's row sets it for its runs, as"
+            " in \"table.table_02.rows.batch_8=['model=bert','epochs=1']\""
+        )
     known = {*composed.keys(), *composed.groups} - {wrong}
     meant = suggestion(wrong, known)
     if not meant and command in SWEPT and "." not in wrong and "@" not in wrong:
@@ -108,3 +113,11 @@ def _unknown_key(wrong: str, command: str, arguments: Sequence[str]) -> str:
             f" {wrong}/{OWN}, and write +{wrong}=NAME"
         )
     return f"config key '{wrong}' is not known{meant}"
+
+
+def _is_of_runs(key: str) -> bool:
+    """Whether `train` or `fuse` takes this key."""
+    from meld_lightning.config.composed import Composed
+
+    both = [Composed.of(command, []) for command in ("train", "fuse")]
+    return any(key in (*one.keys(), *one.groups) for one in both)

@@ -24,6 +24,7 @@ MORE = [  # further spellings of what the quick cases show, and a training that 
     (["train", "-multirun", "seed=1,2"], "no flag '-multirun' (did you mean '--multirun'?)"),
     (["train", "--multirun", "lr=1e-4,1e-3"], "(did you mean 'optimizer.lr'?)"),
     (["report", "lr=1e-4"], "'lr' is not known\n"),
+    (["doctor", "optimizer.lr=1e-4"], "'optimizer.lr' is not one of doctor: a table's row sets it"),
     (["train", "model.batch_size=3"], "did you mean 'data.batch_size'?"),
     (["train", "monitor=val/f1"], "val/f1"),
     (["train", "data.max_tokens=100000"], "expected 8 to 512"),
@@ -154,8 +155,11 @@ def test_no_key_is_suggested_that_was_not_meant(
 ) -> None:
     """Tables have columns named like the keys of runs, and `lr` is not far from `logger`."""
     monkeypatch.chdir(tmp_path)
-    assert main(["reproduce", "optimizer.lr=-1"]) == 1
-    assert capsys.readouterr().err == "meld-lightning: config key 'optimizer.lr' is not known\n"
+    for key in ("optimizer.lr", "epochs"):
+        assert main(["reproduce", f"{key}=-1"]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"meld-lightning: config key '{key}' is not one of reproduce: a tab")
+        assert "did you mean" not in said
 
 
 def test_a_typo_inside_a_file_is_refused(train_config: dict[str, Any]) -> None:
