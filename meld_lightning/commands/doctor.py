@@ -37,19 +37,26 @@ def _doctor(cfg: DictConfig) -> None:
 def _findings(cfg: DictConfig) -> "Iterator[Finding]":
     from hydra.core.hydra_config import HydraConfig
 
-    from meld_lightning.doctor.examine import examine_machine, examine_study
+    from meld_lightning.doctor.examine import checkpoints_of, examine_machine, examine_study
+    from meld_lightning.doctor.services import examine_services
     from meld_lightning.doctor.software import examine_precision
 
     hydra = HydraConfig.get()
     launcher, logger = (hydra.runtime.choices[group] for group in ("hydra/launcher", "logger"))
     asked = [one for one in hydra.overrides.task if not one.lstrip("+").startswith(OWN)]
-    yield from examine_machine(cfg, logger, launcher, hydra.launcher)
+    options = dict(hydra.launcher)
+    yield from examine_machine(cfg)
     accelerator = cfg.machine.accelerator
     if not any(one.startswith("study=") for one in asked):
+        yield from examine_services(logger, launcher, options)
         yield examine_precision(accelerator, [cfg.numerics.precision])
         print("for a study: meld-lightning doctor study=NAME, with the keys of reproduce")
         return
+    from meld_lightning.doctor.study import is_of_hub
+
     configs = _runs(asked)
+    hub = any(map(is_of_hub, checkpoints_of(configs)))
+    yield from examine_services(logger, launcher, options, hub)
     yield examine_precision(accelerator, [one.numerics.precision for one in configs])
     yield from examine_study(cfg, configs, _at_once(launcher, hydra.launcher), cfg.measure_s)
 

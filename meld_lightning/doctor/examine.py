@@ -10,26 +10,25 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from meld_lightning.config.tree import plain
+from meld_lightning.config.words import counted
 from meld_lightning.doctor.finding import Finding
 from meld_lightning.doctor.place import examine_places
-from meld_lightning.doctor.services import examine_services
 from meld_lightning.doctor.software import examine_software
-from meld_lightning.errors import NotPrepared, UserError
+from meld_lightning.errors import UserError
 from meld_lightning.runs.lifecycle import RunRequest
 from meld_lightning.training.train import training_request
 
 
-def examine_machine(
-    cfg: DictConfig, logger: str, launcher: str, options: DictConfig
-) -> Iterator[Finding]:
-    """The findings about this machine, for the settings that `cfg` names.
-
-    logger, launcher: the choices of these groups. options: the node hydra.launcher.
-    """
+def examine_machine(cfg: DictConfig) -> Iterator[Finding]:
+    """The findings about this machine, for the settings that `cfg` names."""
     given = plain(cfg)
     yield from examine_software(given)
     yield from examine_places({key: Path(given["paths"][key]) for key in ("cache", "runs")})
-    yield from examine_services(logger, launcher, dict(options))
+
+
+def checkpoints_of(configs: Sequence[DictConfig]) -> list[str]:
+    """The names of all checkpoints that these runs (conf/train.yaml, composed) start from."""
+    return sorted({str(one.model.checkpoint) for one in configs if one.model.get("checkpoint")})
 
 
 def examine_study(
@@ -46,15 +45,17 @@ def examine_study(
     found, corpus = study.examine_corpus(cfg)
     yield found
     cache = Path(cfg.paths.cache)
-    names = sorted({str(one.model.checkpoint) for one in configs if one.model.get("checkpoint")})
+    names = checkpoints_of(configs)
     checkpoints = study.examine_checkpoints(names, cache)
     yield from checkpoints
     if any(one.state == "stop" for one in (found, *checkpoints)):
         return
     left = _unfinished(configs)
-    sizes = [_parameters(one, cache) for one in left]
-    yield study.examine_disk(cfg, corpus, sizes, at_once)
-    yield study.examine_memory(sizes, at_once, cfg.machine.accelerator)
+    sizes = {name: study.parameters(name, cache) for name in names}
+    of_runs = [sizes.get(str(one.model.get("checkpoint")), 0) for one in left]
+    at_once = min(at_once, max(len(left), 1))
+    yield study.examine_disk(cfg, corpus, of_runs, at_once)
+    yield study.examine_memory(of_runs, at_once, cfg.machine.accelerator)
     if measure_s:
         yield _duration(left, len(configs), at_once, measure_s)
 
@@ -71,24 +72,13 @@ def _unfinished(configs: Sequence[DictConfig]) -> list[DictConfig]:
         return list(configs)
 
 
-def _parameters(cfg: DictConfig, cache: Path) -> int:
-    from meld_lightning.doctor.study import parameters_of
-    from meld_lightning.pretrained.checkpoints import prepared_checkpoint
-
-    if not cfg.model.get("checkpoint"):
-        return 0
-    try:
-        return parameters_of(prepared_checkpoint(str(cfg.model.checkpoint), cache))
-    except NotPrepared:
-        return 0
-
-
 def _duration(left: Sequence[DictConfig], runs: int, at_once: int, measure_s: float) -> Finding:
     from meld_lightning.doctor.duration import estimate, in_words
     from meld_lightning.training.process import quieten
 
     if not left:
-        return Finding("ok", "duration", f"all {runs} runs are finished")
+        done = f"{counted(runs, 'run')} of the study, all finished" if runs else "nothing to train"
+        return Finding("ok", "duration", done)
     quieten()
     package = logging.getLogger("meld_lightning")
     level, package.level = package.level, logging.WARNING  # what short trainings say is no news
@@ -101,7 +91,7 @@ def _duration(left: Sequence[DictConfig], runs: int, at_once: int, measure_s: fl
     return Finding(
         "ok",
         "duration",
-        f"about {in_words(found.seconds)} for {found.runs} of {runs} runs, {at_once} at a time,"
-        f" without prepare, fusions and tables ({found.kinds} kinds of runs, measured for"
-        f" {in_words(found.measured_s)})",
+        f"about {in_words(found.seconds)} for {found.runs} of {counted(runs, 'run')}"
+        f"{f', {at_once} at a time' if at_once > 1 else ''}, without prepare, fusions and tables"
+        f" ({counted(found.kinds, 'kind')} of run, measured for {in_words(found.measured_s)})",
     )

@@ -17,15 +17,23 @@ ANSWERS_WITHIN_S = 10
 _LIMIT = re.compile(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)")
 
 
-def examine_services(logger: str, launcher: str, options: Mapping[str, Any]) -> list[Finding]:
-    """One finding each about the hub, W&B and Slurm.
+def examine_services(
+    logger: str, launcher: str, options: Mapping[str, Any], hub: bool | None = None
+) -> list[Finding]:
+    """One finding each about the hub, W&B and Slurm; for a study only about those that it uses.
 
     logger, launcher: the choices of these groups. options: the node hydra.launcher.
+    hub: whether the study has a checkpoint from the hub; None: no study is named.
     """
+    looks = {
+        "hub": (hub, _hub),
+        "W&B": (logger == "wandb", lambda: _wandb(logger)),
+        "Slurm": (launcher == "slurm", lambda: _slurm(launcher, options)),
+    }
     return [
-        _hub(),
-        stop_if_refused("W&B", lambda: _wandb(logger)),
-        stop_if_refused("Slurm", lambda: _slurm(launcher, options)),
+        stop_if_refused(subject, look)
+        for subject, (used, look) in looks.items()
+        if used or hub is None
     ]
 
 

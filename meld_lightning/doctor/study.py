@@ -14,12 +14,13 @@ from omegaconf import DictConfig
 from safetensors import SafetensorError, safe_open
 
 from meld_lightning.config.tree import plain
+from meld_lightning.config.words import counted
 from meld_lightning.corpus import SPLITS, Corpus, load_corpus, prepared_corpus
-from meld_lightning.doctor.finding import Finding, stop_if_refused
+from meld_lightning.doctor.finding import Finding, State, stop_if_refused
 from meld_lightning.doctor.place import existing
 from meld_lightning.errors import NotPrepared, UserError
 from meld_lightning.mini.checkpoints import LAYOUT, PREFIX
-from meld_lightning.pretrained.checkpoints import Checkpoint, prepared_checkpoint
+from meld_lightning.pretrained.checkpoints import prepared_checkpoint
 from meld_lightning.pretrained.find import find_checkpoint, local_folder
 
 BUNDLED_PREFIX = "bundled:"
@@ -89,19 +90,47 @@ def _checkpoint(name: str, cache: Path) -> Finding:
 
 def _before_prepare(name: str) -> str:
     """What `prepare` will do about a checkpoint; UserError where it cannot."""
+    if name.startswith(PREFIX):
+        return "prepare will make it"
+    folder = _at_hand(name)
+    return (
+        f"prepare will take it from {folder}" if folder else "prepare will look on the hub for it"
+    )
+
+
+def is_of_hub(name: str) -> bool:
+    """Whether a checkpoint's name is one of the Hugging Face hub."""
+    return not name.startswith((PREFIX, BUNDLED_PREFIX)) and not Path(name).expanduser().is_dir()
+
+
+def _at_hand(name: str) -> Path | None:
+    """The folder of a checkpoint that is not prepared; None where it has to be made or may have to
+    be downloaded. UserError where it cannot be found."""
     from huggingface_hub import constants
 
     if name.startswith(PREFIX):
-        return "prepare will make it"
+        return None
     if name.startswith(BUNDLED_PREFIX) or local_folder(name) or constants.HF_HUB_OFFLINE:
-        return f"prepare will take it from {find_checkpoint(name)}"
-    return "prepare will look for it on the hub"
+        return find_checkpoint(name)
+    return None
 
 
-def parameters_of(checkpoint: Checkpoint) -> int:
-    """How many numbers the weights of a checkpoint are."""
+def parameters(name: str, cache: Path) -> int | None:
+    """How many numbers the weights of a checkpoint are; None where they are not on this machine, or
+    not as they were prepared."""
+    folder: Path | None
+    try:
+        folder = prepared_checkpoint(name, cache).folder
+    except NotPrepared:
+        folder = _at_hand(name)
+    except UserError:
+        return None
+    return None if folder is None else _parameters_in(folder)
+
+
+def _parameters_in(folder: Path) -> int:
     count = 0
-    for file in checkpoint.folder.glob("*.safetensors"):
+    for file in folder.glob("*.safetensors"):
         try:
             with safe_open(file, "np") as weights:
                 for name in weights.keys():  # noqa: SIM118 -- no mapping
@@ -111,32 +140,48 @@ def parameters_of(checkpoint: Checkpoint) -> int:
                     count += size
         except SafetensorError as error:
             raise UserError(f"{file}: damaged ({error}); run: meld-lightning prepare") from error
-    pickled = sum(file.stat().st_size for file in checkpoint.folder.glob("pytorch_model*.bin"))
+    pickled = sum(file.stat().st_size for file in folder.glob("pytorch_model*.bin"))
     return count or pickled // FLOAT
 
 
 def examine_disk(
-    cfg: DictConfig, corpus: Corpus | None, runs: Sequence[int], at_once: int
+    cfg: DictConfig, corpus: Corpus | None, runs: Sequence[int | None], at_once: int
 ) -> Finding:
     """Whether clips and runs fit on the disk.
 
-    runs: the parameters of each run that is to be made. at_once: how many run side by side.
+    runs: the parameters of each run that is to be made; None: not known. at_once: how many run
+        side by side.
     """
-    kept = sum(runs) * FLOAT
-    running = SAVED * FLOAT * max(runs, default=0) * at_once
+    known = [one for one in runs if one is not None]
+    kept = sum(known) * FLOAT
+    running = SAVED * FLOAT * max(known, default=0) * at_once
     decoded, arithmetic = _decoded(plain(cfg.media), corpus)
     needed = kept + running + decoded
     free = {
         key: shutil.disk_usage(existing(Path(cfg.paths[key]))).free for key in ("cache", "runs")
     }
+    at_work = f"{at_once} of them train" if at_once > 1 else "one of them trains"
+    at_work = at_work if len(known) > 1 else "it trains"
     text = (
         f"{needed / GB:.1f} GB needed: {arithmetic}, {kept / GB:.1f} for the weights of"
-        f" {len(runs)} runs, {running / GB:.1f} while {at_once} of them train;"
-        f" {min(free.values()) / GB:.1f} GB free"
+        f" {counted(len(known), 'run')}, {running / GB:.1f} while {at_work};"
+        f" {min(free.values()) / GB:.1f} GB free{_not_counted(runs)}"
     )
     if needed > min(free.values()):
         return Finding("stop", "disk", f"{text}: free some, or choose other paths.*")
-    return Finding("ok", "disk", text)
+    return Finding(_state(runs), "disk", text)
+
+
+def _not_counted(runs: Sequence[int | None]) -> str:
+    """The runs that the arithmetic leaves out, if there are any."""
+    if not (unknown := runs.count(None)):
+        return ""
+    whose = counted(unknown, "run")
+    return f"; {whose} not counted, because the checkpoint is not here yet: call prepare, then this"
+
+
+def _state(runs: Sequence[int | None]) -> State:
+    return "note" if None in runs else "ok"
 
 
 def _decoded(media: Mapping[str, Any], corpus: Corpus | None) -> tuple[float, str]:
@@ -156,31 +201,31 @@ def _decoded(media: Mapping[str, Any], corpus: Corpus | None) -> tuple[float, st
     return total, f"{total / GB:.1f} for {seconds / 3600:.1f} h of clips"
 
 
-def examine_memory(runs: Sequence[int], at_once: int, accelerator: str) -> Finding:
+def examine_memory(runs: Sequence[int | None], at_once: int, accelerator: str) -> Finding:
     """Whether the largest run fits into memory, as often as runs are made side by side."""
     import torch
 
-    weights = TRAINED * FLOAT * max(runs, default=0)
+    weights = TRAINED * FLOAT * max((one for one in runs if one is not None), default=0)
     text = (
         f"{weights / GB:.1f} GB for weights, gradients and AdamW of the largest run, and its"
         " activations"
     )
     if accelerator in ("auto", "cuda") and torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
-        text += f"; {free / GB:.1f} GB free on the GPU"
+        text += f"; {free / GB:.1f} GB free on the GPU{_not_counted(runs)}"
         if weights > free:
             return Finding("stop", "memory", f"{text}: choose a smaller checkpoint")
-        return Finding("ok", "memory", text)
+        return Finding(_state(runs), "memory", text)
     needed, free = at_once * (PROCESS_BYTES + weights), memory_free()
     text = (
-        f"{needed / GB:.1f} GB needed: {at_once} at a time, each {PROCESS_BYTES / GB:.1f} GB and"
-        f" {text}; {free / GB:.1f} GB free"
+        f"{needed / GB:.1f} GB needed: {f'{at_once} at a time, each ' if at_once > 1 else ''}"
+        f"{PROCESS_BYTES / GB:.1f} GB and {text}; {free / GB:.1f} GB free{_not_counted(runs)}"
     )
     if PROCESS_BYTES + weights > free:
         return Finding("stop", "memory", f"{text}: choose a smaller checkpoint")
     if needed > free:
         return Finding("note", "memory", f"{text}: give hydra.launcher.jobs=1")
-    return Finding("ok", "memory", text)
+    return Finding(_state(runs), "memory", text)
 
 
 def memory_free() -> int:

@@ -150,6 +150,20 @@ def test_the_hub_is_asked_unless_it_is_offline(monkeypatch: pytest.MonkeyPatch) 
     assert (found.state, "HF_HUB_OFFLINE=1" in found.text) == ("note", True)
 
 
+def test_of_a_study_only_the_services_that_it_uses_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    def subjects(logger: str, launcher: str, hub: bool) -> list[str]:
+        options = {"minutes": 240}
+        found = services.examine_services(logger, launcher, options, hub)
+        return [one.subject for one in found]
+
+    assert subjects("none", "local", hub=False) == []
+    assert subjects("none", "slurm", hub=True) == ["hub", "Slurm"]
+
+
 @pytest.mark.slow
 def test_wandb_is_asked_only_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "not used" in about("W&B", outside()).text

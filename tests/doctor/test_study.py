@@ -86,6 +86,27 @@ def test_memory_is_held_against_the_largest_run(
     assert found.text.startswith("6.2 GB needed: 2 at a time, each 1.5 GB and 1.6 GB")
 
 
+def test_runs_whose_checkpoint_is_not_here_are_counted_apart(
+    prepared: Path, compose_train: Compose, tmp_path: Path
+) -> None:
+    names = ["mini:roberta", "mini:none", "some/model"]
+    sizes = [study.parameters(name, prepared / "cache") for name in names]
+    assert sizes[0]
+    assert sizes[1:] == [None, None]
+    for runs, said in (
+        ([None, None], "0.0 for the weights of 0 runs, "),
+        ([100_000_000, None], "0.4 for the weights of 1 run, 1.2 while it trains; "),
+    ):
+        disk = study.examine_disk(compose_train([]), None, runs, at_once=1)
+        memory = study.examine_memory(runs, 1, "cpu")
+        for found in (disk, memory):
+            assert found.state == "note"
+            assert f"{runs.count(None)} run" in found.text
+            assert "not counted, because the checkpoint is not here yet" in found.text
+        assert said in disk.text
+        assert " at a time" not in memory.text
+
+
 def test_memory_free_is_that_of_this_machine() -> None:
     assert 0 < study.memory_free() < 1e14
 
@@ -99,7 +120,7 @@ def test_a_study_of_finished_runs_takes_no_time(
     monkeypatch.chdir(finished.parents[2])
     found = list(examine_study(cfg, [cfg], at_once=1, measure_s=1))
     assert [one.state for one in found] == ["ok"] * len(found)
-    assert str(found[-1]) == "ok    duration: all 1 runs are finished"
+    assert str(found[-1]) == "ok    duration: 1 run of the study, all finished"
 
 
 def test_a_duration_is_said_in_words() -> None:
