@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from docs.hooks.declared import keys_of_tables, tables_of_study
 from meld_lightning.commands.cli import COMMANDS as PURPOSES
 from meld_lightning.config.help import shown, usage
 from meld_lightning.config.nodes import COMMANDS, Common
@@ -77,8 +78,17 @@ def group_page(group: str) -> str:
         f"# `{group}=`",
         f"{MEANINGS[group]} Options: {', '.join(map(name, options))}.",
         *(part for names, sections in keys for part in _keys_of_class(group, names, sections)),
+        _keys_of_a_table() if group == "table" else "",
         "## Options" if _files(group) else "",
         *(part for path in _files(group) for part in _option(group, path)),
+    )
+
+
+def _keys_of_a_table() -> str:
+    return _joined(
+        "## Keys of a table",
+        "What a file of `conf/table/`, or one table in a file of `conf/study/tables/`, may hold.",
+        keys_of_tables(),
     )
 
 
@@ -212,11 +222,22 @@ def _option(group: str, path: Path) -> Iterator[str]:
     comments = [line.removeprefix("#").strip() for line in lines if line.startswith("#")]
     commands = [line for line in comments if line.startswith("meld-lightning ")]
     prose = [line for line in comments if line not in commands and not line.startswith("@package")]
-    settings = [line for line in lines if line and not line.startswith("#")]
     yield f"### `{path.stem}` {{ #{path.stem} }}"
     yield _fenced("bash", "\n".join(commands)) if commands else ""
     yield " ".join(prose)
-    yield _fenced("yaml", "\n".join([f"# conf/{group}/{path.name}", *settings]))
+    yield _settings(path)
+    if group == "study":
+        yield tables_of_study(path.stem)
+        own = path.parent / "tables" / path.name
+        yield _settings(own) if own.is_file() else ""
+
+
+def _settings(path: Path) -> str:
+    """A config file without its comments, below its name."""
+    lines = path.read_text().splitlines()
+    settings = [line for line in lines if line and not line.startswith("#")]
+    name = path.relative_to(conf_dir()).as_posix()
+    return _fenced("yaml", "\n".join([f"# conf/{name}", *settings]))
 
 
 def _options(group: str) -> list[str]:

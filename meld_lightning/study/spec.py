@@ -3,37 +3,6 @@ node.
 
 Writes nothing and imports nothing heavy. Used by study/plan.py, which derives the runs that tables
 need, and by report/.
-
-A spec's keys (all but `title` optional):
-    title      the caption
-    kind       runs (the default), corpus (the corpus report's counts), or a figure: confusion,
-               frames, diagram, intervals (the first metric of every row with its interval),
-               missing (the first metric of every fusion while modalities are missing), or audit
-               (the metric of every source in groups of utterances)
-    rows       {key: [overrides of train]}. null: the study does not run this row
-    product    {override: [values]}: a row for each combination, in addition to `rows`
-    folds      [0, 1, 2, 3]: every row is run on each of these corpus.fold, and each utterance is
-               predicted by the run that held it out
-    from       the table whose rows, and sources, these are
-    sources    {modality: where its run comes from}: "table_08.wav2vec2", or "max val/weighted_f1 of
-               table_02 table_04". The rows are then fusions of these runs, with overrides of
-               `fuse`; a figure shows the runs. "table_02.batch_8 seed 1" is the run of one seed: a
-               table whose sources all name one has ensembles of seeds, one run per row
-    select     "max val/weighted_f1": prints one row, the best on val among the rows that the paper
-               prints, and a second one, the best among the study's own rows, if it has any. The
-               key of the first is `chosen`, its name `label`
-    compare    "max val/weighted_f1": picks the row that all others are tested against
-    against    names the row that all others are tested against
-    by         of an audit, the groupings: speaker, seen, length, position, agreement
-    speakers   of an audit, further groupings, {name: {group: pattern of speakers' names}}
-    by_class   true: precision, recall and F1 of each class below the table, for every row
-    columns    {config key: header}: settings to show; inherited through `from`
-    metrics    {split/name: header}
-    paper      {row: {metric: the number as printed}}. A row without an entry is the study's own.
-               Of kind corpus: {found: {split: number}}
-    published  {model: the number as printed}: other authors' results, under the first metric
-    percent    true: metrics times 100 with two decimals; not beside compare or against
-    notes      numbers of the remarks in report/notes.py
 """
 
 from __future__ import annotations
@@ -102,11 +71,49 @@ class Source:
 
 @checked_dataclass(frozen=True, config=ConfigDict(strict=True))
 class Table:
-    """A table spec; the module docstring lists the keys. pydantic checks the types."""
+    """A table spec. Each argument but `name` and `source` is a key of the spec, as are `from` and
+    `product`, which become rows and sources. pydantic checks the types.
+
+    Args:
+        name: the spec's name.
+        title: the caption; no other key has to be given.
+        source: the table that declares the rows: its own name, or what `from` says.
+        kind: runs, corpus (the corpus report's counts), audit (the metric of every source in groups
+            of utterances), or a figure: confusion, frames, diagram, intervals (the first metric of
+            every row with its interval), missing (the first metric of every fusion while modalities
+            are missing).
+        rows: {row: [overrides of train]}, or of fuse if there are sources. null: the study does not
+            run this row.
+        product: {override: [values]}: a row for each combination, in addition to `rows`.
+        folds: [0, 1, 2, 3]: every row is run on each of these corpus.fold, and each utterance is
+            predicted by the run that held it out.
+        from: the table whose rows, columns and sources these are.
+        sources: {modality: where its run comes from}: "table_08.wav2vec2", or "max val/weighted_f1
+            of table_02 table_04". The rows are then fusions of these runs; a figure shows the runs.
+            "table_02.batch_8 seed 1" is the run of one seed: a table whose sources all name one has
+            ensembles of seeds, one run per row.
+        select: "max val/weighted_f1": prints one row, the best on val among the rows that the paper
+            prints, and a second one, the best among the study's own rows, if it has any. The key of
+            the first is `chosen`.
+        label: the printed name of the row that `select` chooses.
+        compare: "max val/weighted_f1": picks the row that all others are tested against.
+        against: the name of the row that all others are tested against.
+        by: of an audit, the groupings.
+        speakers: of an audit, further groupings: {name: {group: pattern of speakers' names}}.
+        by_class: true: precision, recall and F1 of each class below the table, for every row.
+        columns: {config key: header}: settings to show.
+        metrics: {split/name: header}, such as {test/weighted_f1: F1}; the scores are all of val or
+            all of test.
+        paper: {row: {metric: the number as the paper prints it}}. A row without an entry is the
+            study's own. Of kind corpus: {found: {split: number}}.
+        published: {model: the number as printed}: other authors' results, under the first metric.
+        percent: true: metrics times 100 with two decimals; not beside compare or against.
+        notes: numbers of the remarks on the paper in report/notes.py.
+    """
 
     name: str
     title: str
-    source: str  # the table that declares the rows: its own name, or what `from` says
+    source: str
     kind: Kind = "runs"
     rows: dict[str, Overrides | None] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)

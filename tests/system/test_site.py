@@ -2,15 +2,18 @@
 reference has every key that --help lists."""
 
 import re
+from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from docs.hooks import reference
+from docs.hooks.declared import keys_of_tables
 from docs.hooks.events import shown_as_path
 from meld_lightning.commands.cli import main
 from meld_lightning.config.nodes import COMMANDS
+from meld_lightning.study.spec import Table
 from tests.pages import NAMES
 from tests.running import CHECKOUT
 
@@ -68,6 +71,22 @@ def test_every_page_is_in_the_navigation() -> None:
     assert len(set(listed)) == len(listed)
     made = [reference.OVERVIEW, *(f"config/{name}.md" for name in reference.names())]
     assert set(listed) == {*NAMES, *made}
+
+
+def test_every_key_of_a_table_has_a_row() -> None:
+    declared = {one.name for one in fields(Table)} - {"name", "source"} | {"from", "product"}
+    assert described(keys_of_tables()) == declared
+
+
+@pytest.mark.slow
+def test_the_page_of_studies_lists_the_tables_of_each() -> None:
+    page = reference.pages()["config/study.md"]
+    of_meld = page.partition("### `meld` ")[2].partition("### `")[0]
+    assert (
+        "| [`table_10`](table.md#table_10) | Table 10: multimodal fusion on test: `T`, " in of_meld
+    )
+    assert "tables=[agreement]" in of_meld
+    assert page.count("# conf/study/tables/") == 7
 
 
 @pytest.mark.slow
