@@ -209,7 +209,8 @@ def test_quoted_line_ends_commas_and_a_mark_at_the_start(meld_like: Write) -> No
         ),
         (
             "<!DOCTYPE html>\n<html></html>\n",
-            "no column 'Utterance'; columns found: <!DOCTYPE html>",
+            "no column 'Utterance'; columns found: <!DOCTYPE html>; it is not the file that MELD's"
+            " authors publish: get that with meld-lightning fetch clips=false, or ",
         ),
     ],
 )

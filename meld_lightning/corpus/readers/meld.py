@@ -38,6 +38,11 @@ COLUMNS = (
     "StartTime",
     "EndTime",
 )
+# what to do about a file of MELD's name that lacks one of them
+NOT_MELDS = (
+    "; it is not the file that MELD's authors publish: get that with meld-lightning fetch"
+    " clips=false, or read a table of your own with corpus=manifest corpus.root=FILE"
+)
 NAMES = ("Speaker", "Emotion", "Sentiment")
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 
@@ -73,7 +78,7 @@ def read(request: ReadRequest) -> Found:
     assumed = [f"{folder}, so its files are not used" for folder in closed]
     for split, path in csvs.items():
         first: dict[object, int] = {}
-        sheet = read_records(path, COLUMNS)
+        sheet = read_records(path, dict.fromkeys(COLUMNS, NOT_MELDS))
         assumed += sheet.assumed
         for record in cleaned(sheet.records, NAMES, "Utterance"):
             row = _row(split, record, clips)
