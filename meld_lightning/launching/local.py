@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from meld_lightning.config.words import counted
 from meld_lightning.errors import Stopped, UserError
 from meld_lightning.launching.forked import ForkedJob
 from meld_lightning.launching.jobs import Job, last_line
@@ -86,7 +87,8 @@ def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
                 raise
             left = sum(job.run is None for job in sweep.pending)
             raise Stopped(
-                f"{left} of {len(jobs)} runs are unfinished; those that had started are saved"
+                f"unfinished: {left} of {counted(len(jobs), 'run')}; those that had started are"
+                " saved"
             ) from None
         finally:
             signal.signal(signal.SIGTERM, before)

@@ -126,7 +126,8 @@ def report_failures(jobs: Sequence[Job]) -> None:
     failed = [job for job in jobs if job.status == "failed"]
     if failed:
         lines = [f"  {job.title}: {job.reason} ({_log_of(job)})" for job in failed]
-        first = f"{len(failed)} of {len(jobs)} runs failed; run the same command to repeat them:"
+        all_runs = counted(len(jobs), "run")
+        first = f"{len(failed)} of {all_runs} failed; run the same command to repeat them:"
         raise UserError(first, lines)
 
 

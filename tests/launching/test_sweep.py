@@ -201,7 +201,7 @@ def test_a_stop_leaves_resumable_runs_and_one_line(
     assert bool(saved(folder, sweep.pid)) == (seen is saved)
     assert (
         said.read_text().strip()
-        == "meld-lightning: stopped; 2 of 2 runs are unfinished; those that had started are saved;"
+        == "meld-lightning: stopped; unfinished: 2 of 2 runs; those that had started are saved;"
         " run the same command to resume"
     )
     assert [row["status"] for row in summary(folder)] == ["stopped", "waiting"]
@@ -239,5 +239,5 @@ def test_a_failure_is_printed_once(tmp_path: Path, caplog: pytest.LogCaptureFixt
         sweep.end(job, "the disk is full")
     assert "[1/1] FAILED a=1 (no log: it never started)" in caplog.text
     assert "the disk is full" not in caplog.text
-    with pytest.raises(UserError, match="1 of 1 runs failed.*\n  a=1: the disk is full"):
+    with pytest.raises(UserError, match="1 of 1 run failed.*\n  a=1: the disk is full"):
         report_failures([job])
