@@ -31,10 +31,12 @@ from meld_lightning.runs.inputs import Inputs
 from meld_lightning.storage.fingerprint import digest_of
 from meld_lightning.training.train import Training
 
-# Utterances of the first short training, and at least and at most of the second. Its epoch has to
-# take LONGER_S more seconds: what remains of the corpus is extrapolated from this difference.
+# Utterances of the first short training, and at least and at most of the second. Its epoch should
+# take LONGER_S more seconds, and not less than half of that: what remains of the corpus is
+# extrapolated from this difference, which checkpoints of varying speed must not hide.
 FEW, MORE, MOST = 48, 144, 2048
-LONGER_S = 2.0
+LONGER_S = 3.0
+LARGER = 8  # at most by how much a second training that was too short is made larger
 EPOCHS = 2  # the first warms up
 START = "import meld_lightning.training.fit, transformers"
 KIND = ("model", "data", "numerics", "machine", "eval_batch_size")  # what a run's time depends on
@@ -134,10 +136,17 @@ def _process_start() -> float:
 
 
 def _measure(cfg: DictConfig) -> Cost:
-    """The cost of a run of this kind, from two on parts of its corpus."""
+    """The cost of a run of this kind, from two on parts of its corpus. The second is made again on
+    more if its epoch, of a model that has some, turns out too short."""
+    most = min(MOST, len(Training(cfg).inputs.corpus.table))
     few = _timed(cfg, FEW)
-    longer = round(LONGER_S * few.utterances / max(few.epoch_s, 1e-3))
-    more = _timed(cfg, min(max(FEW + longer, MORE), MOST))
+    taken_s = few.epoch_s or few.before_s + few.after_s
+    count = min(max(FEW + round(LONGER_S * FEW / max(taken_s, 1e-3)), MORE), most)
+    more = _timed(cfg, count)
+    while few.epoch_s and count < most and (longer_s := more.epoch_s - few.epoch_s) < LONGER_S / 2:
+        larger = min(LONGER_S / max(longer_s, 1e-3), LARGER)
+        count = min(FEW + round((count - FEW) * larger), most)
+        more = _timed(cfg, count)
     return Cost(*(_line(few, more, part) for part in Timed._fields[1:]))
 
 
