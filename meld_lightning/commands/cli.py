@@ -4,12 +4,12 @@ Each command is a Hydra app over conf/COMMAND.yaml and a module of this package,
 it is called.
 """
 
-import gc
 import importlib
 import sys
 from collections.abc import Sequence
 
 import meld_lightning
+from meld_lightning.config.collector import collector_paused
 from meld_lightning.errors import near_miss
 from meld_lightning.launching.exits import exit_status, refuse
 from meld_lightning.tracking.console import show_messages
@@ -44,14 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"no command '{name}'{near_miss(name, COMMANDS)}; commands: {', '.join(COMMANDS)}"
         )
     show_messages()
-    # Imports and configs are half a million objects, and all stay: searching them for garbage would
-    # take a tenth of the time that --help takes. Once the config stands, hydra_app enables it.
-    gc.disable()
-    try:
+    with collector_paused():  # until the config stands, see hydra_app
         command = importlib.import_module(f"meld_lightning.commands.{name}")
         return exit_status(lambda: command.main(rest))
-    finally:
-        gc.enable()
 
 
 def _usage() -> str:

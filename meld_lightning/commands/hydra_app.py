@@ -60,7 +60,7 @@ def _run(command: str, task: Callable[[Any], None], arguments: Sequence[str]) ->
     failure: list[BaseException] = []
 
     def guarded(cfg: Any) -> None:
-        gc.enable()  # cli has disabled it
+        gc.enable()  # paused by cli
         try:
             _refuse_launcher_without_multirun(command)
             task(cfg)

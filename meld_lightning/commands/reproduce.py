@@ -34,7 +34,7 @@ def _reproduce(cfg: DictConfig) -> None:
 
     from meld_lightning.config.tree import plain
     from meld_lightning.launching.fusions import fuse_all
-    from meld_lightning.launching.jobs import job_of
+    from meld_lightning.launching.jobs import training_jobs
     from meld_lightning.launching.sweep import report_failures
     from meld_lightning.report.notes import check_notes
     from meld_lightning.study.kinds import read_tables
@@ -53,10 +53,7 @@ def _reproduce(cfg: DictConfig) -> None:
     check_notes(read_tables(plain(cfg.table)))
     prepare_for_runs(cfg, [run.config for of_row in planned.values() for run in of_row])
     waves = in_waves(planned)
-    jobs = {
-        row: [job_of("train", run.config, run.overrides) for run in runs]
-        for row, runs in planned.items()
-    }
+    jobs = training_jobs(planned)
     launcher = instantiate(HydraConfig.get().launcher)
     logs = Path(HydraConfig.get().sweep.dir)
     flat = [job for of_row in jobs.values() for job in of_row]
@@ -65,7 +62,7 @@ def _reproduce(cfg: DictConfig) -> None:
         launcher.run([job for row in rows for job in jobs[row]], own_logs)
     runs = {row: [job.run for job in of_row if job.run is not None] for row, of_row in jobs.items()}
     fusions = plan_fusions(cfg, asked, runs)
-    fused, failures = fuse_all(fusions)
+    fused, failures = fuse_all(fusions, runs)
     runs |= fused
     done = not failures and all(job.run is not None for job in flat)
     _render(cfg, asked, Plans(planned, fusions), runs, done)

@@ -6,9 +6,10 @@ Reads run folders; writes runs/fusion-<name>/<hash>/ through fit.py. Used by the
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -43,11 +44,19 @@ class Fusing(RunRequest):
     Args:
         embed: makes sure that a run has its embeddings, for a fusion that reads them; without it
             they have to be there.
+        known: finished runs by their folders, as they have just been read: a study fuses the same
+            ones many times.
     """
 
-    def __init__(self, cfg: DictConfig, embed: Embed = lambda run: None) -> None:
+    def __init__(
+        self,
+        cfg: DictConfig,
+        embed: Embed = lambda run: None,
+        known: Mapping[str, Run] = MappingProxyType({}),
+    ) -> None:
         super().__init__(cfg)
         self.embed = embed
+        self.known = known
         runs = Path(cfg.paths.runs)
         for name, given in cfg.runs.items():
             if given is not None and str(name) in _wanted(cfg):
@@ -58,7 +67,7 @@ class Fusing(RunRequest):
     @cached_property
     def runs(self) -> dict[str, Run]:
         """Modality -> the finished run that is fused for it."""
-        return named_runs(self.cfg)
+        return named_runs(self.cfg, self.known)
 
     @cached_property
     def alternatives(self) -> dict[str, list[Run]]:
@@ -74,7 +83,8 @@ class Fusing(RunRequest):
                     f" them{near_miss(str(name), self.cfg.runs)}"
                 )
             for folder in folders if name in self.runs else ():
-                other, wanted = load_run(str(folder)), self.runs[name].result.modality
+                other = self.known.get(str(folder)) or load_run(str(folder))
+                wanted = self.runs[name].result.modality
                 if other.result.modality != wanted:
                     raise UserError(
                         f"alternatives.{name}: {folder} is a run of {other.result.modality},"
@@ -172,8 +182,10 @@ def with_corpus_of_runs(cfg: DictConfig, given: Sequence[str]) -> DictConfig:
     return found
 
 
-def named_runs(cfg: DictConfig) -> dict[str, Run]:
+def named_runs(cfg: DictConfig, known: Mapping[str, Run] = MappingProxyType({})) -> dict[str, Run]:
     """Modality -> the run that cfg.runs names for it; of cfg.modalities alone where that is given.
+
+    known: see Fusing.
 
     Raises UserError for a modality without a run, and for a run of another modality than the one it
     is named for.
@@ -198,7 +210,7 @@ def named_runs(cfg: DictConfig) -> dict[str, Run]:
         raise UserError(
             "no run to fuse: give some as runs.text=FOLDER runs.audio=FOLDER runs.video=FOLDER"
         )
-    runs = {name: load_run(str(given[name])) for name in wanted}
+    runs = {name: known.get(str(given[name])) or load_run(str(given[name])) for name in wanted}
     of_runs = {run.result.modality for run in runs.values()}
     for name, run in runs.items():
         modality = run.result.modality

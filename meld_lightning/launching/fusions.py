@@ -15,16 +15,20 @@ from meld_lightning.study.spec import RowKey
 
 
 def fuse_all(
-    fusions: Mapping[RowKey, Sequence[DictConfig]],
+    fusions: Mapping[RowKey, Sequence[DictConfig]], runs: Mapping[RowKey, Sequence[Run]]
 ) -> tuple[dict[RowKey, list[Run]], list[str]]:
-    """Their runs, read or fitted in this process, and one line per failure."""
+    """The fusions' runs, read or fitted in this process, and one line per failure.
+
+    runs: the finished trainings that they are fitted on.
+    """
     from meld_lightning.training.embeddings import keep_embeddings
 
     found: dict[RowKey, list[Run]] = {}
     failures, read = [], []
+    known = {str(run.folder): run for of_row in runs.values() for run in of_row}
     for (table, row), configs in fusions.items():
         for config in configs:
-            request = Fusing(config, keep_embeddings)
+            request = Fusing(config, keep_embeddings, known)
             try:
                 if run := request.find():
                     read.append(run)

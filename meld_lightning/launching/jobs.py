@@ -4,7 +4,7 @@ Used by both launchers, by `launching.sweep`, by our Hydra launchers and by `rep
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from meld_lightning.runs.identity import Identity
 from meld_lightning.runs.lifecycle import RunRequest
 from meld_lightning.runs.run import Run, find_run
 from meld_lightning.storage.fingerprint import digest_of
+from meld_lightning.study.plan import PlannedRun
+from meld_lightning.study.spec import RowKey
 
 # lines that Slurm adds to a job's log, except those that say how a process died
 SLURM_LINE = re.compile(r"(?!srun: error: .*(Killed|Aborted|Segmentation))(srun|slurmstepd)[-:]")
@@ -64,6 +66,17 @@ def job_of(command: str, cfg: DictConfig, overrides: Sequence[str]) -> Job:
     found = request.find_or_check()
     identity = request.identity
     return Job(command, list(overrides), cfg, identity, identity.hash, cfg.rerun, found=found)
+
+
+def training_jobs(planned: Mapping[RowKey, Sequence[PlannedRun]]) -> dict[RowKey, list[Job]]:
+    """A job for each training that a study's tables need."""
+    from meld_lightning.runs.inputs import inputs_read_once  # imports pandas
+
+    with inputs_read_once():
+        return {
+            row: [job_of("train", run.config, run.overrides) for run in runs]
+            for row, runs in planned.items()
+        }
 
 
 def request_of(command: str, cfg: DictConfig) -> RunRequest:

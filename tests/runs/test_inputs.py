@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -69,3 +70,27 @@ def test_a_head_that_is_replaced_moves_the_run(
         cfg = compose("train", ["checkpoints.bert=mine", *words])
     found = inputs.read_inputs(cfg).digests
     assert set(found) == {"corpus", "checkpoint", *(["replaced_head"] if moved else [])}
+
+
+def test_the_trainings_of_a_study_read_their_corpus_and_clips_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads: list[str] = []
+
+    def read(kind: str) -> Mock:
+        reads.append(kind)
+        return Mock()
+
+    monkeypatch.setattr(inputs, "prepared_corpus", lambda *_: read("corpus"))
+    monkeypatch.setattr("meld_lightning.media.prepared_media", lambda *_: read("media"))
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+        cfg = compose("train", ["model=mfcc", "corpus=mini"])
+    with inputs.inputs_read_once():
+        first, second = inputs.read_inputs(cfg), inputs.read_inputs(cfg)
+        assert reads == ["corpus", "media"]
+        assert (first.corpus, first.media) == (second.corpus, second.media)
+        cfg.corpus.fold = 1
+        inputs.read_inputs(cfg)
+        assert reads == ["corpus", "media"] * 2
+    inputs.read_inputs(cfg)
+    assert reads == ["corpus", "media"] * 3
