@@ -64,13 +64,12 @@ def copied(run: Any, number: int) -> Copied:
     return Copied(run.folder, run.config, result, frames)
 
 
-def study(runs: int) -> Any:
-    """The results of a table whose rows are copied until there are as many runs."""
+def material_of(runs: int) -> Any:
+    """What a table is made from whose rows are copied until there are as many runs."""
     from hydra import compose, initialize_config_dir
 
     from meld_lightning.config.tree import plain
-    from meld_lightning.page.study_report import StudyReport
-    from meld_lightning.report.results import Material, study_results
+    from meld_lightning.report.results import Material
     from meld_lightning.runs.run import load_run
     from meld_lightning.study.kinds import read_tables
 
@@ -93,7 +92,15 @@ def study(runs: int) -> Any:
         name: replace(table, rows=rows, paper={}) if table.source == "table_02" else table
         for name, table in tables.items()
     }
-    material = Material(tables, found, cfg.study.seeds, plain(cfg.study))
+    return Material(tables, found, cfg.study.seeds, plain(cfg.study))
+
+
+def study(runs: int) -> Any:
+    """The results of that table, as the page is written from them."""
+    from meld_lightning.page.study_report import StudyReport
+    from meld_lightning.report.results import study_results
+
+    material = material_of(runs)
     return StudyReport(material, study_results(material, [TABLE]))
 
 
