@@ -67,7 +67,7 @@ demo: .venv/installed ## open a page on this machine that answers about a clip: 
 dashboards: .venv/installed ## make a W&B view and report of each sweep run with ARGS=logger=wandb; without a W&B key, as JSON
 	$(MELD) dashboards study=$(STUDY) $(ROOT) $(ARGS)
 
-bench: .venv/installed ## compare with other ways: BENCH=text_training, decoding, clip_scoring, speech_inference, weight_search or interval_coverage
+bench: .venv/installed ## compare with other ways: BENCH=all (one table), text_training, decoding, clip_scoring, speech_inference, weight_search or interval_coverage
 	$(PY) benchmarks/$(BENCH).py $(ARGS)
 
 clean: ## remove what tools leave behind; runs/, cache/, experiments/ and .venv/ stay
