@@ -19,6 +19,7 @@ KEYS = ("key", "id")  # names of the column that identifies a clip
 # CREMA-D's processedResults/tabulatedVotes.csv numbers its rows 100000 times the kind of the
 # presentation plus the clip's number (docs/README.md and tabulateVotesV2.r of its repository)
 PUBLISHED = "tabulatedVotes.csv"
+MOST = 10**6  # votes on a clip; int64 and its sums over any corpus hold them
 PERCEIVED = {1: "voice", 2: "face", 3: "both"}
 LETTERS = {
     "A": "anger",
@@ -72,7 +73,8 @@ def read_votes(path: Path) -> pd.DataFrame:
 
 def counts_of(path: Path, perceived: str, labels: Sequence[str]) -> pd.DataFrame:
     """The votes of people who perceived the clips in one way: a row for each clip, a column for
-    each of `labels`. UserError if a column is missing or a count is not a whole number."""
+    each of `labels`. UserError if a column is missing or a count is not a whole number up to
+    MOST."""
     frame = read_votes(path)
     names = [f"{perceived}_{label}" for label in labels]
     if absent := [name for name in names if name not in frame]:
@@ -81,7 +83,7 @@ def counts_of(path: Path, perceived: str, labels: Sequence[str]) -> pd.DataFrame
             f" expected one for each label of the corpus: {', '.join(names)}"
         )
     counts = frame[names].apply(numbers_of)
-    wrong = counts.isna() | (counts < 0) | (counts % 1 != 0)
+    wrong = counts.isna() | (counts < 0) | (counts > MOST) | (counts % 1 != 0)
     if wrong.to_numpy().any():
         row, column = np.argwhere(wrong.to_numpy())[0]
         raise UserError(

@@ -120,6 +120,7 @@ def test_votes_of_readers_are_read_or_refused(file: Path, content: bytes) -> Non
 
 @cases
 @given(content=mutated(VOTES, CREMA, VOTES + b"a,1,1\n"))
+@example(content=b"id,voice_joy,voice_anger\na,3,2\nb,0," + b"9" * 102)
 def test_counts_of_votes_are_read_or_refused(file: Path, content: bytes) -> None:
     path = written(file, content)
     assert_counts(answers(lambda: vote_counts.counts_of(path, "voice", LABELS)))

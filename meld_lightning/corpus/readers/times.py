@@ -12,7 +12,7 @@ from meld_lightning.corpus.readers.values import optional
 from meld_lightning.errors import UserError
 
 # hours:minutes:seconds, with the days that pandas writes before them
-_TIME = re.compile(r"(?:(\d+) days? )?(\d{1,2}):([0-5]?\d):([0-5]?\d)(?:[,.](\d{1,9}))?")
+_TIME = re.compile(r"(?:(\d{1,4}) days? )?(\d{1,2}):([0-5]?\d):([0-5]?\d)(?:[,.](\d{1,9}))?")
 _TWO_PARTS = re.compile(r"\d+:\d+([,.]\d+)?")
 _COMMA_OR_THOUSAND = re.compile(r"[1-9]\d{0,2},\d{3}")  # 1,500: a fraction, or a thousand
 _POINT_OR_THOUSAND = re.compile(r"[1-9]\d{0,2}\.\d{3}")
