@@ -145,9 +145,16 @@ def _file(name: str, installed: bool = False) -> Path | None:
             return place
         path = place.joinpath(*inner)
         for file in (path / "__init__.py", path.with_name(f"{path.name}.py")):
-            if file.is_file() and (inner or file.parent == place):
+            if _is_there(file) and (inner or file.parent == place):
                 return file
     return None
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a longer name than a file can have
+        return False
 
 
 def _folders_or_file(top: str, installed: bool = False) -> Iterator[Path]:

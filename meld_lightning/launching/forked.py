@@ -14,7 +14,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
+
+from meld_lightning.launching.exits import STOPPED
 
 FORKS = multiprocessing.get_context("forkserver")
 
@@ -27,9 +30,14 @@ class ForkedJob:
 
     def __init__(self, arguments: Sequence[str], log: Path) -> None:
         FORKS.set_forkserver_preload(["meld_lightning.launching.warm"])
-        given = (list(arguments), log, Path.cwd(), dict(os.environ))
+        heard, listens = FORKS.Pipe(duplex=False)
+        given = (list(arguments), log, Path.cwd(), dict(os.environ), listens)
         self._process = FORKS.Process(target=_run, args=given)
         self._process.start()
+        listens.close()
+        # before that it ignores Ctrl-C, as the server does, and a stop would be lost
+        with heard, suppress(EOFError):  # EOF: it has died
+            heard.recv()
 
     @property
     def pid(self) -> int:
@@ -51,11 +59,15 @@ class ForkedJob:
             os.kill(self.pid, number)
 
 
-def _run(arguments: list[str], log: Path, folder: Path, environment: dict[str, str]) -> None:
-    """Runs, in the forked process, what a new interpreter would run."""
+def _run(
+    arguments: list[str], log: Path, folder: Path, environment: dict[str, str], listens: Connection
+) -> None:
+    """Runs, in the forked process, what a new interpreter would run.
+
+    listens: gets a word as soon as the process heeds SIGINT.
+    """
     multiprocessing.set_start_method(None, force=True)  # the platform's, as everywhere
     os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -65,6 +77,11 @@ def _run(arguments: list[str], log: Path, folder: Path, environment: dict[str, s
     sys.argv = ["job", *arguments]
     sys.path.insert(0, str(folder))
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with listens:
+            listens.send(None)
         runpy.run_module("meld_lightning.launching.job", run_name="__main__", alter_sys=True)
+    except KeyboardInterrupt:  # before the job handles it
+        sys.exit(STOPPED)
     finally:
         atexit._run_exitfuncs()  # as an interpreter that ends does; multiprocessing leaves it out
