@@ -12,9 +12,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Pauses the collector; `gc.enable` may end the pause before the block does."""
+    """Pauses the collector, if it runs; `gc.enable` may end the pause before the block does."""
+    ran = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if ran:
+            gc.enable()
