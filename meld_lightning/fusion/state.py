@@ -22,6 +22,7 @@ from meld_lightning.storage.fingerprint import file_digest
 from meld_lightning.storage.json_files import read_json
 
 DESCRIPTION, ARRAYS = "fitted_fusion.json", "fitted_fusion.safetensors"
+LARGEST = 1e30  # of an array's values: far above any fit's, far below what overflows in float64
 FORMAT = 1  # raised when the two files change their meaning
 # Our methods are saved by class name, so that their files may move; others by their import path.
 # Imported when one is loaded: some need Lightning, and a report that loads none does without.
@@ -86,6 +87,7 @@ def load_fusion(folder: str | Path) -> Fusion:
         fusion.labels = _names(described["labels"])
         arrays = load_file(folder / ARRAYS)
         _check_shapes(arrays, len(fusion.modalities), len(fusion.labels))
+        _check_values(arrays)
         fusion.restore(arrays)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise UserError(
@@ -110,6 +112,13 @@ def _check_shapes(arrays: Mapping[str, np.ndarray], modalities: int, classes: in
         expected = tuple(length[axis] for axis in axes)
         if array.shape != expected:
             raise ValueError(f"{name} has the shape {array.shape}, expected {expected}")
+
+
+def _check_values(arrays: Mapping[str, np.ndarray]) -> None:
+    """ValueError unless all values are finite and small enough for scores not to overflow."""
+    for name, array in arrays.items():
+        if not (np.abs(array.astype(np.float64)) <= LARGEST).all():  # NaN is not, either
+            raise ValueError(f"{name} holds a value that is not finite or above {LARGEST:g}")
 
 
 def _settings(fusion: Fusion) -> dict[str, Any]:
