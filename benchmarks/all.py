@@ -73,8 +73,13 @@ def trainer(model: str) -> Callable[[Printed], float]:
 
 def slowest_start(printed: Printed) -> float:
     """CPU seconds of the slowest model's job before its first step."""
-    starts = {name: s for name, s in printed[-1].items() if name.startswith("model=")}
+    starts = {name: s for name, s in printed[2].items() if name.startswith("model=")}
     return float(max(starts.values()))
+
+
+def overhead(printed: Printed) -> float:
+    """Percent of a run's CPU time outside its steps."""
+    return 100 * float(printed[-1]["overhead"])
 
 
 def cpu_of(command: int) -> Callable[[Printed], float]:
@@ -131,11 +136,12 @@ STAGES = {
         ),
     ),
     "study": Stage(
-        (MINI, MINI, "job_start.py"),
+        (MINI, MINI, "job_start.py", "run_overhead.py model=bert"),
         (
             Row("first `reproduce study=mini`", cpu_of(0), 240, "s"),
             Row("`reproduce study=mini` again", cpu_of(1), 6, "s"),
             Row("a job before its first step", slowest_start, 1.5, "s"),
+            Row("a run outside its steps, mini's text", overhead, 5, "%"),
         ),
     ),
 }
@@ -169,7 +175,10 @@ def measured(stage: Stage) -> Printed | str:
             if done.returncode:
                 said = (done.stderr or done.stdout).strip().splitlines() or [""]
                 return f"{command}: exit status {done.returncode} ({said[-1][:80]})"
-            printed.append(json.loads(done.stdout.splitlines()[-1]))
+            try:
+                printed.append(json.loads(done.stdout.splitlines()[-1]))
+            except (IndexError, ValueError):
+                return f"{command}: its last line is no JSON object"
     return printed
 
 

@@ -8,9 +8,9 @@ Three stages, each at two sizes and every measurement in a process of its own:
     clips       `prepare` of short clips
     runs        the results of a table whose rows have three runs each, from the runs in memory
 
-Goal: at ten times the size at most 10.5 times the CPU time, and the same peak of memory. A few
+Goal: at ten times the size at most 10.5 times the CPU time and 1.1 times the peak of memory. A few
 units are done before the clock starts, so that imports count at neither size; the peak is that of
-the whole process. Writes to temporary folders. The last line printed is one JSON object.
+the largest process. Writes to temporary folders. The last line printed is one JSON object.
 """
 
 import argparse
@@ -28,8 +28,8 @@ from benchmarks.decoding import write_clip
 from benchmarks.side_by_side import Timing, in_a_process, timed
 
 TIMES = 10
-GOAL = 10.5
-FEW = 15  # units done before the clock starts
+GOAL_CPU, GOAL_PEAK = 10.5, 1.1  # at TIMES the work
+FEW = 5  # units done before the clock starts: no more than the smallest size
 SIZES = {"utterances": 2_000, "clips": 8, "runs": 12}
 TEXT = "you said the same thing the last time we talked about number"
 EMOTIONS = ("neutral", "joy", "anger")
@@ -114,8 +114,8 @@ def grown(stage: str) -> dict[str, Any]:
     }
     print(
         f"{stage:<11}{size:>7} ->{size * TIMES:>7}: CPU {small.cpu_s:7.2f} ->{large.cpu_s:7.2f} s"
-        f" ({found['times_cpu']:.1f}x, goal {GOAL}x), peak {small.peak_mb:.0f} ->"
-        f" {large.peak_mb:.0f} MB ({found['times_peak']:.2f}x)",
+        f" ({found['times_cpu']:.1f}x, goal {GOAL_CPU}x), peak {small.peak_mb:.0f} ->"
+        f" {large.peak_mb:.0f} MB ({found['times_peak']:.2f}x, goal {GOAL_PEAK}x)",
         flush=True,
     )
     return found

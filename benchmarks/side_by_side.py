@@ -20,7 +20,7 @@ START = "spawn"  # how multiprocessing starts a measurement's process
 
 @dataclass(frozen=True)
 class Timing:
-    """wall_s, cpu_s: of the work alone, child processes included. peak_mb: of the whole process.
+    """wall_s, cpu_s: of the work alone, child processes included. peak_mb: of the largest process.
     units: what was worked on, in frames or utterances. output: what came out, for the
         comparison."""
 
@@ -36,7 +36,7 @@ def timed(work: Callable[[], Any], units: Callable[[Any], int]) -> Timing:
     wall, cpu = time.perf_counter(), _cpu_s()
     output = work()
     wall, cpu = time.perf_counter() - wall, _cpu_s() - cpu
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = max(used.ru_maxrss for used in _usage()) / 1024
     return Timing(wall, cpu, peak_mb, units(output), output)
 
 
@@ -100,6 +100,10 @@ def summary(
     return told
 
 
+def _usage() -> list[resource.struct_rusage]:
+    """Of this process, and of its children that have ended."""
+    return [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+
+
 def _cpu_s() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    return sum(one.ru_utime + one.ru_stime for one in _usage())

@@ -27,6 +27,8 @@ class CheckpointFile(TorchCheckpointIO):
 def save_tensors(value: Any, path: Path) -> None:
     """torch.save to a Python file, whose OSError gives the reason of a failure; torch's own does
     not."""
+    # Checksums take most of a save's time, and torch.load does not check them.
+    torch.serialization.set_crc32_options(False)
     with path.open("wb") as file:
         torch.save(value, file)
 
