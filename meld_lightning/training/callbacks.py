@@ -123,12 +123,13 @@ class EpochHistory(pl.Callback):
 
 
 class LastCheckpoint(pl.Callback):
-    """Saves what a killed run resumes from, at the end of an epoch and in between every `every_s`
-    seconds; measures the run's wall time across restarts.
+    """Saves what a killed run resumes from: after the first step or epoch that ends `every_s`
+    seconds after the last save, and after the last epoch. Measures the run's wall time across
+    restarts.
 
     Args:
         folder: the run folder.
-        every_s: seconds between checkpoints within an epoch.
+        every_s: seconds between checkpoints.
     """
 
     def __init__(self, folder: Path, every_s: float) -> None:
@@ -152,12 +153,19 @@ class LastCheckpoint(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
-        due = time.monotonic() - self._saved_at >= self.every_s
-        if between_steps(trainer) and on_any_rank(trainer, due):
-            self.save(trainer)
+        if between_steps(trainer):
+            self._save_if(trainer, self._due)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.save(trainer)
+        self._save_if(trainer, self._due or trainer.current_epoch + 1 == trainer.max_epochs)
+
+    @property
+    def _due(self) -> bool:
+        return time.monotonic() - self._saved_at >= self.every_s
+
+    def _save_if(self, trainer: pl.Trainer, wanted: bool) -> None:
+        if on_any_rank(trainer, wanted):
+            self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
         """Saves the state of all ranks, which all have to call this."""

@@ -58,20 +58,13 @@ def test_a_stopped_run_ends_with_the_same_weights(
     assert_same_run(only_run(stopped), only_run(undisturbed))
 
 
-@pytest.mark.parametrize(
-    "every_s",
-    [
-        pytest.param(0.3, marks=pytest.mark.slow),
-        # only an epoch's end is saved, as the run below is stopped after
-        pytest.param(3600, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_weights(
-    every_s: float, finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
+    finished: Path, prepared: Path, tmp_path: Path, meld_lightning: Command
 ) -> None:
     """With dropout on, data workers, and the kill between two checkpoints, at a random moment."""
     folder = folder_over(prepared, tmp_path / "killed")
-    asked = [*SMALL, f"machine.checkpoint_every_s={every_s}", "machine.workers=2"]
+    asked = [*SMALL, "machine.checkpoint_every_s=0.3", "machine.workers=2"]
     assert start_and_kill(asked, folder, random.uniform(0.0, 0.6), signal.SIGKILL) == -9
     again = meld_lightning(*asked, cwd=folder)
     assert again.returncode == 0, again.stderr

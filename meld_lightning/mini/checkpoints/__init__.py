@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from meld_lightning.media import Media
 
-WRITER_VERSION = 1  # raise it when a writer changes: prepare then makes the checkpoints again
+WRITER_VERSION = 2  # raise it when a writer changes: prepare then makes the checkpoints again
 PREFIX = "mini:"
 LAYOUT = "meld_lightning.mini.reader"  # corpus.layout of the corpus that they serve
 MINI = ("mini:roberta", "mini:wav2vec2", "mini:speech_emotion", "mini:clip")

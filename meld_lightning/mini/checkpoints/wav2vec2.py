@@ -16,6 +16,7 @@ SHAPE: dict[str, Any] = {
     "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 4,
     "feat_proj_dropout": 0.0,
+    "attention_dropout": 0.0,  # with it, torch's fast attention is not used on a CPU
     "mask_time_prob": 0.05,
 }
 
