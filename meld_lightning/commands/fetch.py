@@ -46,4 +46,9 @@ def _ask(terms: str) -> bool:
     if not sys.stdin.isatty():
         return False
     print(terms)
-    return input("Do you accept these terms? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        answer = input("Do you accept these terms? [y/N] ")
+    except EOFError:  # Ctrl-D
+        print()
+        return False
+    return answer.strip().lower() in ("y", "yes")

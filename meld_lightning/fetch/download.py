@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 MAX_REDIRECTS = 10
 OK, PARTIAL, UNSATISFIABLE = 200, 206, 416
 BUSY = {408, 425, 429}  # as with 5xx, the same request may succeed later
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_NUMBER = re.compile(r"[0-9]{1,20}")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,20})-(\d{1,20})/(\d{1,20}|\*)")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def download(
     Raises NotServedError, one line, where the address does not give that file.
     """
     patience = patience or Patience()
-    part, left, furthest = Part(target), patience.tries, 0
+    part, left = Part(target), patience.tries
+    furthest = part.resumable(url)
     timeout = httpx2.Timeout(patience.stall_s, connect=patience.connect_s)
     with (
         writing(target),
@@ -92,7 +94,7 @@ def download(
             furthest = max(furthest, part.size)
             if left <= 0:
                 raise NotServedError(f"{url}: {reason} ({patience.tries} times)")
-            pause = patience.pause_s * 2 ** (patience.tries - left - 1)
+            pause = patience.pause_s * 2 ** max(patience.tries - left - 1, 0)
             logger.info("%s: %s; trying again in %.0f s", target.name, reason, pause)
             time.sleep(pause)
 
@@ -163,7 +165,7 @@ def _from_the_start(
     if status != OK:
         raise NotServedError(f"{url}: the server answers {status} {response.reason_phrase}".strip())
     length = response.headers.get("content-length", "")
-    total = int(length) if length.isdecimal() else None
+    total = int(length) if _NUMBER.fullmatch(length) else None
     now = Version.of(url, response.headers, total)
     if known is not None and now != known and now.validator == known.validator:
         # a rest under the status of the whole: no byte of it is in its place

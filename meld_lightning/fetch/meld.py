@@ -1,54 +1,40 @@
 """Gets MELD into one folder: asks once, downloads what is missing, unpacks it, counts it.
 
 Writes below the folder: MELD.Raw/ (the unpacked archive), the CSV files that the archive lacks, and
-fetched.json, the record of where everything came from. Used by the command `fetch`. What is there
-already stays; a process that was killed is continued by the next one.
+fetched.json, the record of where everything came from. Used by the command `fetch`. It replaces
+nothing that is there already; a process that was killed is continued by the next one.
 """
 
-import json
 import logging
-import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meld_lightning.corpus.readers.meld_files import CSV_NAMES
+from meld_lightning.corpus.readers.meld_files import CSV_NAMES, files_below
 from meld_lightning.errors import UserError
-from meld_lightning.fetch.count import count, lack
+from meld_lightning.fetch.count import count, csv_files, missing_from
 from meld_lightning.fetch.download import Patience, download_from_any
-from meld_lightning.fetch.part import Part
+from meld_lightning.fetch.record import downloaded_from, note, read_record
+from meld_lightning.fetch.request import (
+    UNPACKED,
+    Request,
+    archive_at_hand,
+    check_disk,
+    check_place,
+    check_request,
+)
 from meld_lightning.fetch.sources import TERMS, Contents, Known, Published
-from meld_lightning.fetch.unpack import GZIP, DamagedArchiveError, Limits, unpack
-from meld_lightning.storage.atomic import remove_leftovers, write_json
+from meld_lightning.fetch.unpack import (
+    GZIP,
+    DamagedArchiveError,
+    RefusedArchiveError,
+    unpack,
+)
+from meld_lightning.storage.atomic import leftovers, remove_leftovers
 from meld_lightning.storage.fingerprint import file_digest
 from meld_lightning.storage.once import locked
 
 logger = logging.getLogger(__name__)
-
-UNPACKED = "MELD.Raw"
-GB = 1e9
-UNKNOWN_ARCHIVE = 11_000_000_000  # bytes: MELD's archive, where an address does not say
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to get.
-
-    to: the folder that is to hold MELD.
-    clips: whether to get the clips, too; the CSV files alone are a corpus of text.
-    archive: MELD's archive at hand, which is then not downloaded.
-    url: another address of the archive.
-    accepted: whether the terms have been accepted on the command line.
-    keep_archive: whether a downloaded archive stays after it was unpacked.
-    """
-
-    to: Path
-    clips: bool = True
-    archive: Path | None = None
-    url: str | None = None
-    accepted: bool = False
-    keep_archive: bool = False
 
 
 def fetch(
@@ -64,137 +50,140 @@ def fetch(
 
     Raises UserError, one line, where it cannot be got, or is incomplete.
     """
-    _check(request)
+    check_request(request)
+    found = count(request.to)
+    if not (_missing(request, found, published) or _has_remains(request, published)):
+        logger.info("%s: nothing that was asked for is missing", request.to)
+        return found
     lock = request.to / ".fetch.lock"
     with locked(lock, lambda: logger.info("waiting for another process that fetches MELD")):
         remove_leftovers(request.to, UNPACKED)
-        missing = lack(count(request.to), published.contents)
-        wants_clips = bool(request.clips and missing.clips) and not _was_unpacked(request)
-        if not missing.records and not (request.clips and missing.clips):
-            logger.info("%s: MELD is all there", request.to)
-            return count(request.to)
-        if wants_clips:
-            _check_disk(request, published)
-        _accept(request, ask)
-        record = _record(request.to)
-        if wants_clips:
-            record["archive"] = _get_clips(request, published, patience)
-        if csvs := _missing_csvs(request.to, published):
-            record["csv"] = _get_csvs(request.to, csvs, patience)
-        write_json(_record_path(request.to), record)
-        return _complete(request, published.contents)
-
-
-def _complete(request: Request, contents: Contents) -> Contents:
-    """What is there; UserError where that is not what was asked for."""
-    found = count(request.to)
-    missing = lack(found, contents)
-    lacking = (*missing.records, *(missing.clips if request.clips else ()))
-    if lacking:
+        found = count(request.to)
+        if _missing(request, found, published):
+            _get_missing(request, found, published, ask, patience)
+        if _has_download_left(request, published):
+            _put_away(request, published)
+        found = count(request.to)
+    if missing := _missing(request, found, published):
         raise UserError(
-            f"{request.to}: incomplete: {', '.join(lacking)}; use it as it is (the corpus report"
-            " lists the rows without a clip), or give another copy with archive= or url="
+            f"{request.to}: incomplete: {', '.join(missing)}; use it as it is (the corpus report"
+            f" lists the rows without a clip), or move {UNPACKED} away and give another copy with"
+            " archive= or url="
         )
     return found
+
+
+def _missing(request: Request, found: Contents, published: Published) -> tuple[str, ...]:
+    """What was asked for and is not there, in words."""
+    missing = missing_from(found, published.contents)
+    return (*missing.records, *(missing.clips if request.clips else ()))
+
+
+def _get_missing(
+    request: Request,
+    found: Contents,
+    published: Published,
+    ask: Callable[[str], bool],
+    patience: Patience | None,
+) -> None:
+    """Gets the clips and the CSV files that are missing. found: what is there."""
+    missing = missing_from(found, published.contents)
+    wants_clips = bool(request.clips and missing.clips) and not _was_unpacked(request)
+    _missing_csvs(request.to, found, published)  # refused before anything is downloaded
+    if wants_clips:
+        check_place(request, published, missing)
+        check_disk(request, published)
+    _accept(request, ask)
+    if wants_clips:
+        note(request.to, archive=_get_clips(request, published, patience))
+    if csvs := _missing_csvs(request.to, count(request.to), published):
+        note(request.to, csv=_get_csvs(request.to, csvs, patience))
 
 
 def _was_unpacked(request: Request) -> bool:
     """Whether the archive was unpacked before: getting the same one again would add nothing."""
     again = request.archive is None and request.url is None
-    return again and "archive" in _record(request.to) and (request.to / UNPACKED).is_dir()
+    return again and "archive" in read_record(request.to) and (request.to / UNPACKED).is_dir()
 
 
-def _check(request: Request) -> None:
-    if request.archive is not None and not request.archive.is_file():
-        raise UserError(f"archive={request.archive}: no such file; give MELD's .tar.gz")
-    if request.archive is not None and request.url is not None:
-        raise UserError("archive= and url= exclude each other: leave one of them out")
-    if not request.clips and (request.archive or request.url):
-        raise UserError("clips=false needs no archive: leave out archive= and url=")
-    if request.to.exists() and not request.to.is_dir():
-        raise UserError(f"to={request.to}: not a folder; give the one that is to hold MELD")
+def _has_download_left(request: Request, published: Published) -> bool:
+    """Whether an archive that fetch downloaded lies in the folder. A call for the CSV files alone
+    leaves it to a later one for the clips."""
+    return request.clips and downloaded_from(request.to / published.archive.name) is not None
 
 
-def disk_needed(request: Request, published: Published) -> tuple[int, int]:
-    """Bytes for the archive that is still to be downloaded, and for what it unpacks to."""
-    target = request.to / published.archive.name
-    if at_hand := _at_hand(request, target):
-        return 0, Limits.of(at_hand.stat().st_size).size
-    size = (None if request.url else published.archive.size) or UNKNOWN_ARCHIVE
-    return max(size - Part(target).size, 0), Limits.of(size).size
+def _has_remains(request: Request, published: Published) -> bool:
+    """Whether a call that was killed has left files: they would count as clips, or take space."""
+    return bool(leftovers(request.to, UNPACKED)) or _has_download_left(request, published)
 
 
-def _check_disk(request: Request, published: Published) -> None:
-    """States the disk that the clips need; UserError where there is less."""
-    download, unpacked = disk_needed(request, published)
-    free = shutil.disk_usage(request.to).free
-    stated = (
-        f"{(download + unpacked) / GB:.1f} GB of disk are needed in {request.to}"
-        f" ({download / GB:.1f} to download, up to {unpacked / GB:.1f} unpacked)"
-    )
-    if free < download + unpacked:
-        raise UserError(
-            f"{stated}, {free / GB:.1f} GB are free; free some space, or give another folder with"
-            " to="
-        )
-    logger.info("%s; %.1f GB are free", stated, free / GB)
+def _put_away(request: Request, published: Published) -> None:
+    """Removes the downloaded archive, or leaves it to the user with keep_archive=true."""
+    if not request.keep_archive:
+        (request.to / published.archive.name).unlink()
+    note(request.to, download=None)
 
 
 def _accept(request: Request, ask: Callable[[str], bool]) -> None:
     """Asks for the terms unless they were accepted before."""
-    record = _record(request.to)
-    if record.get("terms") == TERMS:
+    if read_record(request.to).get("terms") == TERMS:
         return
     if not request.accepted and not ask(TERMS):
         raise UserError(f"{TERMS} To accept these terms, run the command again with accept=true")
-    write_json(_record_path(request.to), {**record, "terms": TERMS})
+    note(request.to, terms=TERMS)
 
 
 def _get_clips(request: Request, published: Published, patience: Patience | None) -> dict[str, Any]:
     """Unpacks the archive at hand, or the first one that can be downloaded whole; returns its
-    record."""
+    record. A download that cannot be unpacked is removed."""
     target = request.to / published.archive.name
-    if at_hand := _at_hand(request, target):
-        try:
-            return _unpack(at_hand, request.to, published.archive, str(at_hand))
-        except DamagedArchiveError as error:
-            raise UserError(f"{error}; remove it and run the command again") from error
+    at_hand = archive_at_hand(request, target)
+    url = downloaded_from(target) if at_hand == target else None
+    if at_hand is not None and url is None:
+        return _unpack_users_own(at_hand, request, published)
     known = Known(target.name, (request.url,)) if request.url else published.archive
     left = list(known.urls)
     while True:
-        url = download_from_any(
-            tuple(left),
-            target,
-            instead="give another address with url=, or a file with archive=",
-            size=known.size,
-            begins_with=GZIP,
-            patience=patience,
-        )
-        left.remove(url)
+        if url is None:
+            url = download_from_any(
+                tuple(left),
+                target,
+                instead="give another address with url=, or a file with archive=",
+                size=known.size,
+                begins_with=GZIP,
+                patience=patience,
+            )
+            note(request.to, download={"from": url, "size": target.stat().st_size})
+        left = [one for one in left if one != url]
         try:
-            record = _unpack(target, request.to, known, url)
+            return _unpack(target, request.to, known, url)
+        except RefusedArchiveError:
+            target.unlink()
+            raise
         except DamagedArchiveError as error:
             target.unlink()
             if not left:
                 raise UserError(f"{url}: {error}; give another address with url=") from error
             logger.warning("%s: %s; trying the next address", url, error)
-        else:
-            if not request.keep_archive:
-                target.unlink()
-            return record
+            url = None
 
 
-def _at_hand(request: Request, target: Path) -> Path | None:
-    """The archive that need not be downloaded: the one named, or one that lies in the folder."""
-    if request.archive is None and request.url is None and target.is_file():
-        return target
-    return request.archive
+def _unpack_users_own(archive: Path, request: Request, published: Published) -> dict[str, Any]:
+    """Unpacks an archive that fetch has not downloaded; it stays, whatever it is."""
+    try:
+        return _unpack(archive, request.to, published.archive, str(archive))
+    except DamagedArchiveError as error:
+        raise UserError(f"{error}; remove it and run the command again") from error
+    except RefusedArchiveError as error:
+        if request.archive is not None:
+            raise
+        raise UserError(f"{error}; remove it, or give another one with archive=") from error
 
 
 def _unpack(archive: Path, folder: Path, known: Known, source: str) -> dict[str, Any]:
     logger.info("unpacking %s into %s ...", archive, folder / UNPACKED)
+    digest = file_digest(archive)  # before: it takes long, and what is unpacked is recorded at once
     unpack(archive, folder / UNPACKED)
-    digest = file_digest(archive)
     _compare(archive, digest, known)
     return {"from": source, "size": archive.stat().st_size, "sha256": digest}
 
@@ -214,10 +203,17 @@ def _compare(archive: Path, digest: str, known: Known) -> None:
         )
 
 
-def _missing_csvs(folder: Path, published: Published) -> list[Known]:
-    """The CSV files that are not in the folder, or lack rows."""
-    found, complete = count(folder).records, published.contents.records
-    names = {CSV_NAMES[split] for split in complete if found[split] < complete[split]}
+def _missing_csvs(folder: Path, found: Contents, published: Published) -> list[Known]:
+    """The CSV files that are not in the folder; UserError for one that is there and lacks rows."""
+    complete, there = published.contents.records, csv_files(files_below(folder)[0])
+    short = [split for split in complete if found.records[split] < complete[split]]
+    for split in short:
+        if split in there:
+            raise UserError(
+                f"{there[split]}: {found.records[split]} of {complete[split]} rows can be read; it"
+                " is not replaced: move it away and run the command again"
+            )
+    names = {CSV_NAMES[split] for split in short}
     return [known for known in published.csvs if known.name in names]
 
 
@@ -241,16 +237,3 @@ def _get_csvs(
             )
         records.append({"from": url, "size": known.size, "sha256": digest})
     return records
-
-
-def _record_path(folder: Path) -> Path:
-    return folder / "fetched.json"
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    """What fetched.json holds; nothing where it is missing or damaged."""
-    try:
-        found = json.loads(_record_path(folder).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from meld_lightning.storage.atomic import write_json
+from meld_lightning.storage.atomic import put_in_place, write_json
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Part:
 
     def finish(self, target: Path) -> None:
         """Gives the part, now complete, its name."""
-        self.path.replace(target)
+        put_in_place(self.path, target)
         self._record.unlink(missing_ok=True)
 
     def discard(self) -> None:

@@ -40,7 +40,7 @@ class Known:
 class Contents:
     """What a complete copy holds by split: rows of its CSV files, and clips that a row can use.
 
-    recuts: corrected test clips, each of which lies beside the wrong one.
+    recuts: test clips that have a corrected version beside the wrong one.
     """
 
     records: dict[str, int]

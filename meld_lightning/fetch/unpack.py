@@ -53,18 +53,24 @@ class DamagedArchiveError(Exception):
     """The archive is cut short or damaged; another copy of it may not be."""
 
 
+class RefusedArchiveError(UserError):
+    """The archive holds what a corpus has no use for, such as links."""
+
+
 def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> None:
     """Unpacks `archive` into the new folder `folder`; what a killed process left of it is removed.
 
     The content of an inner archive `train.tar.gz` lies in the folder `train` beside where it lay.
 
-    Raises DamagedArchiveError where the archive is not whole, and UserError where it holds what a
-    corpus has no use for; either way nothing is left.
+    Raises DamagedArchiveError where the archive is not whole, and RefusedArchiveError where it
+    holds what a corpus has no use for; either way nothing is left.
     """
     limits = limits or Limits.of(archive.stat().st_size)
     with archive.open("rb") as file:
         if file.read(len(GZIP)) != GZIP:
-            raise UserError(f"{archive}: not a .tar.gz file; give MELD's archive as published")
+            raise RefusedArchiveError(
+                f"{archive}: not a .tar.gz file; give MELD's archive as published"
+            )
         file.seek(0)
         bar = tqdm(total=limits.size, desc="unpacking", unit="B", unit_scale=True, disable=None)
         with bar, atomic_folder(folder) as fresh:
@@ -138,7 +144,7 @@ class _Unpacking:
 
     @contextmanager
     def _named(self, member: tarfile.TarInfo, kind: str) -> Iterator[None]:
-        """Turns errors of making the member's file or folder into a UserError about its name."""
+        """Turns errors of making the member's file or folder into a refusal of its name."""
         try:
             yield
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
@@ -149,7 +155,7 @@ class _Unpacking:
             raise self._explained(error, member) from error
 
     def _checked(self, member: tarfile.TarInfo, folder: Path) -> str:
-        """The member's path below the folder; UserError unless it is a file or a folder there."""
+        """The member's path below the folder; refused unless it is a file or a folder there."""
         path = PurePosixPath(member.name)
         if member.issparse() or not (member.isreg() or member.isdir()):
             raise self._refused(f"{member.name!r}, which is neither a file nor a folder")
@@ -161,7 +167,7 @@ class _Unpacking:
             raise self._refused(f"{member.name!r}: {error}") from error
 
     def _explained(self, error: OSError, member: tarfile.TarInfo) -> Exception:
-        """UserError where the member's name is at fault; else the error itself, such as of a full
+        """A refusal where the member's name is at fault; else the error itself, such as of a full
         disk."""
         if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
             return error
@@ -172,8 +178,8 @@ class _Unpacking:
         if self._size > self._limits.size:
             raise self._refused(f"more than {self._limits.size:,} bytes when unpacked")
 
-    def _refused(self, what: str) -> UserError:
-        return UserError(
+    def _refused(self, what: str) -> RefusedArchiveError:
+        return RefusedArchiveError(
             f"{self._archive}: holds {what}; it was not unpacked: give MELD's archive as published"
         )
 

@@ -40,11 +40,16 @@ def atomic_write(target: Path) -> Iterator[Path]:
     try:
         with writing(target):
             yield fresh
-            _sync(fresh)
-            fresh.replace(target)
-            _sync_folder(target.parent)
+            put_in_place(fresh, target)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def put_in_place(fresh: Path, target: Path) -> None:
+    """Renames the file `fresh` to `target`, once it is on the disk; returns once the name is."""
+    _sync(fresh)
+    fresh.replace(target)
+    _sync_folder(target.parent)
 
 
 @contextmanager

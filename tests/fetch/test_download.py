@@ -8,7 +8,7 @@ import pytest
 from meld_lightning.errors import UserError
 from meld_lightning.fetch.download import NotServedError, Patience, download, download_from_any
 from meld_lightning.fetch.part import Part
-from tests.fetch.server import CONTENT, STEP, Handler, Server, serving
+from tests.fetch.server import CONTENT, STEP, Handler, serving
 
 QUICK = Patience(connect_s=5, stall_s=0.2, least_bytes=1000, tries=3, pause_s=0)
 OTHER = CONTENT[::-1]
@@ -115,6 +115,14 @@ def changes_and_ignores_if_range(handler: Handler, number: int) -> None:
     return handler.serve()
 
 
+def continues_at_no_number(handler: Handler, number: int) -> None:
+    """Breaks off once, then states a range of more digits than Python converts."""
+    if number == 2:
+        handler.answer(206, CONTENT[STEP:], {"Content-Range": f"bytes {STEP}-9/{'9' * 5000}"})
+    else:
+        handler.serve(ends_after=STEP if number == 1 else None)
+
+
 def sends_no_length(handler: Handler, number: int) -> None:
     """In chunks, as servers do that do not know how long the answer will be."""
     handler.send_response(200)
@@ -137,6 +145,7 @@ def sends_no_length(handler: Handler, number: int) -> None:
         (ignores_ranges, 2, CONTENT),
         (sends_the_rest_as_all, 3, CONTENT),
         (continues_elsewhere, 3, CONTENT),
+        (continues_at_no_number, 3, CONTENT),
         (changes, 2, OTHER),
         (changes_and_ignores_if_range, 3, OTHER),
         (sends_no_length, 1, CONTENT),
@@ -173,6 +182,11 @@ def promises_more(handler: Handler, number: int) -> None:
         handler.answer(200, CONTENT, {"Content-Length": str(len(CONTENT) + 1)})
 
 
+def promises_no_number(handler: Handler, number: int) -> None:
+    """States a length of more digits than Python converts."""
+    handler.answer(200, CONTENT, {"Content-Length": "9" * 5000})
+
+
 def promises_less(handler: Handler, number: int) -> None:
     handler.answer(200, CONTENT, {"Content-Length": str(len(CONTENT) - 1)})
 
@@ -192,6 +206,7 @@ def never_works(handler: Handler, number: int) -> None:
         (leads_to_a_file, "leads to something other than http"),
         (is_gone, "answers 404"),
         (promises_more, r"\(3 times\)"),
+        (promises_no_number, r"\(3 times\)"),
         (promises_less, "has 299,999 bytes, expected 300,000"),
         (sends_a_page, "begins with b'<htm'"),
         (never_works, r"answers 503.*\(3 times\)"),
@@ -212,67 +227,6 @@ def test_what_is_not_served_is_one_line_and_leaves_no_file(
         )
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "file").exists()
-
-
-def part_of(server: Server, target: Path) -> None:
-    """Leaves the part of a download whose process was killed."""
-
-    def dies(handler: Handler, number: int) -> None:
-        if number == 1:
-            handler.serve(ends_after=STEP)
-        else:
-            handler.answer(503, b"")
-
-    server.behave = dies
-    server.ranges.clear()
-    with pytest.raises(NotServedError):
-        download(server.url, target, patience=QUICK)
-    assert Part(target).size == STEP
-    server.behave = None
-    server.ranges.clear()
-
-
-def test_a_part_is_continued_by_the_next_process_only_where_it_is_the_same_file(
-    tmp_path: Path,
-) -> None:
-    target = tmp_path / "file"
-    with serving() as server:
-        part_of(server, target)
-        download(server.url, target, patience=QUICK)
-        assert server.ranges == [f"bytes={STEP}-"]
-        assert target.read_bytes() == CONTENT
-    with serving(etag=None) as server:
-        part_of(server, target)
-        download(server.url, target, patience=QUICK)
-        assert server.ranges == [None]  # nothing tells that it is the same file
-    with serving() as server, serving() as other:
-        part_of(server, target)
-        download(other.url, target, patience=QUICK)
-        assert other.ranges == [None]
-    with serving(etag='W/"weak"') as server:
-        part_of(server, target)
-        download(server.url, target, patience=QUICK)
-        assert server.ranges == [None]
-
-
-def test_a_part_without_a_record_is_not_continued(tmp_path: Path) -> None:
-    (tmp_path / "file.part").write_bytes(OTHER[:STEP])
-    (tmp_path / "file.part.json").write_text('{"url": 3')
-    with serving() as server:
-        download(server.url, tmp_path / "file", patience=QUICK)
-    assert (tmp_path / "file").read_bytes() == CONTENT
-
-
-def test_mirrors_are_tried_in_order_and_the_one_that_was_begun_first(tmp_path: Path) -> None:
-    target = tmp_path / "file"
-    with serving(behave=is_gone) as dead, serving() as mirror:
-        urls = (dead.url, mirror.url)
-        assert download_from_any(urls, target, instead="walk", patience=QUICK) == mirror.url
-        assert len(dead.ranges) == 1
-        part_of(mirror, target)
-        assert download_from_any(urls, target, instead="walk", patience=QUICK) == mirror.url
-        assert len(dead.ranges) == 1  # the mirror's part was continued
-    assert target.read_bytes() == CONTENT
 
 
 def test_where_no_address_works_each_reason_is_in_the_line(tmp_path: Path) -> None:

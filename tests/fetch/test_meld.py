@@ -1,69 +1,25 @@
 """MELD arrives complete in one folder, is asked for once, and is left alone when it is there."""
 
+import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from meld_lightning.corpus import load_corpus
-from meld_lightning.corpus.labels import SPLITS
 from meld_lightning.errors import UserError
-from meld_lightning.fetch.meld import Request, fetch
+from meld_lightning.fetch.meld import fetch
 from meld_lightning.fetch.part import Part
-from meld_lightning.fetch.sources import Contents, Published, meld
-from tests.fetch.archives import CLIPS, csv_of, meld_archive, published, written
-from tests.fetch.server import Handler, Server, serving
+from meld_lightning.fetch.request import Request
+from meld_lightning.fetch.sources import meld
+from tests.fetch.archives import CLIPS, csv_of, meld_archive, written
+from tests.fetch.conftest import ALL, ARCHIVE, Site
+from tests.fetch.server import Handler
 from tests.fetch.test_download import QUICK
 from tests.running import call
-
-ARCHIVE = meld_archive()
-
-
-@dataclass
-class Site:
-    """A server of the small MELD, and what was asked on the terminal."""
-
-    server: Server
-    published: Published
-    files: dict[str, bytes]
-    asked: list[str]
-    answer: bool = True
-
-    def ask(self, terms: str) -> bool:
-        self.asked.append(terms)
-        return self.answer
-
-    def fetch(self, to: Path, **request: object) -> Contents:
-        return fetch(Request(to, **request), self.published, self.ask, QUICK)  # type: ignore[arg-type]
-
-    @property
-    def requests(self) -> int:
-        return len(self.server.ranges)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    files = {f"{name}_sent_emo.csv": csv_of(split) for split, name in NAMES.items()}
-    files |= {"MELD.Raw.tar.gz": ARCHIVE}
-
-    def behave(handler: Handler, _: int) -> None:
-        name = handler.path.rpartition("/")[2]
-        if name not in files:
-            return handler.answer(404, b"")
-        handler.given.content = files[name]
-        return handler.serve()
-
-    with serving(behave=behave) as server:
-        base = server.url.rpartition("/")[0]
-        urls = (f"{base}/dead/gone.tar.gz", f"{base}/mirror/MELD.Raw.tar.gz")
-        yield Site(server, published(ARCHIVE, urls, base), files, [])
-
-
-NAMES = {"train": "train", "val": "dev", "test": "test"}
-ALL = Contents(dict.fromkeys(SPLITS, CLIPS), dict.fromkeys(SPLITS, CLIPS), 1)
 
 
 def test_meld_arrives_and_is_there_the_next_time(tmp_path: Path, site: Site) -> None:
@@ -224,6 +180,18 @@ def test_the_published_facts_are_those_of_the_reader() -> None:
     ]
     assert facts.archive.urls[0].startswith("https://web.eecs.umich.edu/")
     assert "huggingface.co/datasets/declare-lab/MELD" in facts.archive.urls[1]
+
+
+def test_the_end_of_input_is_no_acceptance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    archive = written(tmp_path / "MELD.Raw.tar.gz", ARCHIVE)
+    monkeypatch.setattr("sys.stdin", Terminal())  # as Ctrl-D at the question
+    done = call(["fetch", "to=MELD", f"archive={archive}"], tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("accept=true")
 
 
 def test_the_command_asks_for_the_terms_and_refuses_without(tmp_path: Path) -> None:
