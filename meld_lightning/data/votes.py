@@ -41,25 +41,32 @@ def votes_digest(votes_NC: np.ndarray, keys: Sequence[str]) -> str:
 
 
 def votes_as_predictions(
-    votes_NC: np.ndarray, keys: Sequence[str], smoothing: float, most: int | None, seed: int
+    votes_NC: np.ndarray,
+    perceived: str,
+    keys: Sequence[str],
+    smoothing: float,
+    most: int | None,
+    seed: int,
 ) -> Predictions:
     """Logarithms of the labels' shares in the votes, each count raised by `smoothing`.
 
+    perceived: what the voters perceived; votes on something else are drawn independently of these.
     most: how many votes of each utterance are drawn; None: all. Equal seeds draw the same votes,
         and fewer votes are a part of more.
     """
     if most is not None:
-        votes_NC = np.stack(
-            [_drawn(votes_C, key, most, seed) for key, votes_C in zip(keys, votes_NC, strict=True)]
-        )
+        rows = zip(keys, votes_NC, strict=True)
+        votes_NC = np.stack([_drawn(votes_C, perceived, key, most, seed) for key, votes_C in rows])
     raised_NC = votes_NC + smoothing
     shares_NC = raised_NC / raised_NC.sum(1, keepdims=True)
     given_N = votes_NC.sum(axis=1) > 0
     return Predictions(np.where(given_N[:, None], np.log(shares_NC), np.nan), given_N)
 
 
-def _drawn(votes_C: np.ndarray, key: str, most: int, seed: int) -> np.ndarray:
+def _drawn(votes_C: np.ndarray, perceived: str, key: str, most: int, seed: int) -> np.ndarray:
     """At most `most` of an utterance's votes (C,), drawn without replacement."""
     cast = np.repeat(np.arange(len(votes_C)), votes_C)
-    order = np.random.default_rng([seed, zlib.crc32(key.encode())]).permutation(len(cast))
+    # votes lie sorted by label: one order for two modalities would draw the same labels of both
+    of_utterance = [seed, zlib.crc32(perceived.encode()), zlib.crc32(key.encode())]
+    order = np.random.default_rng(of_utterance).permutation(len(cast))
     return np.bincount(cast[order[:most]], minlength=len(votes_C))

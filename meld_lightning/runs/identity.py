@@ -26,6 +26,7 @@ from meld_lightning.storage.fingerprint import digest_of, file_digest
 # Raise it when the same config and data now give another result, or when a default changes.
 RESULT_VERSION = 1
 FUSION_RESULT_VERSION = 2  # likewise, but moves fusions alone
+DRAWN_VOTES_RESULT_VERSION = 2  # likewise, but moves imports of drawn votes alone
 
 # Left out of the hash: keys that change no result, and keys whose effect enters by digest
 # (checkpoints, runs, alternatives, predictions, warm_start) or is added below (media).
@@ -103,9 +104,17 @@ def canonical_config(cfg: DictConfig) -> dict[str, Any]:
         if plain.get("warm_start"):
             # which run it is enters by digest; this tells evidence of both kinds apart without one
             kept["warm_start"] = True
-    kept = {key: canonical(value) for key, value in kept.items()}
-    version = FUSION_RESULT_VERSION if "fusion" in kept else RESULT_VERSION
-    return {**kept, "result_version": version}
+    version = _result_version(kept)
+    return {**{key: canonical(value) for key, value in kept.items()}, "result_version": version}
+
+
+def _result_version(config: Mapping[str, Any]) -> int:
+    """The version of the results of a config's kind of run."""
+    if "fusion" in config:
+        return FUSION_RESULT_VERSION
+    model = config.get("model", {})
+    draws = is_import(model) and model.get("votes") is not None
+    return DRAWN_VOTES_RESULT_VERSION if draws else RESULT_VERSION
 
 
 def canonical(value: Any, importing: bool = True) -> Any:

@@ -140,7 +140,9 @@ class Importing(RunRequest):
         model = self.cfg.model
         if self.has_votes:
             smoothing, most = model.get("smoothing", 1.0), model.get("votes")
-            return votes_as_predictions(self.votes, keys, smoothing, most, self.cfg.seed)
+            return votes_as_predictions(
+                self.votes, self.modality, keys, smoothing, most, self.cfg.seed
+            )
         return read_predictions(self.path, keys, labels, model.scores)
 
     def _mention_missing(self, table: pd.DataFrame) -> None:

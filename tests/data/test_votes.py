@@ -10,7 +10,7 @@ VOTES_NC = np.array([[3, 1, 0], [0, 0, 0], [0, 9, 1], [4, 4, 4]])
 
 
 def test_shares_are_smoothed_and_no_votes_are_missing() -> None:
-    found = votes_as_predictions(VOTES_NC, KEYS, 1.0, None, seed=1)
+    found = votes_as_predictions(VOTES_NC, "voice", KEYS, 1.0, None, seed=1)
     assert found.given_N.tolist() == [True, False, True, True]
     np.testing.assert_allclose(np.exp(found.logits_NC[0]), [4 / 7, 2 / 7, 1 / 7])
     assert np.isnan(found.logits_NC[1]).all()
@@ -18,7 +18,7 @@ def test_shares_are_smoothed_and_no_votes_are_missing() -> None:
 
 def test_fewer_votes_are_a_part_of_more() -> None:
     def drawn(most: int, seed: int) -> np.ndarray:
-        found = votes_as_predictions(VOTES_NC, KEYS, 1.0, most, seed)
+        found = votes_as_predictions(VOTES_NC, "voice", KEYS, 1.0, most, seed)
         present = found.logits_NC[found.given_N]
         return np.rint(np.exp(present) * (most + VOTES_NC.shape[1]) - 1)
 
@@ -30,6 +30,16 @@ def test_fewer_votes_are_a_part_of_more() -> None:
         assert (two <= three).all()
         assert (three <= VOTES_NC[[0, 2, 3]]).all()
     assert any((drawn(1, 1) != drawn(1, seed)).any() for seed in range(2, 9))
+
+
+def test_votes_on_two_modalities_are_drawn_independently() -> None:
+    """Two votes of four for each of two labels agree by chance in half of the utterances."""
+    votes_NC, keys = np.full((2000, 2), 2), [str(number) for number in range(2000)]
+    voice, face = (
+        votes_as_predictions(votes_NC, perceived, keys, 1.0, 1, seed=1).logits_NC.argmax(1)
+        for perceived in ("voice", "face")
+    )
+    assert 0.45 < (voice == face).mean() < 0.55  # 4.5 standard errors
 
 
 def test_the_digest_is_of_the_votes_in_any_order() -> None:

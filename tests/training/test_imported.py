@@ -163,3 +163,4 @@ def test_votes_are_named_by_the_votes_and_drawn_by_the_seed(
     drawn = [obtain(request(path, "model.votes=1", f"seed={seed}")) for seed in (1, 2)]
     assert all(0.3 < run.result.metrics["test"]["accuracy"] < 0.7 for run in drawn)
     assert not drawn[0].logits("test").equals(drawn[1].logits("test"))
+    assert (one.result.result_version, drawn[0].result.result_version) == (1, 2)
