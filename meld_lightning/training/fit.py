@@ -122,7 +122,7 @@ class Fit:
         if resume and not zipfile.is_zipfile(resume):
             raise UserError(f"{resume}: damaged; delete it and the run starts over")
         if not resume and self.inputs.warm_start is not None:
-            start_from(self.inputs.warm_start, built.module, built.labels, self.cfg.corpus)
+            start_from(self.inputs.warm_start, built.module, built.labels, self.inputs.corpus)
         trainer.fit(built.module, built.datamodule, ckpt_path=resume, weights_only=True)
         best = torch.load(callbacks.best.path, weights_only=True, map_location="cpu")
         built.module.load_state_dict(best["state_dict"])
