@@ -58,6 +58,7 @@ class Training(RunRequest):
             cfg.model.checkpoint = "unnamed"
         check(cfg, Train)
         check_monitor(self.cfg.monitor)
+        _check_adjusted(cfg)
 
     def execute(self) -> None:
         if int(os.environ.get("RANK", 0)) == 0:
@@ -76,6 +77,29 @@ class Training(RunRequest):
         run = (lambda _: _run_here(self)) if alone else run_rank
         start = functools.partial(run_ranks, run, folder, world_size, self.cfg.machine.accelerator)
         retry_out_of_memory(folder, start, starts_ranks=not started_outside(world_size))
+
+
+def _check_adjusted(cfg: DictConfig) -> None:
+    """UserError for model.loss=logit_adjusted beside what has corrected the class shares before it
+    adds those of train, or beside a monitor that reads its logits as shares."""
+    if cfg.model.get("loss") != "logit_adjusted":
+        return
+    if cfg.data.get("sampling") == "oversampled":
+        second = "data.sampling=oversampled"
+    elif (weights := cfg.model.get("class_weights", "none")) != "none":
+        second = f"model.class_weights={weights}"
+    else:
+        second = None
+    if second is not None:
+        raise UserError(
+            f"model.loss=logit_adjusted and {second} correct the same imbalance of the classes,"
+            " and rare ones would count too much: give one of them"
+        )
+    if cfg.monitor == "val/loss":
+        raise UserError(
+            "monitor=val/loss: with model.loss=logit_adjusted the logits leave out how common a"
+            " class is, which val's loss counts as an error; use monitor=val/weighted_f1"
+        )
 
 
 def training_request(cfg: DictConfig) -> RunRequest:

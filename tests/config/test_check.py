@@ -82,6 +82,15 @@ MORE = [  # further spellings of what the quick cases show, and a training that 
         (["train", "data=audio_features", "data.speeds=[3]"], "data.speeds=[3]: expected"),
         (["train", "monitor=test/accuracy"], "expected a val/ metric"),
         (["train", "data.context=past"], "model.pooling=mean"),
+        (
+            ["train", "model.loss=logit_adjusted", "model.class_weights=inverse"],
+            "model.loss=logit_adjusted and model.class_weights=inverse correct the same imbalance",
+        ),
+        (
+            ["train", "model.loss=logit_adjusted", "data.sampling=oversampled"],
+            "model.loss=logit_adjusted and data.sampling=oversampled correct the same imbalance",
+        ),
+        (["train", "model.loss=logit_adjusted", "monitor=val/loss"], "use monitor=val/weighted_f1"),
         (["train", "corpus=meld"], "corpus.root"),
         (["train", "data.batch_size=[1,"], "cannot be read as KEY=VALUE; quote text"),
         (["prepare", "corpus=meld", "corpus.root=/nowhere"], "/nowhere"),
