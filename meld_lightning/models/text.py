@@ -117,7 +117,7 @@ class TextClassifier(Classifier):
 
     def lr_factor(self, parameter: str) -> float:
         """Lower for lower layers: discriminative fine-tuning (Howard and Ruder, ACL 2018, section
-        3.1)."""
+        3.2)."""
         encoder: Any = self.encoder
         # with a head of the architecture's own the encoder is one part of the model, beside it
         own = (
@@ -125,9 +125,8 @@ class TextClassifier(Classifier):
         )
         if not parameter.startswith(own):
             return self.head_lr_factor
-        layers = encoder.config.num_hidden_layers
-        place = NUMBER.search(parameter)  # encoder.encoder.layer.3.output.dense.weight
-        return self.layer_decay ** (layers - 1 - int(place[1]) if place else layers)
+        depths = _depths(self.get_submodule(own.removesuffix(".")))
+        return self.layer_decay ** (max(depths.values()) - depths[parameter.removeprefix(own)])
 
     def last_layer(self) -> nn.Module:
         """The head over the mean of the utterance's own tokens, or the architecture's own."""
@@ -154,6 +153,12 @@ class TextClassifier(Classifier):
             raise UserError(
                 f"model.context_dropout={self.context_dropout:g}: there is no dialogue to leave"
                 " out; add data.context=past or data.context=both"
+            )
+        if self.dialogue is not None and self.context_dropout > 0:
+            raise UserError(
+                f"model.context_dropout={self.context_dropout:g}: a recurrent head reads every"
+                " utterance of a dialogue; leave it out, or leave out model.recurrent and"
+                " data.batch_of"
             )
         if data.context != "none" and self.pooling == "classifier":
             raise UserError(
@@ -193,6 +198,20 @@ class TextClassifier(Classifier):
             )
             parts.append(_mean(encode(self.encoder, ids, mask), own))
         return torch.cat(parts)[order_N.argsort()]
+
+
+def _depths(encoder: nn.Module) -> dict[str, int]:
+    """Each parameter's height in the encoder: 0 for the embeddings, then 1 for the lowest layer.
+
+    What has no number is as high as what is defined before it: a pooler or a last norm as the
+    highest layer. Layers that share their weights, as ALBERT's do, count as one.
+    """
+    found, depth = {}, 0
+    for name, _ in encoder.named_parameters():
+        if place := NUMBER.search(name):  # encoder.layer.3.output.dense.weight
+            depth = int(place[1]) + 1
+        found[name] = depth
+    return found
 
 
 def _mean(output_NTH: torch.Tensor, own_mask_NT: torch.Tensor) -> torch.Tensor:

@@ -27,6 +27,7 @@ from meld_lightning.storage.fingerprint import digest_of, file_digest
 RESULT_VERSION = 1
 FUSION_RESULT_VERSION = 2  # likewise, but moves fusions alone
 DRAWN_VOTES_RESULT_VERSION = 2  # likewise, but moves imports of drawn votes alone
+OWN_HEAD_RESULT_VERSION = 2  # likewise, but moves text models with a layer_decay and no head of ours
 
 # Left out of the hash: keys that change no result, and keys whose effect enters by digest
 # (checkpoints, runs, alternatives, predictions, warm_start) or is added below (media).
@@ -113,8 +114,11 @@ def _result_version(config: Mapping[str, Any]) -> int:
     if "fusion" in config:
         return FUSION_RESULT_VERSION
     model = config.get("model", {})
-    draws = is_import(model) and model.get("votes") is not None
-    return DRAWN_VOTES_RESULT_VERSION if draws else RESULT_VERSION
+    if is_import(model) and model.get("votes") is not None:
+        return DRAWN_VOTES_RESULT_VERSION
+    if model.get("layer_decay", 1) != 1 and model.get("pooling", "classifier") == "classifier":
+        return OWN_HEAD_RESULT_VERSION
+    return RESULT_VERSION
 
 
 def canonical(value: Any, importing: bool = True) -> Any:

@@ -12,6 +12,7 @@ import torch
 from meld_lightning.data.text import TextBatch, TextDataModule
 from meld_lightning.errors import UserError
 from meld_lightning.models.text import TextClassifier
+from tests.pretrained.families import save_text
 from tests.small import LABELS, LOADING, TRAINING, save_bert, small_sources
 
 WORDS = ["a", "b", "c", "d", "e", "f", "g", "h"]
@@ -154,9 +155,24 @@ def test_dialogues_without_a_recurrent_head_are_refused(checkpoint: Path, tmp_pa
         made.on_fit_start()
 
 
+def test_a_recurrent_head_and_context_dropout_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    made: Any = model(checkpoint, recurrent="past", context_dropout=0.3)
+    made._trainer = SimpleNamespace(datamodule=datamodule(checkpoint, tmp_path, context="past"))
+    with pytest.raises(UserError, match="context_dropout=0.3: a recurrent head reads every"):
+        made.on_fit_start()
+
+
 def test_dialogues_are_not_oversampled(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="sampling=oversampled draws single utterances"):
         datamodule(checkpoint, tmp_path, sampling="oversampled")
+
+
+def test_layers_that_share_their_weights_have_one_learning_rate(tmp_path: Path) -> None:
+    save_text(tmp_path, "albert", num_hidden_layers=4)
+    made = TextClassifier("t", tmp_path, "mean", layer_decay=0.5, **TRAINING)
+    factors = {name: made.lr_factor(name) for name, _ in made.named_parameters()}
+    assert factors["encoder.embeddings.word_embeddings.weight"] == 0.5
+    assert factors["encoder.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight"] == 1
 
 
 @pytest.mark.parametrize("pooling", ["mean", "classifier"])
@@ -171,6 +187,8 @@ def test_learning_rates_fall_from_the_head_to_the_embeddings(
     found = {name: rate[id(p)] / base for name, p in made.named_parameters()}
     below = "encoder.bert." if pooling == "classifier" else "encoder."
     head = "encoder.classifier." if pooling == "classifier" else "head."
+    if pooling == "classifier":  # above all layers, though it has no number
+        assert found["encoder.bert.pooler.dense.weight"] == pytest.approx(1.0)
     for part, factor in (
         (f"{below}embeddings.word_embeddings.weight", 0.25),
         (f"{below}encoder.layer.0.output.dense.bias", 0.5),

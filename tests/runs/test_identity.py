@@ -163,6 +163,17 @@ def test_a_class_may_move_to_another_file_and_gain_an_option(package: Path) -> N
     assert in_package(package, "model=bert", "+model.lora=8") != before
 
 
+def test_a_kind_of_run_whose_result_changed_has_its_own_version() -> None:
+    """The others keep theirs, and with it their folders."""
+
+    def version(*overrides: str) -> int:
+        return int(canonical_config(composed(*overrides))["result_version"])
+
+    votes = ("model=imported", "model.scores=votes")
+    assert version("model=bert") == version("model=bert_context") == version(*votes) == 1
+    assert version(*votes, "model.votes=1") == version("model=bert", "model.layer_decay=0.9") == 2
+
+
 def test_a_users_model_is_hashed_with_its_source(
     compose_train: Callable[[Sequence[str]], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
