@@ -87,11 +87,19 @@ def with_context(
 
     utterance, past, future: token ids of the utterance and of its turns, the nearest first.
     Returns the ids and the span (start, end) of the utterance; the span includes its two
-    markers. The query's last token is at end + len(query) - 1.
+    markers. The query's last token is at end + len(query) - 1. UserError where markers and query
+    leave no token for the utterance.
     """
     asked = [*query, markers.separator] if query else []
-    own = utterance[: max_tokens - MARKERS - len(asked)]
-    room = max_tokens - MARKERS - len(asked) - len(own)
+    most = max_tokens - MARKERS - len(asked)
+    if most < 1:
+        raise UserError(
+            f"data.max_tokens={max_tokens}: separators and the question for a speaker take"
+            f" {MARKERS + len(asked)} tokens, which leaves none for the utterance; raise"
+            " data.max_tokens, or use data.query=false"
+        )
+    own = utterance[:most]
+    room = most - len(own)
     before: list[int] = []
     after: list[int] = []
     open_sides = {"before", "after"}

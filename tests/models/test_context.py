@@ -131,3 +131,17 @@ def test_what_the_model_reads_and_the_batches_have_must_agree(
 def test_a_query_needs_a_dialogue(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="data.query and data.turns are for an utterance with its"):
         made_data(checkpoint, tmp_path, query=True)
+
+
+@pytest.mark.parametrize(("tokens", "fits"), [(9, True), (8, False)])
+def test_a_query_leaves_room_for_the_utterance(
+    checkpoint: Path, tmp_path: Path, tokens: int, fits: bool
+) -> None:
+    """Four markers, and another one behind "ann feels [MASK]"."""
+    asked: dict[str, Any] = {"context": "past", "query": True, "max_tokens": tokens}
+    if fits:
+        batch = val_batch(checkpoint, tmp_path, **asked)
+        assert batch.attention_mask_NT.sum(1).max() <= tokens
+    else:
+        with pytest.raises(UserError, match="max_tokens=8: .* take 8 tokens, which leaves none"):
+            made_data(checkpoint, tmp_path, **asked)
