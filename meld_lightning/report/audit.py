@@ -13,8 +13,8 @@ Axes: N utterances, U units, S seeds, K labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -96,12 +96,14 @@ class Audit:
     metric: <split>/<name>.
     runs: hashes of the runs that were scored.
     single: the titles of groupings that have fewer than two groups here.
+    declared: what the table declares besides, as JSON-able data; see study_audit.py.
     """
 
     metric: str
     runs: tuple[str, ...]
     audited: tuple[Audited, ...]
     single: tuple[str, ...] = ()
+    declared: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

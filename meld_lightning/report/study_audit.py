@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,18 @@ def table_audit(
     kept: Audit | None,
 ) -> Audit | None:
     """The audit that `table` declares. Where the groups are not known here, `kept`, if the same
-    runs were audited; None where there is none, or a run is missing."""
+    groups of the same runs were audited; None where there is none, or a run is missing."""
     of_source = {
         name: _runs_of(source, tables, runs, seeds) for name, source in table.sources.items()
     }
     if not all(of_source.values()):
         return None
     (metric,) = table.metrics
+    declared = {
+        "models": list(of_source),
+        "by": list(table.by),
+        "speakers": {name: dict(groups) for name, groups in table.speakers.items()},
+    }
     try:
         models = [
             Model(
@@ -58,11 +63,12 @@ def table_audit(
         ]
     except NotPrepared as error:
         hashes = tuple(run.result.hash for found in of_source.values() for run in found)
-        if kept is not None and (kept.metric, kept.runs) == (metric, hashes):
+        asked = (metric, hashes, declared)
+        if kept is not None and (kept.metric, kept.runs, kept.declared) == asked:
             return kept
         logger.info("%s is not computed: %s", table.name, error)
         return None
-    return audit(models, metric)
+    return replace(audit(models, metric), declared=declared)
 
 
 def _runs_of(
@@ -93,4 +99,5 @@ def _audit(kept: Mapping[str, Any]) -> Audit:
         Audited(**{**one, "groups": tuple(Group(**group) for group in one["groups"])})
         for one in kept["audited"]
     )
-    return Audit(kept["metric"], tuple(kept["runs"]), audited, tuple(kept["single"]))
+    declared = kept.get("declared", {})  # of a version that did not keep it: matches no table
+    return Audit(kept["metric"], tuple(kept["runs"]), audited, tuple(kept["single"]), declared)
