@@ -27,7 +27,8 @@ from meld_lightning.storage.fingerprint import digest_of, file_digest
 RESULT_VERSION = 1
 FUSION_RESULT_VERSION = 2  # likewise, but moves fusions alone
 DRAWN_VOTES_RESULT_VERSION = 2  # likewise, but moves imports of drawn votes alone
-OWN_HEAD_RESULT_VERSION = 2  # likewise, but moves text models with a layer_decay and no head of ours
+# likewise, but moves text models with a layer_decay and their architecture's own head alone
+OWN_HEAD_RESULT_VERSION = 2
 
 # Left out of the hash: keys that change no result, and keys whose effect enters by digest
 # (checkpoints, runs, alternatives, predictions, warm_start) or is added below (media).
