@@ -26,7 +26,7 @@ from meld_lightning.storage.json_files import read_json
 
 # the emotion that each digit of an annotation counts votes for
 VOTED = ("neutral", "joy", "sadness", "fear", "anger", "surprise", "disgust")
-LEVELS = ("5", "4", "3", "tie")  # readers who agree; a tie has no three who do
+LEVELS = ("5", "4", "3", "tie")  # readers who agree; tie: no three do, as with 2-2-1 and 2-1-1-1
 EXPECTED = "expected EmotionLines' own file, such as friends.json"
 SIMILAR = 0.6  # difflib's ratio from which two texts between the same lines count as one
 

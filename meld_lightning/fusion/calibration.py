@@ -26,19 +26,20 @@ def calibration(
     """Calibration errors on test, and the reliability diagram in `folder`.
 
     Returns modality -> {"before": as the run left it, "after": with the temperature fitted on val},
-    and "fused" -> {"after": of the fusion}.
+    and "fused" -> {"after": of the fusion}. Without "after" where no utterance of val has the
+    modality.
     """
     curves: Curves = {}
     errors: dict[str, dict[str, float]] = {}
     for number, name in enumerate(test.modalities):
-        single = Single(name, name)
-        single.fit(val, seed=0)
-        before, after = f"{name}, before", f"{name}, after"
-        curves[before], curves[after] = test.batch.log_probs_MNC[number], single(test.batch)
-        errors[name] = {
-            "before": calibration_error(curves[before], test.labels_N),
-            "after": calibration_error(curves[after], test.labels_N),
-        }
+        curve = curves[f"{name}, before"] = test.batch.log_probs_MNC[number]
+        errors[name] = {"before": calibration_error(curve, test.labels_N)}
+        # else the calibrated modality counts as missing, and its answer would be val's class shares
+        if val.batch.present_MN[number].any():
+            single = Single(name, name)
+            single.fit(val, seed=0)
+            curve = curves[f"{name}, after"] = single(test.batch)
+            errors[name]["after"] = calibration_error(curve, test.labels_N)
     curves["fused"] = fusion(test.batch)
     errors["fused"] = {"after": calibration_error(curves["fused"], test.labels_N)}
     draw_reliability(curves, test.labels_N, folder / "reliability")

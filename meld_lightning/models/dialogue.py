@@ -47,7 +47,7 @@ class DialogueHead(nn.Module):
 
     def forward(self, features_NH: torch.Tensor, turns: Turns) -> torch.Tensor:
         """What the dialogue adds to the logits (N, C)."""
-        # in full precision: autocast has no rule for a GRU, and it is small
+        # in full precision: cuDNN would run it in bf16, and it is small
         with torch.autocast(features_NH.device.type, enabled=False):
             same_N1 = turns.same_speaker_N.float().unsqueeze(1)
             read_NI = torch.cat([self.dropout(features_NH.float()), same_N1], dim=1)

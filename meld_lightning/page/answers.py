@@ -146,8 +146,8 @@ def _cautions(main: MainRow) -> list[str]:
     found, table = [units_caution(main.row.scored[0])], main.of_table.table
     if table.folds:
         found.append(
-            "Every utterance is in val for another fold, so choices made on val make the figures"
-            " somewhat optimistic."
+            "A setting chosen on the val splits of all folds has seen test utterances of other"
+            " folds; one chosen inside a fold has not."
         )
     return [f"Caution: {one[:1].lower()}{one[1:]}" for one in found if one]
 

@@ -131,8 +131,8 @@ def reading(found: Audit, header: str) -> str:
         " common label of train: groups differ in how often each label occurs, which alone changes"
         " a score, so compare with it before calling a difference a bias.",
         "A difference is the score of the group minus that of all other groups together; of two"
-        f" groups the second bears it. Tests are two-sided; Holm p is adjusted for the {tests}"
-        " tests of this audit.",
+        f" groups the second bears it. Tests are two-sided; Holm p is adjusted for"
+        f" {'the one test' if tests == 1 else f'the {tests} tests'} of this audit.",
     ]
     if any(group.difference is not None and group.p is None for group in groups):
         sentences.append(

@@ -88,14 +88,14 @@ def _fixes_grid(found: Mapping[str, Any], seed: str) -> Grid:
 
 
 def _calibration_grid(found: Mapping[str, Any], seed: str) -> Grid:
+    errors = {one: found["calibration"][one] for one in (*found["modalities"], "fused")}
     body = [
-        [name, f"{error['before']:.4f}" if "before" in error else "", f"{error['after']:.4f}"]
-        for name, error in (
-            (one, found["calibration"][one]) for one in (*found["modalities"], "fused")
-        )
+        [name, *(f"{error[when]:.4f}" if when in error else "" for when in ("before", "after"))]
+        for name, error in errors.items()
     ]
     return Grid(
-        f"Expected calibration error on test, 15 bins ({seed})",
+        f"Expected calibration error on test ({seed}): {found['n']} utterances in 15 bins of"
+        " confidence, without an interval",
         ["modality", "before temperature", "after temperature"],
         body,
     )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FREQUENT = 6  # MELD's main characters
 EACH = 12  # speakers who are scored one by one
 OTHERS = "all others"
-# group -> its least number of words, or of the turn
+# group -> the least number of words (LENGTHS) or turn number (PLACES) in it
 LENGTHS = {"1 to 3 words": 1, "4 to 8 words": 4, "9 to 15 words": 9, "16 words or more": 16}
 PLACES = {"first turn": 1, "turns 2 to 4": 2, "turns 5 to 9": 5, "turn 10 or later": 10}
 # settings of its corpus
@@ -161,7 +161,7 @@ def _by_agreement(rows: pd.DataFrame, train: pd.DataFrame) -> Grouping:
     votes_NC = votes_of(rows, EMOTIONS)
     if votes_NC is None:
         raise NotPrepared("agreement of readers needs their votes: corpus.votes=FILE")
-    groups = {level: f"{level} of 5 agree" if level != "tie" else "tie" for level in LEVELS}
+    groups = {one: "no majority" if one == "tie" else f"{one} of 5 agree" for one in LEVELS}
     level_N = agreement(votes_NC)
     joined = rows[level_N != ""]
     named = _named(joined, np.array([groups[level] for level in level_N if level]))

@@ -11,7 +11,6 @@ Axes: M modalities, N utterances, C classes.
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -23,16 +22,19 @@ from meld_lightning.fusion.joined import Joined, JoinedRuns, LogitsBatch
 from meld_lightning.fusion.method import Fusion
 from meld_lightning.fusion.state import load_fusion
 from meld_lightning.report.folds import unpooled
+from meld_lightning.report.layout import estimate_text
 from meld_lightning.report.page import Grid
 from meld_lightning.report.rows import Estimate, Row, Runs
 from meld_lightning.report.scored import Scored, scored_frame
 from meld_lightning.report.statistics import estimate, jackknife
 from meld_lightning.runs.logits import logit_columns
+from meld_lightning.storage.fingerprint import bytes_digest
 from meld_lightning.study.sources import FinishedRun, of_fold, source_runs
 from meld_lightning.study.spec import BASELINE, Table
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SEED = 20240  # fixed, so that a table rendered twice is the same table
+DRAWN = 13  # hexadecimal digits of a draw: as many bits as a float's fraction holds
 COLUMNS = ("row", "missing", "present", "metric", "value", "low", "high", "n")
 
 Keep = Callable[[Joined], np.ndarray]  # which modalities of which utterances stay (M, N)
@@ -123,14 +125,17 @@ def _at_random(share: float) -> Keep:
     What is missing at one share is missing at every larger one, and for every fusion."""
 
     def keep(test: Joined) -> np.ndarray:
-        order_N = np.argsort(test.keys_N.astype(str))
-        kept_MN = np.empty((len(test.modalities), len(order_N)), dtype=bool)
-        for place, name in enumerate(test.modalities):
-            drawn = np.random.default_rng([SEED, zlib.crc32(name.encode())]).random(len(order_N))
-            kept_MN[place, order_N] = drawn >= share
-        return kept_MN
+        return np.array(
+            [[_drawn(name, key) >= share for key in test.keys_N] for name in test.modalities]
+        )
 
     return keep
+
+
+def _drawn(modality: str, key: str) -> float:
+    """A number from 0 to 1 for a modality of an utterance, whichever fold or seed it is in."""
+    digest = bytes_digest([f"{SEED} {modality} {key}".encode()])
+    return int(digest[:DRAWN], 16) / 16**DRAWN
 
 
 def _only(subset: Sequence[str]) -> Keep:
@@ -171,7 +176,7 @@ def missing_grids(table: Table, found: Sequence[Robustness]) -> list[Grid]:
         for one in found
     ]
     by_subset = [
-        [one.label, present, f"{each.value:.4f} [{each.low:.4f}, {each.high:.4f}]", str(one.n)]
+        [one.label, present, estimate_text(each, percent=False), str(one.n)]
         for one in found
         for present, each in one.by_subset.items()
     ]

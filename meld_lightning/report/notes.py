@@ -18,7 +18,7 @@ NOTES: dict[int, str] = {
     3: (
         "The constant baseline predicts the most common train label for every utterance. On MELD's"
         " test split it reaches accuracy .481 and weighted F1 .313, above the paper's audio and"
-        " video models and, by accuracy, its fusion."
+        " video models and, if its .45 is an accuracy, its fusion."
     ),
     4: (
         "The paper's first row prints learning rate 2e-4 at batch size 8, but its text says 1e-4."

@@ -19,8 +19,8 @@ from meld_lightning.study.spec import Table, has_interval
 MARK = " *"  # after a figure whose seeds differ by more than SPREAD
 SPREAD = 0.02
 ONE_SEED = (
-    "There is one seed, so intervals and p-values do not cover the variance of seeds: training"
-    " again with another seed may change a figure by more than they say."
+    "There is one seed, so intervals and p-values do not cover the variance of seeds: another draw"
+    " of votes or of first weights may change a figure by more than they say."
 )
 NO_WEIGHTS = "no pretrained weights"  # as training writes it into result.json
 
@@ -69,8 +69,8 @@ def _on_folds(table: Table) -> list[str]:
         return []
     return [
         f"There is one run for each of {len(table.folds)} folds, and each utterance is predicted by"
-        " the run that held it out. Every utterance is in val for another fold, so choices made on"
-        " val make these figures somewhat optimistic."
+        " the run that held it out. A setting chosen on the val splits of all folds has seen test"
+        " utterances of other folds; one chosen inside a fold has not."
     ]
 
 

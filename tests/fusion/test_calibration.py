@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from meld_lightning.fusion.calibration import BINS, binned, calibration, calibration_error
-from meld_lightning.fusion.joined import normalised
+from meld_lightning.fusion.joined import Joined, normalised
 from meld_lightning.fusion.likelihood_ratio import Single, temperature
 from tests.fusion.conftest import drawn, joined
 
@@ -81,6 +81,22 @@ def test_temperatures_come_from_val_and_errors_from_test(tmp_path: Path) -> None
     assert abs(errors[1] - errors[2]) > 0.1  # fitting on test would have shown
     assert found["fused"]["after"] == found["text"]["after"]
     assert {path.name for path in tmp_path.iterdir()} == {"reliability.png", "reliability.svg"}
+
+
+def test_a_modality_that_val_lacks_is_not_calibrated(tmp_path: Path) -> None:
+    """Its calibrated answer would be val's class shares, whatever the run says."""
+    test, _ = drawn(40)
+    present_MN = np.array([[True], [False], [True]]) & test.batch.present_MN
+    val = Joined(**{**vars(test), "batch": test.batch._replace(present_MN=present_MN)})
+    fusion = Single("text recalibrated", "text")
+    fusion.fit(val, seed=1)
+    found = calibration(val, test, fusion, tmp_path)
+    assert {name: sorted(one) for name, one in found.items()} == {
+        "text": ["after", "before"],
+        "audio": ["before"],
+        "video": ["after", "before"],
+        "fused": ["after"],
+    }
 
 
 def test_the_error_of_the_bins_is_that_of_torchmetrics() -> None:

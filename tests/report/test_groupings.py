@@ -95,7 +95,7 @@ def test_agreement_is_that_of_the_readers(table: pd.DataFrame) -> None:
     assert found(table.assign(**votes), "agreement") == {
         "3_12": "5 of 5 agree",
         "3_2": "4 of 5 agree",
-        "3_30": "tie",
+        "3_30": "no majority",
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from meld_lightning.fusion.joined import JoinedRuns
 from meld_lightning.fusion.learned import Learned
 from meld_lightning.fusion.state import load_fusion, save_fusion
+from meld_lightning.report.missing import _at_random
 from meld_lightning.runs.logits import logit_columns
 from tests.report.conftest import LABELS, grid_of, reference, results
 
@@ -94,3 +96,18 @@ def test_it_is_drawn_with_the_same_bytes_and_waits_for_its_runs(
     out = render("gone", tables=SPEC, runs={})
     assert "Not drawn: no runs yet for learned" in (out / "gone" / "table.md").read_text()
     assert not list((out / "gone").glob("figure.*"))
+
+
+def test_what_is_missing_depends_on_the_utterance_and_not_on_its_place_in_a_fold() -> None:
+    """Two folds have patterns of their own; a part of a fold keeps that of the whole."""
+
+    def kept(keys: list[str]) -> np.ndarray:
+        test: Any = SimpleNamespace(keys_N=np.array(keys, object), modalities=("text", "audio"))
+        return _at_random(0.5)(test)
+
+    first, second = ([f"{fold}{number}" for number in range(400)] for fold in "ab")
+    one, other = kept(first), kept(second)
+    np.testing.assert_array_equal(kept(first[100:]), one[:, 100:])
+    for mine, theirs in ((one, other), (one[0], one[1])):
+        assert 0.4 < (mine == theirs).mean() < 0.6
+    assert 0.4 < one.mean() < 0.6

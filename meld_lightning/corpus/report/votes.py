@@ -16,7 +16,10 @@ from meld_lightning.corpus.report.quirks import per_split
 from meld_lightning.corpus.votes import LEVELS, VOTED, Joined, agreement
 
 MAJORITY = LEVELS[:-1]  # the levels at which three or more readers agree
-NAMES = {**{level: f"{level} of 5 agree" for level in MAJORITY}, "tie": "tie: fewer than 3 agree"}
+NAMES = {
+    **{level: f"{level} of 5 agree" for level in MAJORITY},
+    "tie": "no majority: fewer than 3 agree",
+}
 LICENCE = (
     "`corpus.parquet` in this folder holds EmotionLines' votes row by row. Their licence (CC"
     " BY-NC-ND 4.0) does not allow anything joined with them to be passed on: keep that file to"
@@ -26,8 +29,8 @@ LICENCE = (
 
 def votes_report(table: pd.DataFrame, joined: Joined) -> dict[str, Any]:
     """{joined, ambiguous, not_found: {split: rows}, other_lines, agreement: {level: {split: {rows,
-    labels}}}}. labels: the rows whose label is the emotion with most votes; on a tie one of
-    them."""
+    labels}}}}. labels: the rows whose label is an emotion with most
+    votes, of which there may be several."""
     has_N = joined.votes_NC.any(1)
     level_N = agreement(joined.votes_NC)
     place = {name: index for index, name in enumerate(VOTED)}
@@ -80,7 +83,7 @@ def render_votes(report: Mapping[str, Any]) -> list[str]:
         grid(("utterances", *SPLITS), rows)
         + f"\n\nLines of EmotionLines without a row: {report['other_lines']}.",
         "\n".join(_finding(report, split) for split in SPLITS),
-        "Rows whose label is the emotion with most votes; on a tie, one of those with most:",
+        "Rows whose label is an emotion with most votes, of which there may be two:",
         grid(("readers", *SPLITS), shares),
     ]
 

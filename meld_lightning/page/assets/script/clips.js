@@ -6,7 +6,7 @@ import { el, svg } from "./dom.js";
 const WIDTH = 300;
 const HEIGHT = 44;
 // What readers' agreement is called; the keys are those of `agreement`.
-export const AGREEMENT = new Map([["5", "5 of 5"], ["4", "4 of 5"], ["3", "3 of 5"], ["tie", "no three agree"]]);
+export const AGREEMENT = new Map([["5", "5 of 5"], ["4", "4 of 5"], ["3", "3 of 5"], ["tie", "no majority"]]);
 const unpacked = new Map();
 
 function bytes(name, text) {
