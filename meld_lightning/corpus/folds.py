@@ -1,7 +1,7 @@
 """Assigns whole units (speakers, dialogues or rows) to folds.
 
-Reads and writes nothing; used by readers/manifest_splits.py for corpora without a split of their
-own, and by fusion for cross-validation.
+Reads and writes nothing; used by corpus/readers/manifest_splits.py for corpora without a split of
+their own, and by fusion for cross-validation.
 """
 
 from collections import Counter

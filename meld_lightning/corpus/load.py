@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from meld_lightning.corpus.emotionlines import join_votes, read_emotionlines, with_votes
 from meld_lightning.corpus.readers.layout import ReadRequest, find_reader
 from meld_lightning.corpus.report.build import build_report
 from meld_lightning.corpus.report.votes import votes_report
 from meld_lightning.corpus.table import Corpus, typed
-from meld_lightning.corpus.votes import join_votes, read_votes, with_votes
 
 
 def load_corpus(
@@ -56,7 +56,7 @@ def load_corpus(
             such as {"text": "utterance"}.
         labels: for a manifest, our name of each label that has another one in the file, such as
             {"happy": "joy"}; two of the file's labels may become one.
-        votes: EmotionLines' own file; its readers' votes are joined to the rows (votes.py).
+        votes: EmotionLines' own file; its readers' votes are joined to the rows (emotionlines.py).
         realignment: for MELD, MELD-FAIR's MELD_video_realignment_timestamps.csv: each row gets the
             clip that holds most of its speech (readers/realignment.py).
 
@@ -74,7 +74,7 @@ def load_corpus(
     counted = {}
     if votes is not None:
         path = absolute(votes)
-        joined = join_votes(found.table, read_votes(path))
+        joined = join_votes(found.table, read_emotionlines(path))
         table = with_votes(found.table, found.emotions, joined)
         found = replace(found, table=table, sources=(*found.sources, path))
         counted = {"votes": votes_report(table, joined)}

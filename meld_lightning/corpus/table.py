@@ -61,7 +61,7 @@ class Corpus:
             or None; `unit` is what intervals and tests take as independent: the coarser of what the
             splits keep whole and the dialogue, else the speaker, else the utterance. If the source
             lacks a column, its values are None, `<NA>` or NaN. With corpus.votes it also has a
-            column `votes.<emotion>` for each emotion that readers voted for (see votes.py).
+            column `votes.<emotion>` for each emotion that readers voted for (see emotionlines.py).
         emotions: the labels in their fixed order.
         sentiments: the same for sentiments; empty if there are none.
         report: what was found, as JSON-able data (see report/build.py).

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from meld_lightning.corpus.votes import required_votes
+from meld_lightning.corpus.emotionlines import required_votes
 
 
 def train_targets(table: pd.DataFrame, labels: Sequence[str], share: float) -> np.ndarray:

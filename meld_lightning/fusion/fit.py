@@ -92,7 +92,7 @@ def fit_fusion(
         },
         "runs": (alone := run_scores(fitted_on, metric)),
         "better_run": better_run(alone, selection, metric),
-        "alternatives": {name: len(runs) for name, runs in alternatives.items()},
+        "alternatives": {name: len(rejected) for name, rejected in alternatives.items()},
         "fitted": fusion.describe(),
         "calibration": calibration(fitted_on, test, fusion, folder),
         **complementarity(test),

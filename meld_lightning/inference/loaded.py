@@ -205,7 +205,7 @@ def _loaded(run: Run, checkpoint: Checkpoint | None, train_counts_C: np.ndarray)
         modality=run.result.modality,
         decoded=decoded_kind(config.data),
         train_counts_C=train_counts_C,
-        prior_C=torch.log_softmax(module.prior_C, 0).numpy(),
+        prior_C=torch.log_softmax(module.log_prior_C, 0).numpy(),
         config=config,
     )
 

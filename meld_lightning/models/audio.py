@@ -22,6 +22,7 @@ from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.models.layers import Standardise
 from meld_lightning.models.losses import Loss
+from meld_lightning.models.scoring import MIN_PROBABILITY
 from meld_lightning.pretrained.emotion import load_emotion
 from meld_lightning.pretrained.labels import columns
 from meld_lightning.pretrained.speech import (
@@ -34,7 +35,6 @@ from meld_lightning.pretrained.speech import (
 )
 
 Pooling = Literal["mean", "mean_std", "attentive"]
-MIN_PROBABILITY = 1e-12  # of a label that a checkpoint does not know; its logarithm is finite
 MIN_SAMPLES = 1600  # 0.1 s; shorter clips are padded with silence
 
 

@@ -20,7 +20,13 @@ from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.class_weights import class_weights as weight_of_classes
 from meld_lightning.models.losses import Loss, utterance_losses
 from meld_lightning.models.not_finite import FirstNotFinite
-from meld_lightning.models.scoring import ScoredBatch, SplitScores, gathered, most, with_prior
+from meld_lightning.models.scoring import (
+    ScoredBatch,
+    SplitScores,
+    gathered,
+    mostly_not_finite,
+    with_prior,
+)
 
 
 class Classifier(pl.LightningModule):
@@ -62,10 +68,11 @@ class Classifier(pl.LightningModule):
         self.register_buffer(
             "class_weights_C", weight_of_classes(train_counts, class_weights), persistent=False
         )
-        # logits of an utterance that lacks the modality: train's class counts, add-one smoothed
-        self.prior_C: torch.Tensor
+        # logits of an utterance that lacks the modality: the log of train's class counts, add-one
+        # smoothed, which is that of the class shares up to a constant
+        self.log_prior_C: torch.Tensor
         self.register_buffer(
-            "prior_C", torch.log(torch.tensor(train_counts + 1.0)), persistent=False
+            "log_prior_C", torch.log(torch.tensor(train_counts + 1.0)), persistent=False
         )
         self.soft_labels_RC: torch.Tensor | None
         self.register_buffer("soft_labels_RC", None, persistent=False)
@@ -99,7 +106,7 @@ class Classifier(pl.LightningModule):
         np.random.seed(step_seed)  # transformers draws SpecAugment's masks from numpy
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
-        """Weighted cross-entropy over the global batch.
+        """The mean of `losses` over the global batch, weighted by class.
 
         DDP averages gradients over ranks, and Lightning over microbatches: each share is scaled up
         by their number, so that the average is the loss of the global batch.
@@ -116,7 +123,7 @@ class Classifier(pl.LightningModule):
 
     def losses(self, batch: Any) -> torch.Tensor:
         """Loss of each utterance (N,), weighted by its class."""
-        return self.cross_entropy(self(batch).float(), self.targets(batch))
+        return self.weighted_losses(self(batch).float(), self.targets(batch))
 
     def use_soft_labels(self, soft_labels_RC: np.ndarray) -> None:
         """Trains on probabilities in place of labels. soft_labels_RC: those of every row of the
@@ -128,14 +135,14 @@ class Classifier(pl.LightningModule):
         """What the batch's utterances are trained on: labels (N,) or probabilities (N, C)."""
         return batch.labels_N if self.soft_labels_RC is None else self.soft_labels_RC[batch.rows_N]
 
-    def cross_entropy(self, logits_NC: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def weighted_losses(self, logits_NC: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of each utterance (N,), or the variant of it that `loss` names, with the
         class weights and label smoothing. targets: see `targets`."""
         return utterance_losses(
             self.loss,
             logits_NC,
             targets,
-            self.prior_C,
+            self.log_prior_C,
             self.class_weights_C,
             self.label_smoothing,
         )
@@ -196,7 +203,7 @@ class Classifier(pl.LightningModule):
             labels_N = torch.from_numpy(datamodule.labels_N[datamodule.absent("val")])
             self.val_scores.update(labels_N, self._prior_logits(len(labels_N)))
         found = self.val_scores.compute()
-        if most(1 - float(self.val_scores.finite.compute()), 1):
+        if mostly_not_finite(1 - float(self.val_scores.finite.compute()), 1):
             raise UserError(
                 f"epoch {self.current_epoch + 1}: the model's outputs are no longer finite;"
                 " lower optimizer.lr or raise scheduler.warmup"
@@ -213,7 +220,9 @@ class Classifier(pl.LightningModule):
         modality, or whose logits are not finite, get the log of train's class shares, so that they
         stay in the denominator.
         """
-        rows_N, labels_N, logits_NC = gathered(scored, self.trainer.world_size, len(self.prior_C))
+        rows_N, labels_N, logits_NC = gathered(
+            scored, self.trainer.world_size, len(self.log_prior_C)
+        )
         absent = datamodule.absent(split)
         rows_N = np.concatenate([rows_N, absent])
         labels_N = np.concatenate([labels_N, datamodule.labels_N[absent]])
@@ -224,7 +233,7 @@ class Classifier(pl.LightningModule):
 
     def _prior_logits(self, count: int) -> torch.Tensor:
         """Logits (count, C) of utterances that lack the modality."""
-        return torch.log_softmax(self.prior_C.cpu(), 0).repeat(count, 1)
+        return torch.log_softmax(self.log_prior_C.cpu(), 0).repeat(count, 1)
 
     def lr_factor(self, parameter: str) -> float:
         """What a parameter's learning rate is multiplied by, given its name."""

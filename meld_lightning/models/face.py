@@ -14,7 +14,7 @@ import torch
 
 from meld_lightning.data.video import VideoBatch
 from meld_lightning.models.classifier import Classifier
-from meld_lightning.models.scoring import ScoredBatch
+from meld_lightning.models.scoring import MIN_PROBABILITY, ScoredBatch
 from meld_lightning.models.video import (
     Aggregation,
     ClipProbe,
@@ -24,8 +24,6 @@ from meld_lightning.models.video import (
 )
 from meld_lightning.pretrained.faces import face_labels, face_width
 from meld_lightning.pretrained.labels import columns, map_by_name
-
-MIN_PROBABILITY = 1e-12  # of a label that a checkpoint does not know; its logarithm is finite
 
 
 class FaceExpression(Classifier):

@@ -16,7 +16,7 @@ def utterance_losses(
     kind: Loss,
     logits_NC: torch.Tensor,
     targets: torch.Tensor,
-    prior_C: torch.Tensor,
+    log_prior_C: torch.Tensor,
     class_weights_C: torch.Tensor,
     label_smoothing: float,
 ) -> torch.Tensor:
@@ -27,11 +27,11 @@ def utterance_losses(
         5); `logit_adjusted`, which adds the log of the class shares to the logits, so that the
         logits alone learn to ignore them (Menon et al., ICLR 2021, equation 10, tau 1).
     targets: labels (N,) or probabilities (N, C).
-    prior_C: log of the classes' shares in train, up to a constant.
+    log_prior_C: log of the classes' shares in train, up to a constant.
     class_weights_C, label_smoothing: as in torch.nn.CrossEntropyLoss.
     """
     if kind == "logit_adjusted":
-        logits_NC = logits_NC + prior_C
+        logits_NC = logits_NC + log_prior_C
     plain_N = functional.cross_entropy(
         logits_NC,
         targets,

@@ -16,6 +16,10 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from meld_lightning import metrics
 
+# A label's probability counts as at least this where its logarithm is the logit; it is 0 for a
+# label that a checkpoint does not know.
+MIN_PROBABILITY = 1e-12
+
 
 class ScoredBatch(NamedTuple):
     """Logits of one batch and the corpus rows they belong to, on the CPU."""
@@ -79,7 +83,7 @@ def with_prior(
     return torch.where(finite_N[:, None], logits_NC, prior_1C), finite_N
 
 
-def most(not_finite: float, of: float) -> bool:
+def mostly_not_finite(not_finite: float, of: float) -> bool:
     """Whether so many outputs are not finite that the model is broken, and not some inputs."""
     return 2 * not_finite > of
 

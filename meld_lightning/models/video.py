@@ -19,7 +19,7 @@ from meld_lightning.models.class_weights import ClassWeights
 from meld_lightning.models.classifier import Classifier
 from meld_lightning.models.layers import Standardise
 from meld_lightning.models.losses import Loss
-from meld_lightning.models.scoring import ScoredBatch
+from meld_lightning.models.scoring import MIN_PROBABILITY, ScoredBatch
 from meld_lightning.pretrained.clip import Clip, embedding_size, label_vectors
 
 Aggregation = Literal["mean", "confidence", "max"]
@@ -62,7 +62,9 @@ class ClipZeroShot(Classifier):
                 self.scale * batch.embeds_NFD @ self.labels_CD.T, dim=-1
             )
         return torch.log(
-            aggregated(probability_NFC, own_frames(batch), self.aggregation).clamp_min(1e-12)
+            aggregated(probability_NFC, own_frames(batch), self.aggregation).clamp_min(
+                MIN_PROBABILITY
+            )
         )
 
     def score_and_embed(self, batch: VideoBatch) -> tuple[ScoredBatch, torch.Tensor]:
@@ -135,7 +137,7 @@ class ClipProbe(Classifier):
         logits_NC = self(batch._replace(embeds_NFD=mixed(batch, others_N, share))).float()
         targets = self.targets(batch)
         own_N, other_N = (
-            self.cross_entropy(logits_NC, one) for one in (targets, targets[others_N])
+            self.weighted_losses(logits_NC, one) for one in (targets, targets[others_N])
         )
         return share * own_N + (1 - share) * other_N
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meld_lightning.corpus.votes import votes_of
+from meld_lightning.corpus.emotionlines import votes_of
 from meld_lightning.page.clips import ClipData, clip_data
 from meld_lightning.page.predictions import UtteranceSet, packed
 from meld_lightning.page.study_report import StudyReport

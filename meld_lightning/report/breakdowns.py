@@ -48,18 +48,18 @@ def fusion_grids(row: Row) -> list[Grid]:
     all from the row's first seed and fold."""
     run, *others = unpooled(row.runs[0])
     found = fusion_details(run)
-    seed = f"seed {run.result.seed}" + (f", fold {run.result.fold}" if others else "")
+    where = f"seed {run.result.seed}" + (f", fold {run.result.fold}" if others else "")
     return [
-        _candidates_grid(row, found, seed),
-        _fixes_grid(found, seed),
-        _calibration_grid(found, seed),
+        _candidates_grid(row, found, where),
+        _fixes_grid(found, where),
+        _calibration_grid(found, where),
     ]
 
 
-def _candidates_grid(row: Row, found: Mapping[str, Any], seed: str) -> Grid:
+def _candidates_grid(row: Row, found: Mapping[str, Any], where: str) -> Grid:
     weights = found["fitted"].get("weights", {})
     shown = ", ".join(f"{name} {value:.2f}" for name, value in weights.items())
-    caption = f"Candidates for {row.label} on val ({seed}). Chosen: {found['chosen']}"
+    caption = f"Candidates for {row.label} on val ({where}). Chosen: {found['chosen']}"
     monitor = row.runs[0].result.best["monitor"]
     candidates = found["cross_validated"]
     nested = {"choice included (nested)": found["nested"][monitor]} if len(candidates) > 1 else {}
@@ -70,10 +70,10 @@ def _candidates_grid(row: Row, found: Mapping[str, Any], seed: str) -> Grid:
     )
 
 
-def _fixes_grid(found: Mapping[str, Any], seed: str) -> Grid:
+def _fixes_grid(found: Mapping[str, Any], where: str) -> Grid:
     names = found["modalities"]
     caption = (
-        f"Errors another modality would fix on test ({seed}). At least one modality is correct for"
+        f"Errors another modality would fix on test ({where}). At least one modality is correct for"
         f" {found['oracle']:.1%} of {found['n']} utterances"
     )
     body = [
@@ -87,14 +87,14 @@ def _fixes_grid(found: Mapping[str, Any], seed: str) -> Grid:
     return Grid(caption, ["modality", "errors", *(f"fixed by {name}" for name in names)], body)
 
 
-def _calibration_grid(found: Mapping[str, Any], seed: str) -> Grid:
+def _calibration_grid(found: Mapping[str, Any], where: str) -> Grid:
     errors = {one: found["calibration"][one] for one in (*found["modalities"], "fused")}
     body = [
         [name, *(f"{error[when]:.4f}" if when in error else "" for when in ("before", "after"))]
         for name, error in errors.items()
     ]
     return Grid(
-        f"Expected calibration error on test ({seed}): {found['n']} utterances in 15 bins of"
+        f"Expected calibration error on test ({where}): {found['n']} utterances in 15 bins of"
         " confidence, without an interval",
         ["modality", "before temperature", "after temperature"],
         body,

@@ -17,7 +17,7 @@ import numpy as np
 
 from meld_lightning.config.tree import plain
 from meld_lightning.corpus import EMOTIONS, prepared_corpus
-from meld_lightning.corpus.votes import LEVELS, agreement, votes_of
+from meld_lightning.corpus.emotionlines import LEVELS, agreement, votes_of
 from meld_lightning.errors import NotPrepared
 from meld_lightning.report.folds import unpooled
 from meld_lightning.study.sources import FinishedRun

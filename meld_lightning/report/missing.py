@@ -115,12 +115,12 @@ def _of_row(row: Row, fitted: Sequence[Sequence[_Fitted]], metric: str) -> Robus
     return Robustness(
         row.label,
         row.n or 0,
-        tuple(score(_at_random(share)) for share in SHARES),
+        tuple(score(at_random(share)) for share in SHARES),
         {" + ".join(subset): score(_only(subset)) for subset in subsets},
     )
 
 
-def _at_random(share: float) -> Keep:
+def at_random(share: float) -> Keep:
     """Every modality of every utterance is missing with probability `share`, all independently.
     What is missing at one share is missing at every larger one, and for every fusion."""
 

@@ -17,8 +17,8 @@ from omegaconf import DictConfig
 
 from meld_lightning.config.tree import plain
 from meld_lightning.corpus import SPLITS, Corpus, prepared_corpus
+from meld_lightning.corpus.emotionlines import required_votes
 from meld_lightning.corpus.texts import has_text
-from meld_lightning.corpus.votes import required_votes
 from meld_lightning.errors import UserError
 from meld_lightning.mini import checkpoints as mini
 from meld_lightning.runs.identity import class_value, decoded_kind

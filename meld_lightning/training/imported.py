@@ -110,8 +110,8 @@ class Importing(RunRequest):
         table["present"] = found.given_N
         self._mention_missing(table)
         train_N = table.loc[table["split"] == "train", "label"].to_numpy()
-        prior_C = log_prior(train_N, len(labels))  # as models/classifier.py has it
-        logits_NC = np.where(found.given_N[:, None], found.logits_NC, prior_C)
+        log_prior_C = log_prior(train_N, len(labels))  # as models/classifier.py has it
+        logits_NC = np.where(found.given_N[:, None], found.logits_NC, log_prior_C)
         figures, frames = {}, []
         for split in SPLITS:
             mine = (table["split"] == split).to_numpy()

@@ -12,7 +12,7 @@ import pandas as pd
 
 from meld_lightning.data.datamodule import warn_of_missing
 from meld_lightning.errors import UserError
-from meld_lightning.models.scoring import most
+from meld_lightning.models.scoring import mostly_not_finite
 
 
 class ScoredSplit(NamedTuple):
@@ -34,7 +34,7 @@ def mark_not_finite(scored: Mapping[str, ScoredSplit], table: pd.DataFrame, fold
     for split, one in scored.items():
         rows = one.rows[~one.finite]
         count = int(table["present"].iloc[one.rows].sum())
-        if most(len(rows), count):
+        if mostly_not_finite(len(rows), count):
             raise UserError(
                 f"{folder}: logits of {len(rows)} of {count} utterances of {split} are not finite,"
                 f" such as {table['key'].iloc[rows[0]]}: the model has diverged or its checkpoint"

@@ -13,7 +13,7 @@ import pytest
 from meld_lightning.fusion.joined import JoinedRuns
 from meld_lightning.fusion.learned import Learned
 from meld_lightning.fusion.state import load_fusion, save_fusion
-from meld_lightning.report.missing import _at_random
+from meld_lightning.report.missing import at_random
 from meld_lightning.runs.logits import logit_columns
 from tests.report.conftest import LABELS, grid_of, reference, results
 
@@ -103,7 +103,7 @@ def test_what_is_missing_depends_on_the_utterance_and_not_on_its_place_in_a_fold
 
     def kept(keys: list[str]) -> np.ndarray:
         test: Any = SimpleNamespace(keys_N=np.array(keys, object), modalities=("text", "audio"))
-        return _at_random(0.5)(test)
+        return at_random(0.5)(test)
 
     first, second = ([f"{fold}{number}" for number in range(400)] for fold in "ab")
     one, other = kept(first), kept(second)

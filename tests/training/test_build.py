@@ -21,7 +21,7 @@ def test_missing_utterances_get_the_prior_of_train(compose_train: Callable[..., 
     }
     counts["all"] = np.bincount(table["label"], minlength=len(labels))
     prior = {name: np.log((of + 1) / (of + 1).sum()) for name, of in counts.items()}
-    found_C = torch.log_softmax(module.prior_C, 0).numpy()
+    found_C = torch.log_softmax(module.log_prior_C, 0).numpy()
     np.testing.assert_allclose(found_C, prior.pop("train"), atol=1e-6)
     assert all(np.abs(found_C - other_C).max() > 0.01 for other_C in prior.values())
     weights_C = 1 / counts["train"]  # the weights of the classes are train's as well

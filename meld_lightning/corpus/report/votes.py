@@ -1,8 +1,8 @@
 """The part of the corpus report on readers' votes: how many rows were joined, and how many labels
 are those of readers of the text alone.
 
-Reads the table and what votes.py joined; writes nothing. load.py adds it to the report, markdown.py
-prints it. It contains counts, never the votes of a row.
+Reads the table and what emotionlines.py joined; writes nothing. load.py adds it to the report,
+markdown.py prints it. It contains counts, never the votes of a row.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from meld_lightning.corpus.emotionlines import LEVELS, VOTED, JoinedVotes, agreement
 from meld_lightning.corpus.labels import SPLITS
 from meld_lightning.corpus.report.grid import grid
 from meld_lightning.corpus.report.quirks import per_split
-from meld_lightning.corpus.votes import LEVELS, VOTED, Joined, agreement
 
 MAJORITY = LEVELS[:-1]  # the levels at which three or more readers agree
 NAMES = {
@@ -27,7 +27,7 @@ LICENCE = (
 )
 
 
-def votes_report(table: pd.DataFrame, joined: Joined) -> dict[str, Any]:
+def votes_report(table: pd.DataFrame, joined: JoinedVotes) -> dict[str, Any]:
     """{joined, ambiguous, not_found: {split: rows}, other_lines, agreement: {level: {split: {rows,
     labels}}}}. labels: the rows whose label is an emotion with most
     votes, of which there may be several."""

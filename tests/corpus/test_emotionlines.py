@@ -10,8 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from meld_lightning.corpus import load_corpus, prepare_corpus, prepared_corpus, prepared_folder
+from meld_lightning.corpus.emotionlines import VOTED, agreement, read_emotionlines, votes_of
 from meld_lightning.corpus.report.votes import readers_labels
-from meld_lightning.corpus.votes import VOTED, agreement, read_votes, votes_of
 from meld_lightning.errors import UserError
 from tests.corpus.conftest import HEADER
 
@@ -166,5 +166,5 @@ def test_melds_labels_are_the_readers_where_three_agree(meld_root: Path) -> None
     assert readers_labels(found, "train") == (8117, 8122)
     assert readers_labels(found, "val") == (905, 905)
     assert readers_labels(found, "test") == (2093, 2094)
-    lines = sum(len(dialogue) for dialogue in read_votes(SHARED))
+    lines = sum(len(dialogue) for dialogue in read_emotionlines(SHARED))
     assert lines - found["other_lines"] == 9966 + 1109 + 2603  # no line is joined twice

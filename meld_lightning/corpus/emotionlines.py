@@ -2,9 +2,9 @@
 
 Five people read the text of each line alone and each chose an emotion (Chen et al., LREC 2018).
 MELD took its dialogues from there. Reads EmotionLines' file; writes nothing. Used by load.py;
-report/votes.py and data/soft_labels.py read the votes from the corpus table. The file's licence
-(CC BY-NC-ND 4.0) forbids passing on anything joined with it: the votes of single rows stay in the
-prepared corpus.
+corpus/report/votes.py and data/soft_labels.py read the votes from the corpus table. The file's
+licence (CC BY-NC-ND 4.0) forbids passing on anything joined with it: the votes of single rows stay
+in the prepared corpus.
 
 Axes: N rows, C emotions.
 """
@@ -43,7 +43,7 @@ class Line:
 Dialogue = Sequence[Line]
 
 
-def read_votes(path: Path) -> list[Dialogue]:
+def read_emotionlines(path: Path) -> list[Dialogue]:
     """The dialogues of EmotionLines' file; UserError, one line, if it is another kind of file."""
     try:
         dialogues = read_json(path)
@@ -81,7 +81,7 @@ def _letters(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Joined:
+class JoinedVotes:
     """The votes of the rows of a corpus.
 
     votes_NC: number of votes for each emotion, in the order of VOTED; zeros if not joined.
@@ -94,7 +94,7 @@ class Joined:
     other_lines: int
 
 
-def join_votes(table: pd.DataFrame, dialogues: Sequence[Dialogue]) -> Joined:
+def join_votes(table: pd.DataFrame, dialogues: Sequence[Dialogue]) -> JoinedVotes:
     """Finds each row's line. A dialogue of the corpus is aligned with the dialogue of EmotionLines
     that shares most texts with it; what is left of it, if it goes on in another one, with that."""
     finder = _Finder(dialogues)
@@ -118,7 +118,7 @@ def join_votes(table: pd.DataFrame, dialogues: Sequence[Dialogue]) -> Joined:
             left = [row for place, row in enumerate(rows) if place not in pairs]
             rows = left if len(left) > 1 and pairs else []  # a single text fits anywhere
     lines = sum(len(dialogue) for dialogue in dialogues)
-    return Joined(votes_NC, ambiguous_N, lines - len(used))
+    return JoinedVotes(votes_NC, ambiguous_N, lines - len(used))
 
 
 class _Finder:
@@ -165,7 +165,7 @@ def _alike(one: str, other: str) -> bool:
     return SequenceMatcher(None, one, other, autojunk=False).ratio() >= SIMILAR
 
 
-def with_votes(table: pd.DataFrame, emotions: Sequence[str], joined: Joined) -> pd.DataFrame:
+def with_votes(table: pd.DataFrame, emotions: Sequence[str], joined: JoinedVotes) -> pd.DataFrame:
     """The table with a column of votes for each emotion, <NA> in rows that were not joined;
     UserError if the corpus lacks one of the emotions that were voted for."""
     if absent := [name for name in VOTED if name not in emotions]:
