@@ -5,7 +5,7 @@ Used by both launchers, by `launching.sweep`, by our Hydra launchers and by `rep
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -42,6 +42,10 @@ class Job:
     log: Path | None = None
     resumed: bool = False  # whether an unfinished run goes on from its last checkpoint
     found: Run | None = None  # the finished run, once it has been read
+    old_result: tuple[int, int] | None = field(default=None, init=False)  # see `set_result_aside`
+
+    def __post_init__(self) -> None:
+        self.set_result_aside()
 
     @property
     def title(self) -> str:
@@ -50,10 +54,27 @@ class Job:
 
     @property
     def run(self) -> Run | None:
-        """The finished run; None as long as there is none. Its files are read once."""
-        if self.found is None and self.identity:
+        """The finished run; None as long as there is none, or only the one that is made again. Its
+        files are read once."""
+        if self.found is None and self.identity and not self._is_old():
             self.found = find_run(self.identity)
         return self.found
+
+    def set_result_aside(self) -> None:
+        """With rerun=true, makes `run` ignore the result that is there now. Called before the job
+        starts: until its process empties the folder, the old run looks finished."""
+        self.old_result = self._result_stamp() if self.rerun else None
+
+    def _is_old(self) -> bool:
+        return self.old_result is not None and self.old_result == self._result_stamp()
+
+    def _result_stamp(self) -> tuple[int, int] | None:
+        """What differs between two files that were written as result.json; None without one."""
+        path = self.identity.folder / "result.json" if self.identity else None
+        if path is None or not path.is_file():
+            return None
+        stat = path.stat()
+        return stat.st_mtime_ns, stat.st_ino
 
 
 def job_of(command: str, cfg: DictConfig, overrides: Sequence[str]) -> Job:

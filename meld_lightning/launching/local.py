@@ -33,7 +33,7 @@ Devices = dict[str, str]  # environment variables that give a job its own GPUs
 Process = subprocess.Popen[bytes] | ForkedJob
 
 
-class Started(NamedTuple):
+class RunningJob(NamedTuple):
     """A job that runs, its own GPUs, and Linux's count of kills for lack of memory before it."""
 
     job: Job
@@ -56,19 +56,21 @@ def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
     raises Stopped.
     """
     if at_once < 0:
-        raise UserError(f"jobs={at_once}: expected at least 1")
+        raise UserError(
+            f"hydra.launcher.jobs={at_once}: expected 0 (choose by GPUs and cores) or more"
+        )
     with Sweep(jobs, logs) as sweep:
         waiting = list(sweep.pending)
         if waiting and not at_once:  # it takes an import of torch
             at_once = default_jobs(jobs)
         sweep.announce(f"{at_once} at a time")
-        running: dict[Process, Started] = {}
+        running: dict[Process, RunningJob] = {}
         devices = _devices(at_once, jobs) if waiting else []
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
-                    started = Started(waiting.pop(0), devices.pop(), _oom_kills())
+                    started = RunningJob(waiting.pop(0), devices.pop(), _oom_kills())
                     # the first start waits for imports: a stop meanwhile would lose the job
                     with _stops_held():
                         running[_start(started.job, started.devices, sweep)] = started
@@ -85,10 +87,11 @@ def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
                     job.status = "stopped"
             if not isinstance(error, KeyboardInterrupt):
                 raise
-            left = sum(job.run is None for job in sweep.pending)
+            # a job may have finished while it was being stopped
+            left = [one for one in sweep.pending if one.status != "finished" and one.run is None]
             raise Stopped(
-                f"unfinished: {left} of {counted(len(jobs), 'run')}; those that had started are"
-                " saved"
+                f"unfinished: {len(left)} of {counted(len(sweep.pending), 'run')}; those that had"
+                " started are saved"
             ) from None
         finally:
             signal.signal(signal.SIGTERM, before)
@@ -137,6 +140,7 @@ def _state(running: Sequence[Job]) -> str:
 def _start(job: Job, devices: Devices, sweep: Sweep) -> Process:
     log = sweep.logs / f"{job.name}.log"
     mode = "a" if job.status == "running" else "w"  # a retry's log follows that of the first try
+    job.set_result_aside()
     arguments = [job.command, str(sweep.begin(job, log))]
     logger.info("started %s (log: %s)", job.title, log)
     with log.open(mode) as file:
@@ -152,7 +156,7 @@ def _start(job: Job, devices: Devices, sweep: Sweep) -> Process:
         )
 
 
-def _end_or_retry(started: Started, code: int, sweep: Sweep, waiting: list[Job]) -> None:
+def _end_or_retry(started: RunningJob, code: int, sweep: Sweep, waiting: list[Job]) -> None:
     """Ends the job in the sweep; or puts it first in `waiting`, with smaller microbatches, if
     memory ran out while it trained."""
     job = started.job

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from meld_lightning.config.words import counted
 from meld_lightning.errors import Stopped, UserError
 from meld_lightning.launching.jobs import Job
 from meld_lightning.launching.resources import Resources, check_resources, sbatch_options
@@ -62,10 +63,16 @@ def run_on_slurm(jobs: Sequence[Job], resources: Resources, logs: Path) -> None:
                 sweep.announce("")
             _wait(queued, sweep)
         except KeyboardInterrupt:
-            ids = " ".join(sorted({slurm_id.partition("_")[0] for slurm_id in queued}))
-            raise Stopped(
-                f"{len(queued)} jobs keep running in Slurm (to cancel them: scancel {ids})"
-            ) from None
+            raise Stopped(_left_in_slurm(queued)) from None
+
+
+def _left_in_slurm(queued: Mapping[str, Job]) -> str:
+    """What a client that is stopped leaves behind."""
+    if not queued:
+        return "no job is known to have been submitted"
+    ids = " ".join(sorted({slurm_id.partition("_")[0] for slurm_id in queued}))
+    verb = "keeps" if len(queued) == 1 else "keep"
+    return f"{counted(len(queued), 'job')} {verb} running in Slurm (to cancel: scancel {ids})"
 
 
 def _lock(jobs: Sequence[Job]) -> Path:
@@ -112,13 +119,18 @@ def _submit(
     folder = (sweep.logs / "slurm").absolute()
     executor = SlurmExecutor(folder)
     executor.update_parameters(**_parameters(resources, world_size, folder))
+    for job in jobs:
+        job.set_result_aside()
     configs = [str(sweep.begin(job, folder).absolute()) for job in jobs]
     try:
         runs = [str(job.identity.folder.absolute()) if job.identity else None for job in jobs]
         commands = [job.command for job in jobs]
         submitted = executor.map_array(run_task, commands, configs, [str(folder)] * len(jobs), runs)
     except (FailedJobError, FailedSubmissionError) as error:
-        raise UserError(f"hydra/launcher=slurm: sbatch refused: {_refusal(error)}") from error
+        refusal = f"sbatch refused: {_refusal(error)}"
+        for job in jobs:
+            job.status, job.reason = "failed", refusal
+        raise UserError(f"hydra/launcher=slurm: {refusal}") from error
     # before the records are written: an interrupted client counts these jobs
     queued |= {handle.job_id: job for job, handle in zip(jobs, submitted, strict=True)}
     for job, handle in zip(jobs, submitted, strict=True):
@@ -195,7 +207,7 @@ def _explain(pending: Sequence[str], explained: set[str]) -> None:
     """Logs each reason for which jobs are pending once."""
     for reason in sorted(set(pending) - explained - PASSING_REASONS):
         explained.add(reason)
-        logger.info("%d jobs are pending: %s", pending.count(reason), reason)
+        logger.info("pending: %s (%s)", counted(pending.count(reason), "job"), reason)
 
 
 def _end_if_over(

@@ -112,8 +112,6 @@ class Sweep:
         job.wall_s += time.monotonic()
         job.found = None  # it may be the run that was there before
         done = job.run is not None if job.identity else not failure
-        if job.rerun and failure:  # the run that is found may be the old one
-            done = False
         job.status = "finished" if done else "failed"
         job.reason = "" if done else failure or "it left no result"
         self._ended += 1
@@ -122,11 +120,13 @@ class Sweep:
 
 
 def report_failures(jobs: Sequence[Job]) -> None:
-    """Raises UserError with one line per failed job, if any failed."""
-    failed = [job for job in jobs if job.status == "failed"]
+    """Raises UserError with one line per failed job, if any failed. Several jobs that ask for the
+    same run count as one."""
+    by_name = {job.name: job for job in reversed(jobs)}
+    failed = [job for job in jobs if job.status == "failed" and job is by_name[job.name]]
     if failed:
         lines = [f"  {job.title}: {job.reason} ({_log_of(job)})" for job in failed]
-        all_runs = counted(len(jobs), "run")
+        all_runs = counted(len(by_name), "run")
         first = f"{len(failed)} of {all_runs} failed; run the same command to repeat them:"
         raise UserError(first, lines)
 

@@ -22,7 +22,12 @@ from tests.running import argv, environment
         (
             OSError(errno.EROFS, "Read-only file system", "runs/a"),
             1,
-            "runs/a: Read-only file system; make it writable or choose other paths.*",
+            "runs/a: Read-only file system; make it writable or choose another folder (paths.*; of",
+        ),
+        (
+            OSError(errno.ENOENT, "No such file or directory", "my.csv"),
+            1,
+            "my.csv: No such file or directory; check the path\n",
         ),
         (Preempted("runs/a is saved at step 3 of 9"), 75, "preempted; runs/a is saved at step 3"),
         (Stopped("runs/a is saved at step 3 of 9"), 130, "stopped; runs/a is saved at step 3 of 9"),

@@ -18,7 +18,9 @@ import psutil
 import pytest
 from omegaconf import OmegaConf
 
-from meld_lightning.errors import UserError
+from meld_lightning import load_run
+from meld_lightning.errors import Stopped, UserError
+from meld_lightning.launching import local
 from meld_lightning.launching.jobs import Job
 from meld_lightning.launching.sweep import Sweep, report_best, report_failures
 from meld_lightning.runs.identity import Identity
@@ -27,6 +29,7 @@ from meld_lightning.runs.run import last_checkpoint
 from meld_lightning.runs.val_score import ValScore
 from tests.running import HANGS_S, Command, argv, environment, folder_over, start, until
 
+SMALL = OmegaConf.create({"numerics": {"world_size": 1}})
 VALUES = ("2e-05", "2.0e-5", "0.001", "0.5", "16", "[1,0.001]", "1e", "v0.1")
 SWEEP = ["train", "--multirun", "model=roberta", "epochs=1", "data.batch_size=32"]
 
@@ -51,16 +54,16 @@ def test_jobs_that_ask_for_one_run_count_as_one(
 def test_a_run_that_is_made_again_is_read_again(
     finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Before it is made again, the job finds the old run."""
+    """Until then the job has no run, so that nobody takes the old one for it."""
     folder = tmp_path / finished.name
     shutil.copytree(finished, folder)
     identity = Identity(folder=folder, hash=folder.name, config_hash="", digests={})
     job = Job("train", ["seed=1"], OmegaConf.create(), identity, folder.name, rerun=True)
-    old = job.run
-    assert old is not None
+    assert job.run is None
     with caplog.at_level(logging.INFO), Sweep([job], tmp_path) as sweep:
         sweep.begin(job, tmp_path / "log")
-        write_result(folder, replace(old.result, best={**old.result.best, "value": 0.125}))
+        old = load_run(folder).result
+        write_result(folder, replace(old, best={**old.best, "value": 0.125}))
         sweep.end(job, "")
     assert "[1/1] seed=1: val/weighted_f1 0.1250" in caplog.text
 
@@ -239,5 +242,41 @@ def test_a_failure_is_printed_once(tmp_path: Path, caplog: pytest.LogCaptureFixt
         sweep.end(job, "the disk is full")
     assert "[1/1] FAILED a=1 (no log: it never started)" in caplog.text
     assert "the disk is full" not in caplog.text
-    with pytest.raises(UserError, match="1 of 1 run failed.*\n  a=1: the disk is full"):
-        report_failures([job])
+    twin = Job("prepare", ["a=1"], OmegaConf.create(), None, "one", status="failed")
+    with pytest.raises(UserError, match="1 of 1 run failed.*\n  a=1: the disk is full") as caught:
+        report_failures([job, twin])
+    assert str(caught.value).count("\n") == 1
+
+
+def test_a_stop_counts_only_jobs_that_have_not_ended(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of `prepare` leaves no run, and one that waits to be made again still has its old."""
+    identity = Identity(folder=finished, hash=finished.name, config_hash="", digests={})
+    again = Job("train", [], SMALL, identity, finished.name, rerun=True)
+    jobs = [Job("prepare", [], SMALL, None, name) for name in ("a", "a", "b")]
+
+    def start(job: Job, _: object, sweep: Sweep) -> Ended:
+        if job is again:
+            raise KeyboardInterrupt
+        sweep.begin(job, tmp_path / job.name)
+        return Ended()
+
+    monkeypatch.setattr(local, "_start", start)
+    with pytest.raises(Stopped, match="unfinished: 1 of 3 runs"):
+        local.run_here([*jobs, again], 1, tmp_path)
+
+
+class Ended:
+    """A process that has ended well."""
+
+    def poll(self) -> int:
+        return 0
+
+    def wait(self) -> int:
+        return 0
+
+
+def test_a_number_of_jobs_below_zero_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"hydra.launcher.jobs=-1: expected 0 .* or more"):
+        local.run_here([], -1, tmp_path)

@@ -32,7 +32,7 @@ def test_prepare_checks_a_read_only_cache(
     assert (read.returncode, read.stdout) == (0, writable.stdout), read.stderr
     refused = run(argv("prepare", "checkpoints.clip=null", "media.size=32"), tmp_path)
     assert_one_line(
-        refused, "cache/media", "Read-only file system; make it writable or choose other paths.*"
+        refused, "cache/media", "Read-only file system; make it writable or choose another folder"
     )
 
 
