@@ -40,7 +40,7 @@ def _render(cfg: DictConfig, words: Sequence[str]) -> Path:
     from meld_lightning.report.render import render_study
     from meld_lightning.study.evidence import find_fusions, find_runs, study_folder
     from meld_lightning.study.plan import Plans, plan_fusions, plan_runs
-    from meld_lightning.study.warm_starts import in_waves
+    from meld_lightning.study.warm_starts import in_waves, resolve_warm_starts
 
     asked = [word for word in words if not word.startswith(("serve=", "port="))]
     remedy = shlex.join(["meld-lightning", "reproduce", *asked])
@@ -49,7 +49,7 @@ def _render(cfg: DictConfig, words: Sequence[str]) -> Path:
     if cfg.corpus.root == NO_ROOT:
         asked.append(f"corpus.root='{NO_ROOT}'")
     planned = plan_runs(cfg, asked, Report)
-    in_waves(planned)
+    resolve_warm_starts(planned, in_waves(planned))
     runs = find_runs(cfg, planned)
     if planned and not any(runs.values()):
         others = len(list(Path(cfg.paths.runs).glob("*/*/result.json")))

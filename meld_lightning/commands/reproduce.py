@@ -33,6 +33,7 @@ def _reproduce(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from meld_lightning.config.tree import plain
+    from meld_lightning.config.words import counted
     from meld_lightning.launching.fusions import fuse_all
     from meld_lightning.launching.jobs import training_jobs
     from meld_lightning.launching.sweep import report_failures
@@ -40,7 +41,7 @@ def _reproduce(cfg: DictConfig) -> None:
     from meld_lightning.study.kinds import read_tables
     from meld_lightning.study.plan import Plans, plan_fusions, plan_runs
     from meld_lightning.study.preparation import prepare_for_runs
-    from meld_lightning.study.warm_starts import in_waves
+    from meld_lightning.study.warm_starts import in_waves, resolve_warm_starts
 
     choice = HydraConfig.get().runtime.choices["hydra/launcher"]
     if choice not in LAUNCHERS:
@@ -53,6 +54,7 @@ def _reproduce(cfg: DictConfig) -> None:
     check_notes(read_tables(plain(cfg.table)))
     prepare_for_runs(cfg, [run.config for of_row in planned.values() for run in of_row])
     waves = in_waves(planned)
+    resolve_warm_starts(planned, waves)
     jobs = training_jobs(planned)
     launcher = instantiate(HydraConfig.get().launcher)
     logs = Path(HydraConfig.get().sweep.dir)
@@ -68,7 +70,7 @@ def _reproduce(cfg: DictConfig) -> None:
     _render(cfg, asked, Plans(planned, fusions), runs, done)
     report_failures(flat)
     if failures:
-        raise UserError(f"{len(failures)} fusions failed:", failures)
+        raise UserError(f"{counted(len(failures), 'fusion')} failed:", failures)
 
 
 def _render(

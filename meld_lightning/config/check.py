@@ -19,7 +19,7 @@ from meld_lightning.config.parts import Node
 from meld_lightning.config.signatures import NO_DEFAULT, Parameter, parameters
 from meld_lightning.config.suggestions import suggestion
 from meld_lightning.config.tree import plain
-from meld_lightning.config.words import choices, in_words, range_in_words
+from meld_lightning.config.words import choices, counted, in_words, range_in_words
 from meld_lightning.errors import UserError, near_miss
 
 CONFIG = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -106,8 +106,11 @@ def _check_value(key: str, value: Any, annotation: Any) -> None:
         TypeAdapter(annotation, config=CONFIG).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         expected = ARTICLE.sub(r"a \1", in_words(annotation))
-        if error.errors()[0]["type"] in OUT_OF_RANGE:
+        first = error.errors()[0]
+        if first["type"] in OUT_OF_RANGE:
             expected = range_in_words(annotation) or expected
+        if first["type"] == "too_short":
+            expected = f"at least {counted(first['ctx']['min_length'], 'value')}"
         hint = near_miss(str(value), choices(annotation))
         raise UserError(f"{key}={_shown(value)}: expected {expected}{hint}") from None
 

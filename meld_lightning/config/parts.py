@@ -196,7 +196,7 @@ class Study(Node):
         False, description="whether the page shows frames and waveforms of test clips"
     )
     seeds: list[Seed] = Field(
-        [1, 2, 3], description="every row of a table is run with each of these"
+        [1, 2, 3], min_length=1, description="every row of a table is run with each of these"
     )
     tables: list[str] = Field(description="the tables and figures of the report, in order")
     split_by: list[GroupingName] = Field(

@@ -5,7 +5,6 @@ logits of val and test; of a fusion, which can be fitted again from its runs, th
 whose embeddings a fusion has read keeps those of test. Used by studies.
 """
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from meld_lightning.media import SETTINGS, deciding
 from meld_lightning.runs.embeddings import embeddings_file
 from meld_lightning.runs.identity import NOT_IDENTIFYING, decoded_kind
 from meld_lightning.runs.run import Run, undamaged_run
+from meld_lightning.storage.atomic import beside
 
 # its findings, and the fitted fusion itself
 OF_A_FUSION = ("fusion.json", "fitted_fusion.json", "fitted_fusion.safetensors")
@@ -42,7 +42,7 @@ def _splits(folder: Path) -> tuple[str, ...]:
 def keep_evidence(run: Run, folder: Path) -> None:
     """Copies `run` to folder/<hash>; of a fusion also its findings and the fitted fusion."""
     target = folder / run.result.hash
-    temporary = folder / f".{run.result.hash}.{os.getpid()}"
+    temporary = beside(target)
     (temporary / "logits").mkdir(parents=True, exist_ok=True)
     config = {**settings(run.config), "checkpoint": run.result.checkpoint}
     OmegaConf.save(OmegaConf.create(config), temporary / "config.yaml")

@@ -36,7 +36,7 @@ _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # of a file system that does not sync 
 def atomic_write(target: Path) -> Iterator[Path]:
     """A temporary path to write to. It replaces `target` if the block succeeds, and is removed if
     it raises."""
-    fresh = _beside(target)
+    fresh = beside(target)
     try:
         with writing(target):
             yield fresh
@@ -61,7 +61,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     that were killed are removed first.
     """
     remove_leftovers(target.parent, target.name)
-    fresh = _beside(target)
+    fresh = beside(target)
     try:
         with writing(target):
             fresh.mkdir(parents=True)
@@ -70,7 +70,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
                 for name in names:
                     _sync(Path(folder, name))
                 _sync_folder(Path(folder))
-            stale = _beside(target)
+            stale = beside(target)
             if target.exists():  # a folder cannot be replaced in one step
                 target.rename(stale)
             fresh.rename(target)
@@ -174,5 +174,6 @@ def _sync_folder(path: Path) -> None:
             raise
 
 
-def _beside(target: Path) -> Path:
+def beside(target: Path) -> Path:
+    """A temporary name for what is to become `target`; `leftovers` finds it."""
     return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")

@@ -43,9 +43,7 @@ def find_fusions(
     """The finished fusions, or their evidence where they are not finished here."""
     from meld_lightning.fusion.fuse import Fusing
 
-    evidence = {
-        path.parent.name: path.parent for path in study_folder(cfg).glob("runs/*/result.json")
-    }
+    evidence = {folder.name: folder for folder in _kept_folders(cfg)}
     found: dict[RowKey, list[Run]] = {}
     for row, configs in fusions.items():
         for config in configs:
@@ -66,9 +64,7 @@ def find_runs(
     Raises UserError if two pieces of evidence then match one run, or if prepared data has changed
     since it was prepared.
     """
-    folder = study_folder(cfg)
-    folders = [path.parent for path in sorted(folder.glob("runs/*/result.json"))]
-    evidence = [run for one in folders if (run := kept_run(one))]
+    evidence = [run for one in _kept_folders(cfg) if (run := kept_run(one))]
     found = {
         row: [run for one in runs if (run := _find(one.config, evidence))]
         for row, runs in planned.items()
@@ -77,8 +73,16 @@ def find_runs(
         run.folder for run in evidence
     }
     if kept:
-        logger.info("runs read from the evidence in %s: %d", folder / "runs", len(kept))
+        where = study_folder(cfg) / "runs"
+        logger.info("runs read from the evidence in %s: %d", where, len(kept))
     return found
+
+
+def _kept_folders(cfg: DictConfig) -> list[Path]:
+    """The folders with the evidence of one run each, without those that `keep_evidence` had not
+    finished when it was killed."""
+    results = study_folder(cfg).glob("runs/*/result.json")
+    return sorted(path.parent for path in results if not path.parent.name.startswith("."))
 
 
 def _find(config: DictConfig, evidence: Sequence[Run]) -> Run | None:
@@ -117,7 +121,7 @@ def keep_study(
         for run in by_hash.values():
             keep_evidence(run, folder / "runs")
     for path in folder.glob("runs/*") if complete else ():
-        if path.name not in by_hash:
+        if path.name not in by_hash and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
     write_json(
         folder / "corpus.json",

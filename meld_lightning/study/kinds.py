@@ -22,7 +22,7 @@ INTERVALS = "intervals"
 MISSING = "missing"
 AUDIT = "audit"
 OF_ONE_RUN = ("frames", "diagram")
-OF_SOURCES = ("confusion", *OF_ONE_RUN)
+FIGURES_OF_SOURCES = ("confusion", *OF_ONE_RUN)
 FOUND = "found"  # the one row of a table of kind corpus: the utterances of each split
 SPLITS = ("train", "val", "test")
 
@@ -37,6 +37,8 @@ def read_tables(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Table]:
         _check(read[name])
     for table in read.values():
         _check_sources(table, read)
+    for table in read.values():
+        _check_circle(table, read, ())
     return read
 
 
@@ -64,13 +66,16 @@ def _check(table: Table) -> None:
         _check_corpus(table)
     elif table.kind == AUDIT:
         _check_audit(table)
-    if table.kind in (*OF_SOURCES, MISSING) and not table.sources:
+    if table.kind in (*FIGURES_OF_SOURCES, MISSING) and not table.sources:
         raise spec_error(table.name, "sources", "is missing: it says whose runs the figure shows")
 
 
 def _check_runs(table: Table) -> None:
+    for metric in table.metrics:
+        if metric.count("/") != 1:
+            raise spec_error(table.name, f"metrics.{metric}", "is no metric, such as test/accuracy")
     splits = {metric.split("/")[0] for metric in table.metrics if has_interval(metric)}
-    if len(splits) != 1 or any(metric.count("/") != 1 for metric in table.metrics):
+    if len(splits) != 1:
         raise spec_error(
             table.name,
             "metrics",
@@ -140,3 +145,18 @@ def _check_sources(table: Table, tables: Mapping[str, Table]) -> None:
             raise spec_error(
                 table.name, at, f"names {source.row!r}, which is no row of {first.name}{nearest}"
             )
+
+
+def _check_circle(table: Table, tables: Mapping[str, Table], above: tuple[str, ...]) -> None:
+    """UserError where a table's sources are rows of a table that rests on it.
+
+    above: the tables that rest on this one, each on the next.
+    """
+    above = (*above, table.name)
+    for source in table.sources.values():
+        for owner in dict.fromkeys(owner for owner, _ in source.candidates(tables)):
+            if owner in above:
+                through = ", ".join(above[above.index(owner) + 1 :])
+                what = f"rests on itself{f' through {through}' if through else ''}"
+                raise spec_error(owner, "sources", f"{what}: name rows of other tables")
+            _check_circle(tables[owner], tables, above)

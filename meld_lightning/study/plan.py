@@ -163,6 +163,11 @@ def _source_rows(tables: Mapping[str, Table], table: Table) -> Iterator[RowKey]:
             yield owner, row
 
 
+def checkpoints_of(configs: Iterable[DictConfig]) -> list[str]:
+    """The names of all checkpoints that these runs (conf/train.yaml, composed) start from."""
+    return sorted({str(one.model.checkpoint) for one in configs if one.model.get("checkpoint")})
+
+
 def shared_overrides(asked: Sequence[str]) -> list[str]:
     """Those of the command's own overrides that its runs inherit."""
     return [override for override in asked if not override.lstrip("+~").startswith(NOT_FOR_TRAIN)]

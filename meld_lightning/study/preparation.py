@@ -18,6 +18,7 @@ from meld_lightning.errors import UserError
 from meld_lightning.pretrained.checkpoints import Checkpoint, prepare_checkpoint
 from meld_lightning.pretrained.find import BUNDLED, NotInHubCacheError, not_in_hub_cache
 from meld_lightning.runs.identity import decoded_kind
+from meld_lightning.study.plan import checkpoints_of
 
 if TYPE_CHECKING:
     from meld_lightning.corpus import Corpus
@@ -43,16 +44,22 @@ def prepare_for_runs(cfg: DictConfig, configs: Sequence[DictConfig]) -> None:
     """Prepares what the runs read and no more: a table of text models needs no decoded clips.
 
     cfg: the study's own config, whose corpus is prepared even if no run reads it.
-    configs: one per run; runs of several folds read one corpus each.
+    configs: one per run; runs of several folds read one corpus each, and rows may decode their
+        clips in several ways.
     """
-    wanted = {str(config.model.checkpoint) for config in configs if config.model.get("checkpoint")}
+    wanted = checkpoints_of(configs)
     by_corpus: dict[str, list[DictConfig]] = {OmegaConf.to_yaml(cfg.corpus, resolve=True): []}
     for config in configs:
         by_corpus.setdefault(OmegaConf.to_yaml(config.corpus, resolve=True), []).append(config)
     for of_corpus in by_corpus.values():
-        decode = any(decoded_kind(config.data) for config in of_corpus)
-        prepare(of_corpus[0] if of_corpus else cfg, wanted, decode)
-        wanted = set()
+        decoding = {
+            OmegaConf.to_yaml(config.media, resolve=True): config
+            for config in of_corpus
+            if decoded_kind(config.data)
+        }
+        for config in [*decoding.values()] or [*of_corpus[:1]] or [cfg]:
+            prepare(config, wanted, bool(decoding))
+            wanted = []
 
 
 def prepare(
@@ -91,8 +98,7 @@ def prepare(
     _find_checkpoints(cfg, names, cache)
     media = None
     if decode:
-        if cfg.media.keep:
-            logger.info("decoding the clips of %s that are not in the cache ...", corpus.name)
+        logger.info("decoding the clips of %s that are not in the cache ...", corpus.name)
         media = _decode(cfg, corpus, cache)
     if made_here:
         mini = _mini_sources(cfg, cache, corpus, media)

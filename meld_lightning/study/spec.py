@@ -8,6 +8,7 @@ need, and by report/.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, cast
@@ -29,7 +30,7 @@ RowKey = tuple[str, str]  # (table, row)
 Kind = Literal["runs", "corpus", "confusion", "frames", "diagram", "intervals", "missing", "audit"]
 Fold = Annotated[int, Field(ge=0)]
 
-OF_SOURCES = ("sources", "speakers")  # keys with mappings of tables that show other tables' runs
+OF_VAL = re.compile("val/[^/]+")  # the metrics that may choose
 # what was expected, by pydantic's type of error
 EXPECTED = {
     "string_type": "text: put it in quotes",
@@ -146,7 +147,7 @@ class Table:
 
 def has_interval(metric: str) -> bool:
     """Whether the metric can be computed from stored logits. Losses and train metrics cannot."""
-    split, name = metric.split("/")
+    split, _, name = metric.partition("/")
     return split in ("val", "test") and name in METRICS
 
 
@@ -159,20 +160,13 @@ def parse_table(name: str, specs: Mapping[str, dict[str, Any]]) -> Table:
     """Parses one of the specs that `plain_spec` returned; UserError names the key at fault."""
     spec = specs[name]
     source = spec.get("from", name)
-    if source not in specs or (source != name and "from" in specs[source]):
+    named = isinstance(source, str) and source in specs
+    if not named or (source != name and "from" in specs[source]):
         raise spec_error(name, "from", f"is {source!r}, expected a table with rows of its own")
     owner = specs[source]
     verbatim = (
-        "title",
-        "kind",
-        "metrics",
-        "paper",
-        "published",
-        "label",
-        "percent",
-        "against",
-        "by_class",
-        "speakers",
+        *("title", "kind", "metrics", "paper", "published", "label"),
+        *("percent", "against", "by_class", "speakers"),
     )
     try:
         return Table(
@@ -200,8 +194,10 @@ def parse_table(name: str, specs: Mapping[str, dict[str, Any]]) -> Table:
 
 
 def plain_spec(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec as a plain dict; UserError for an unknown key, a missing title, or a key that should
-    hold a mapping and does not."""
+    """The spec as a plain dict; UserError for an unknown key, a missing title, or where a mapping
+    is missing."""
+    if not isinstance(spec, Mapping):
+        raise UserError(f"table.{name} is {spec!r}, expected a mapping with a title")
     known = {each.name for each in fields(Table)} - {"name", "source"} | {"from", "product"}
     for key in spec:
         if key not in known:
@@ -232,7 +228,8 @@ def _rows(name: str, spec: Mapping[str, Any]) -> dict[str, Overrides | None]:
         if key in RESERVED:
             raise spec_error(name, f"rows.{key}", "is a reserved key: give the row another")
         if overrides is not None and (
-            isinstance(overrides, str) or not all("=" in str(one) for one in overrides)
+            not isinstance(overrides, (list, tuple))
+            or not all("=" in str(one) for one in overrides)
         ):
             raise spec_error(name, f"rows.{key}", f"is {overrides!r}, expected a list of key=value")
         rows[str(key)] = None if overrides is None else [str(one) for one in overrides]
@@ -273,7 +270,7 @@ def _rule(name: str, key: str, text: str | None) -> Rule | None:
     if text is None:
         return None
     words = str(text).split()
-    if len(words) != 2 or words[0] not in ("max", "min") or not words[1].startswith("val/"):
+    if len(words) != 2 or words[0] not in ("max", "min") or not OF_VAL.fullmatch(words[1]):
         raise spec_error(
             name,
             key,
@@ -284,7 +281,7 @@ def _rule(name: str, key: str, text: str | None) -> Rule | None:
 
 def _source(name: str, key: str, text: Any) -> Source:
     choice, of, names = str(text).partition(" of ")
-    if of:
+    if of and names.split():
         return Source(tuple(names.split()), rule=_rule(name, f"sources.{key}", choice))
     text, _, seed = str(text).partition(" seed ")
     if seed and not seed.isdecimal():

@@ -19,9 +19,6 @@ Planned = Mapping[RowKey, Sequence[PlannedRun]]
 def in_waves(planned: Planned) -> list[list[RowKey]]:
     """The rows in groups, each after the groups whose runs its own runs start from.
 
-    Replaces TABLE.ROW in each run's warm_start by the folder of that row's run of the same seed and
-    fold, if the corpus is prepared; otherwise the name stays, and no run is looked for by it.
-
     Raises UserError for a row that is not among the planned ones, and for rows that start from each
     other.
     """
@@ -33,12 +30,22 @@ def in_waves(planned: Planned) -> list[list[RowKey]]:
         if not ready:
             circular = ", ".join(".".join(row) for row in planned if row not in done)
             raise UserError(f"warm_start: the rows {circular} start from each other")
-        for row in ready:
-            if (source := before[row]) is not None:
-                _resolve(planned[row], planned[source])
         waves.append(ready)
         done.update(ready)
     return waves
+
+
+def resolve_warm_starts(planned: Planned, waves: Sequence[Sequence[RowKey]]) -> None:
+    """Replaces TABLE.ROW in each run's warm_start by the folder of that row's run of the same seed
+    and fold, if the corpus is prepared; otherwise the name stays, and no run is looked for by it.
+
+    waves: `in_waves(planned)`: a run's folder depends on what it starts from.
+
+    Raises UserError where the other row has no run of that seed and fold.
+    """
+    for row in (row for wave in waves for row in wave):
+        if (source := _source(row, planned)) is not None:
+            _resolve(row, planned[row], planned[source])
 
 
 def _source(row: RowKey, planned: Planned) -> RowKey | None:
@@ -56,11 +63,17 @@ def _source(row: RowKey, planned: Planned) -> RowKey | None:
     return table, name
 
 
-def _resolve(runs: Sequence[PlannedRun], sources: Sequence[PlannedRun]) -> None:
+def _resolve(row: RowKey, runs: Sequence[PlannedRun], sources: Sequence[PlannedRun]) -> None:
     by_draw = {_draw(one.config): one.config for one in sources}
     for run in runs:
+        seed, fold = draw = _draw(run.config)
+        if draw not in by_draw:
+            raise UserError(
+                f"table.{row[0]}.rows.{row[1]}: warm_start={run.config.warm_start} has no run of"
+                f" seed {seed}, fold {fold}; give both tables the same folds"
+            )
         try:
-            identity = training_request(by_draw[_draw(run.config)]).identity
+            identity = training_request(by_draw[draw]).identity
         except NotPrepared:
             return
         run.config.warm_start = str(identity.folder)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from meld_lightning.study.evidence import study_note
+from meld_lightning import load_run
+from meld_lightning.study.evidence import keep_study, study_note
 from tests.running import CHECKOUT, call
 
 STUDY = Path("experiments") / "meld_minilm"
@@ -66,6 +67,27 @@ def test_a_study_without_any_run_says_what_to_do(tmp_path: Path) -> None:
         in done.stderr
     )
     assert "; run: meld-lightning reproduce study=meld_minilm (or" in done.stderr
+
+
+def test_evidence_that_was_being_copied_is_none(tmp_path: Path) -> None:
+    """A process was killed before it gave the folder its name."""
+    [one, *others] = copied(tmp_path)
+    one.rename(one.with_name(f".{one.name}.0123abcd.tmp"))
+    for other in others:
+        shutil.rmtree(other)
+    done = call(["report", "study=meld_minilm"], tmp_path)
+    assert done.returncode == 1
+    assert "nothing to report" in done.stderr
+
+
+def test_what_is_no_evidence_stays_beside_it(finished: Path, tmp_path: Path) -> None:
+    run = load_run(finished)
+    cfg: Any = OmegaConf.create({"paths": {"experiments": str(tmp_path)}, "study": {"name": "own"}})
+    kept = tmp_path / "own" / "runs"
+    (kept / "stale").mkdir(parents=True)
+    (kept / "notes.txt").touch()
+    keep_study(cfg, {("t", "row"): [run]}, {}, complete=True)
+    assert {path.name for path in kept.iterdir()} == {run.result.hash, "notes.txt"}
 
 
 @pytest.mark.slow

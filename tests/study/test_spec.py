@@ -97,6 +97,19 @@ def test_settings_are_written_as_people_write_them() -> None:
             {"metrics": {"val/accuracy": "a", "test/accuracy": "b"}},
             "grid.metrics score ['test', 'val']",
         ),
+        ({"metrics": {"accuracy": "a"}}, "grid.metrics.accuracy is no metric, such as test/acc"),
+        ({"metrics": {"val/a/b": "a"}}, "grid.metrics.val/a/b is no metric, such as test/accuracy"),
+        ({"rows": {"a": 5}}, "grid.rows.a is 5, expected a list of key=value"),
+        ({"from": ["grid"]}, "grid.from is ['grid'], expected a table with rows of its own"),
+        ({"select": "max val/a/b"}, "grid.select is 'max val/a/b', expected 'max val/<metric>'"),
+        (
+            {"sources": {"text": "max val/loss of "}},
+            "grid.sources.text is 'max val/loss of ', expected TABLE.ROW",
+        ),
+        (
+            {"rows": {"a": []}, "sources": {"text": "grid.a"}},
+            "grid.sources rests on itself: name rows of other tables",
+        ),
         ({"title": None}, "grid.title is missing"),
         ({"percent": "yes"}, "grid.percent is 'yes', expected true or false"),
         ({"percent": True, "compare": "max val/accuracy"}, "grid.percent is true beside compare"),
@@ -113,6 +126,21 @@ def test_settings_are_written_as_people_write_them() -> None:
 def test_wrong_specs_say_what_is_wrong(spec: Spec, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(f"table.{message}")):
         read_tables({"grid": {**_grid()["grid"], **spec}})
+
+
+def test_tables_that_rest_on_each_other_are_refused() -> None:
+    circle = {"a": "b.row", "b": "max val/accuracy of c", "c": "a.row"}
+    specs = {
+        name: {**_grid()["grid"], "rows": {"row": []}, "sources": {"text": source}}
+        for name, source in circle.items()
+    }
+    with pytest.raises(UserError, match=r"^table\.a\.sources rests on itself through b, c: name"):
+        read_tables(specs)
+
+
+def test_a_table_is_a_mapping() -> None:
+    with pytest.raises(UserError, match="^table.grid is 5, expected a mapping with a title$"):
+        read_tables({"grid": 5})  # type: ignore[dict-item]
 
 
 def test_a_table_borrows_rows_only_from_one_that_declares_them(tables: Spec) -> None:

@@ -13,7 +13,7 @@ from meld_lightning import load_run
 from meld_lightning.errors import UserError
 from meld_lightning.runs.identity import canonical_config
 from meld_lightning.study.plan import PlannedRun
-from meld_lightning.study.warm_starts import in_waves
+from meld_lightning.study.warm_starts import in_waves, resolve_warm_starts
 from meld_lightning.training.train import Training
 from tests.running import argv, folder_over, run
 
@@ -35,7 +35,9 @@ def planned(compose: Compose, **rows: str | None) -> Any:
 @pytest.mark.slow
 def test_a_row_runs_after_the_row_it_starts_from(compose_train: Compose) -> None:
     rows = planned(compose_train, last="t.second", second="t.first", first=None, other=None)
-    assert in_waves(rows) == [[("t", "first"), ("t", "other")], [("t", "second")], [("t", "last")]]
+    waves = in_waves(rows)
+    assert waves == [[("t", "first"), ("t", "other")], [("t", "second")], [("t", "last")]]
+    resolve_warm_starts(rows, waves)
     for row, source in (("second", "first"), ("last", "second")):
         for one, other in zip(rows["t", row], rows["t", source], strict=True):
             assert one.config.warm_start == str(Training(other.config).identity.folder)
@@ -66,6 +68,16 @@ def test_a_source_that_cannot_be_is_refused(
         in_waves(planned(compose_train, **rows))
 
 
+def test_a_source_of_other_folds_is_refused(compose_train: Compose) -> None:
+    rows = planned(compose_train, first=None, second="t.first")
+    for one in rows["t", "second"]:
+        one.config.corpus.fold = 1
+    with pytest.raises(
+        UserError, match="t.rows.second: warm_start=t.first has no run of seed 1, f"
+    ):
+        resolve_warm_starts(rows, in_waves(rows))
+
+
 def test_nothing_is_resolved_where_nothing_is_prepared(
     compose_train: Compose, tmp_path: Any
 ) -> None:
@@ -73,7 +85,7 @@ def test_nothing_is_resolved_where_nothing_is_prepared(
     for runs in rows.values():
         for one in runs:
             OmegaConf.update(one.config, "paths.cache", str(tmp_path))
-    assert in_waves(rows) == [[("t", "first")], [("t", "second")]]
+    resolve_warm_starts(rows, in_waves(rows))
     assert rows["t", "second"][0].config.warm_start == "t.first"
 
 
@@ -101,3 +113,5 @@ def test_reproduce_trains_the_source_first_and_starts_from_its_weights(
     first, later = sorted(runs, key=lambda one: "warm_start" in one.result.digests)
     assert later.result.digests["warm_start"] == first.result.hash
     pd.testing.assert_frame_equal(later.logits("test"), first.logits("test"))
+    done = run(argv("doctor", *own), folder)
+    assert "ok    duration: 6 runs of the study, all finished" in done.stdout
