@@ -31,9 +31,9 @@ from meld_lightning.runs.inputs import Inputs
 from meld_lightning.storage.fingerprint import digest_of
 from meld_lightning.training.train import Training
 
-# Utterances of the first short training, and at least and at most of the second. Its epoch should
-# take LONGER_S more seconds, and not less than half of that: what remains of the corpus is
-# extrapolated from this difference, which checkpoints of varying speed must not hide.
+# Utterances of the first short training, and at least and at most of the second. The second
+# training's epoch should take LONGER_S seconds more than the first's, at least half of that: the
+# estimate for the whole corpus is extrapolated from this difference.
 FEW, MORE, MOST = 48, 144, 2048
 LONGER_S = 3.0
 LARGER = 8  # at most by how much a second training that was too short is made larger

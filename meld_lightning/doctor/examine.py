@@ -11,34 +11,41 @@ from omegaconf import DictConfig
 
 from meld_lightning.config.tree import plain
 from meld_lightning.config.words import counted
-from meld_lightning.doctor.finding import Finding
+from meld_lightning.doctor.finding import Finding, of_this_machine
+from meld_lightning.doctor.memory import examine_memory
 from meld_lightning.doctor.place import examine_places
 from meld_lightning.doctor.software import examine_software
 from meld_lightning.errors import UserError
+from meld_lightning.runs.identity import canonical_config, decoded_kind
 from meld_lightning.runs.lifecycle import RunRequest
+from meld_lightning.storage.fingerprint import digest_of
+from meld_lightning.study.plan import checkpoints_of
 from meld_lightning.training.train import training_request
 
 
-def examine_machine(cfg: DictConfig) -> Iterator[Finding]:
-    """The findings about this machine, for the settings that `cfg` names."""
+def examine_machine(cfg: DictConfig, elsewhere: bool = False) -> Iterator[Finding]:
+    """The findings about this machine, for the settings that `cfg` names.
+
+    elsewhere: whether the runs are made on other machines, by Slurm.
+    """
     given = plain(cfg)
-    yield from examine_software(given)
+    yield from examine_software(given, elsewhere)
     yield from examine_places({key: Path(given["paths"][key]) for key in ("cache", "runs")})
 
 
-def checkpoints_of(configs: Sequence[DictConfig]) -> list[str]:
-    """The names of all checkpoints that these runs (conf/train.yaml, composed) start from."""
-    return sorted({str(one.model.checkpoint) for one in configs if one.model.get("checkpoint")})
-
-
 def examine_study(
-    cfg: DictConfig, configs: Sequence[DictConfig], at_once: int, measure_s: float
+    cfg: DictConfig,
+    configs: Sequence[DictConfig],
+    at_once: int,
+    measure_s: float,
+    elsewhere: bool = False,
 ) -> Iterator[Finding]:
     """The findings about a study.
 
     configs: of all its runs (conf/train.yaml, composed).
     at_once: how many of them run side by side.
     measure_s: how long to measure for; 0: not at all.
+    elsewhere: whether they are made on other machines, by Slurm.
     """
     from meld_lightning.doctor import study
 
@@ -54,8 +61,10 @@ def examine_study(
     sizes = {name: study.parameters(name, cache) for name in names}
     of_runs = [sizes.get(str(one.model.get("checkpoint")), 0) for one in left]
     at_once = min(at_once, max(len(left), 1))
-    yield study.examine_disk(cfg, corpus, of_runs, at_once)
-    yield study.examine_memory(of_runs, at_once, cfg.machine.accelerator)
+    decode = any(decoded_kind(one.data) for one in configs)
+    yield study.examine_disk(cfg, corpus, of_runs, at_once, decode)
+    memory = examine_memory(of_runs, at_once, cfg.machine.accelerator)
+    yield of_this_machine(memory) if elsewhere else memory
     if measure_s:
         yield _duration(left, len(configs), at_once, measure_s)
 
@@ -69,7 +78,7 @@ def _unfinished(configs: Sequence[DictConfig]) -> list[DictConfig]:
             requests.setdefault(request.identity.hash, request)
         return [request.cfg for request in requests.values() if request.find() is None]
     except UserError:  # not prepared
-        return list(configs)
+        return list({digest_of(canonical_config(cfg)): cfg for cfg in configs}.values())
 
 
 def _duration(left: Sequence[DictConfig], runs: int, at_once: int, measure_s: float) -> Finding:
@@ -81,7 +90,8 @@ def _duration(left: Sequence[DictConfig], runs: int, at_once: int, measure_s: fl
         return Finding("ok", "duration", done)
     quieten()
     package = logging.getLogger("meld_lightning")
-    level, package.level = package.level, logging.WARNING  # what short trainings say is no news
+    level = package.level
+    package.setLevel(logging.WARNING)  # what short trainings say is no news
     try:
         found = estimate(left, at_once, measure_s)
     except UserError as error:

@@ -1,7 +1,7 @@
 """One line of what `doctor` prints. Every file of this room returns findings."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from meld_lightning.errors import UserError
@@ -23,6 +23,13 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.state:<5} {self.subject}: {self.text}"
+
+
+def of_this_machine(found: Finding) -> Finding:
+    """The finding about this machine where runs are made on others: it stops nothing."""
+    if found.state != "stop":
+        return found
+    return replace(found, state="note", text=f"{found.text} (here: Slurm's machines may differ)")
 
 
 def stop_if_refused(subject: str, look: Callable[[], Finding]) -> Finding:

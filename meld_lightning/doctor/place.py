@@ -1,4 +1,4 @@
-"""The file systems that hold cache and runs: locks, renames, and clock.
+"""The file systems that hold cache and runs: locks, files that are replaced, and clock.
 
 Writes a few bytes into a folder of its own there and removes it.
 """
@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from meld_lightning.doctor.finding import Finding
+from meld_lightning.errors import UserError
 from meld_lightning.storage.atomic import atomic_folder, atomic_write
 from meld_lightning.storage.once import locked_if_free
 
@@ -33,11 +34,14 @@ def _examine(name: str, folder: Path) -> Finding:
     try:
         with tempfile.TemporaryDirectory(prefix=".doctor-", dir=place) as probe:
             wrong = _locks(Path(probe)) or _renames(Path(probe))
+    except UserError as error:  # a full or failing disk
+        wrong = str(error)
     except OSError as error:
         wrong = f"{error.strerror or error}: choose another folder with paths.*"
     if wrong:
         return Finding("stop", subject, f"{place}: {wrong}")
-    return Finding("ok", subject, f"{place}: locks hold and renames are atomic")
+    good = "locks hold, and replaced files and folders are seen at once"
+    return Finding("ok", subject, f"{place}: {good}")
 
 
 def _locks(probe: Path) -> str:

@@ -99,22 +99,31 @@ def _partitions() -> dict[str, str]:
 
 
 def _check_job(partitions: Mapping[str, str], options: Mapping[str, Any]) -> str:
-    """Compares a job's options with its partition's limit; UserError if it would never start."""
+    """Compares a job's options with the limit of its partition, of which it may name several, one
+    after another with commas; UserError if it would never start."""
     asked, minutes = options.get("partition"), float(options["minutes"])
     names = {name.rstrip("*"): limit for name, limit in partitions.items()}
     default = next((name.rstrip("*") for name in partitions if name.endswith("*")), None)
-    name = str(asked or default)
-    if name not in names:
+    if not asked and default is None:
         raise UserError(
-            f"hydra.launcher.partition={asked}: no such partition; there are: {', '.join(names)}"
+            "there is no default partition: give hydra.launcher.partition=, one of"
+            f" {', '.join(names)}"
         )
-    limit = minutes_of(names[name])
-    if limit is not None and minutes > limit:
+    chosen = [name.strip() for name in str(asked or default).split(",")]
+    for name in chosen:
+        if name not in names:
+            raise UserError(
+                f"hydra.launcher.partition={name}: no such partition; there are: {', '.join(names)}"
+            )
+    limits = {name: minutes_of(names[name]) for name in chosen}
+    fitting = [name for name, limit in limits.items() if limit is None or minutes <= limit]
+    if not fitting:
+        name, most = max(limits.items(), key=lambda limit: limit[1] or 0)
         raise UserError(
-            f"hydra.launcher.minutes={minutes:g}: partition {name} allows {limit:g}; give at most"
+            f"hydra.launcher.minutes={minutes:g}: partition {name} allows {most:g}; give at most"
             " that: a job that reaches it saves, is requeued and resumes"
         )
-    return f"jobs of {minutes:g} minutes fit partition {name}"
+    return f"jobs of {minutes:g} minutes fit partition {', '.join(fitting)}"
 
 
 def minutes_of(limit: str) -> float | None:

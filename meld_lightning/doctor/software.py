@@ -4,14 +4,15 @@ Imports the libraries and computes a little with each; writes nothing.
 """
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
 
-from meld_lightning.doctor.finding import Finding, stop_if_refused
+from meld_lightning.config.words import counted
+from meld_lightning.doctor.finding import Finding, of_this_machine, stop_if_refused
 from meld_lightning.errors import UserError, first_line
 from meld_lightning.runs.provenance import DRIVERS
 
@@ -19,18 +20,27 @@ INSTALL = "run: make setup, or pip install -c constraints.txt -e ."
 PYTHON = (3, 11)
 
 
-def examine_software(cfg: Mapping[str, Any]) -> list[Finding]:
-    """One finding each about Python, the libraries, the device, sound and decoders.
+def examine_software(cfg: Mapping[str, Any], elsewhere: bool = False) -> Iterator[Finding]:
+    """One finding each about Python, the libraries, the device, sound and decoders, as they come:
+    what a library that is missing breaks stands below the finding that says so.
 
-    cfg: the nodes numerics, machine and media.
+    cfg: the nodes numerics, machine and media. elsewhere: whether runs are made on other machines,
+        whose devices are not looked at.
     """
-    return [
-        _python(),
-        _libraries(),
-        stop_if_refused("device", lambda: _device(cfg["machine"], cfg["numerics"])),
-        _torchaudio(),
-        stop_if_refused("decoders", lambda: _decoders(cfg["media"])),
-    ]
+    yield _python()
+    yield _libraries()
+    device = _if_imported("device", lambda: _device(cfg["machine"], cfg["numerics"]))
+    yield of_this_machine(device) if elsewhere else device
+    yield _torchaudio()
+    yield _if_imported("decoders", lambda: _decoders(cfg["media"]))
+
+
+def _if_imported(subject: str, look: Callable[[], Finding]) -> Finding:
+    """What `look` finds; a library that it cannot import stops the study."""
+    try:
+        return stop_if_refused(subject, look)
+    except ImportError as error:
+        return Finding("stop", subject, f"cannot be looked at ({first_line(error)}); {INSTALL}")
 
 
 def _python() -> Finding:
@@ -77,10 +87,8 @@ def _device(machine: Mapping[str, Any], numerics: Mapping[str, Any]) -> Finding:
             reason = first_line(error)
             return Finding("stop", "device", f"{built}, cannot compute on {name}: {reason}")
         if count < numerics["world_size"]:
-            raise UserError(
-                f"{count} GPUs here, numerics.world_size={numerics['world_size']}: give a smaller"
-                " one"
-            )
+            wanted = f"numerics.world_size={numerics['world_size']}"
+            raise UserError(f"{counted(count, 'GPU')} here, {wanted}: give a smaller one")
         return Finding("ok", "device", f"{count} x {name}; {built}")
     if machine["accelerator"] == "cuda":
         raise UserError(f"machine.accelerator=cuda, but {built} finds no GPU; check nvidia-smi")
@@ -140,7 +148,7 @@ def _decoders(media: Mapping[str, Any]) -> Finding:
     for codec in ("h264", "aac"):
         try:
             av.codec.Codec(codec, "r")
-        except av.error.FFmpegError:
+        except (av.error.FFmpegError, ValueError):  # ValueError: PyAV's own, of an unknown codec
             raise UserError(f"{text} cannot decode {codec}; install the wheel from PyPI") from None
     if media["decoder"] == "decord":
         try:

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from omegaconf import DictConfig
+
 from meld_lightning.config.words import counted
 from meld_lightning.errors import Stopped, UserError
 from meld_lightning.launching.forked import ForkedJob
@@ -41,10 +43,10 @@ class RunningJob(NamedTuple):
     oom_kills: int
 
 
-def default_jobs(jobs: Sequence[Job]) -> int:
-    """How many jobs to run at a time: one per GPU, or without GPUs one per core but at most
-    MOST_AT_ONCE; fewer if a job is several processes."""
-    processes = max((job.config.numerics.world_size for job in jobs), default=1)
+def default_jobs(configs: Sequence[DictConfig]) -> int:
+    """How many jobs with these configs to run at a time: one per GPU, or without GPUs one per core
+    but at most MOST_AT_ONCE; fewer if a job is several processes."""
+    processes = max((config.numerics.world_size for config in configs), default=1)
     return max(1, (_gpus() or min(os.cpu_count() or 1, MOST_AT_ONCE)) // processes)
 
 
@@ -62,7 +64,7 @@ def run_here(jobs: Sequence[Job], at_once: int, logs: Path) -> None:
     with Sweep(jobs, logs) as sweep:
         waiting = list(sweep.pending)
         if waiting and not at_once:  # it takes an import of torch
-            at_once = default_jobs(jobs)
+            at_once = default_jobs([job.config for job in jobs])
         sweep.announce(f"{at_once} at a time")
         running: dict[Process, RunningJob] = {}
         devices = _devices(at_once, jobs) if waiting else []

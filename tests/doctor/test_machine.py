@@ -1,12 +1,15 @@
 """What doctor finds about a machine: each thing that can be wrong is one line with what to do."""
 
+import errno
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import av.codec.codec
 import pytest
 import torch
 
@@ -22,7 +25,7 @@ CFG: dict[str, Any] = {
 }
 
 
-def about(subject: str, findings: list[Finding]) -> Finding:
+def about(subject: str, findings: Iterable[Finding]) -> Finding:
     (found,) = (one for one in findings if one.subject == subject)
     assert "\n" not in str(found)
     return found
@@ -48,6 +51,9 @@ def test_libraries_that_are_missing_or_too_old_stop_it(monkeypatch: pytest.Monke
 def test_a_gpu_that_is_asked_for_and_not_there_stops_it() -> None:
     found = about("device", software.examine_software({**CFG, "machine": {"accelerator": "cuda"}}))
     assert (found.state, "finds no GPU" in found.text) == ("stop", True)
+    cfg = {**CFG, "machine": {"accelerator": "cuda"}}
+    found = about("device", software.examine_software(cfg, elsewhere=True))
+    assert (found.state, "Slurm's machines may differ" in found.text) == ("note", True)
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -65,7 +71,11 @@ def test_precision_is_noted_where_another_one_is_faster(
 
 @pytest.mark.parametrize(
     ("library", "subject", "media"),
-    [("torchaudio", "torchaudio", "pyav"), ("decord", "decoders", "decord")],
+    [
+        ("torchaudio", "torchaudio", "pyav"),
+        ("decord", "decoders", "decord"),
+        ("av", "decoders", "pyav"),
+    ],
 )
 def test_what_does_not_load_stops_it(
     library: str, subject: str, media: str, monkeypatch: pytest.MonkeyPatch
@@ -74,6 +84,15 @@ def test_what_does_not_load_stops_it(
     found = about(subject, software.examine_software({**CFG, "media": {"decoder": media}}))
     assert found.state == "stop"
     assert "install" in found.text
+
+
+def test_a_decoder_that_ffmpeg_lacks_stops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str, _: str) -> None:
+        raise av.codec.codec.UnknownCodecError(name)
+
+    monkeypatch.setattr("av.codec.Codec", unknown)
+    found = about("decoders", software.examine_software(CFG))
+    assert (found.state, "cannot decode h264; install" in found.text) == ("stop", True)
 
 
 def test_a_good_file_system_is_left_as_it_was(tmp_path: Path) -> None:
@@ -110,6 +129,15 @@ def test_a_file_system_without_locks_or_renames_stops_it(
     assert found.state == "stop"
     assert message in found.text
     assert "paths.*" in found.text
+
+
+def test_a_full_disk_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("meld_lightning.storage.atomic.put_in_place", full)
+    found = about("file system of runs", place.examine_places({"runs": tmp_path}))
+    assert (found.state, "No space left on device; free some" in found.text) == ("stop", True)
 
 
 def test_a_folder_that_cannot_be_written_to_stops_it() -> None:
@@ -186,6 +214,9 @@ def sinfo(folder: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
         ({"partition": "long", "minutes": 5000}, "ok", "fit partition long"),
         ({"partition": "short"}, "stop", "partition short allows 30; give at most that"),
         ({"partition": "big"}, "stop", "no such partition; there are: gpu, short, long"),
+        ({"partition": "short,gpu"}, "ok", "jobs of 240 minutes fit partition gpu"),
+        ({"partition": "gpu,big"}, "stop", "hydra.launcher.partition=big: no such partition"),
+        ({"partition": "gpu,short", "minutes": 5000}, "stop", "partition gpu allows 1440"),
     ],
 )
 def test_a_job_that_slurm_would_never_start_stops_it(
@@ -199,6 +230,9 @@ def test_a_job_that_slurm_would_never_start_stops_it(
     found = about("Slurm", outside(launcher="slurm", options=options))
     assert (found.state, message in found.text) == (state, True)
     assert about("Slurm", outside()).state == "note"
+    sinfo(tmp_path, monkeypatch, "echo gpu 1-00:00:00")
+    found = about("Slurm", outside(launcher="slurm"))
+    assert "no default partition: give hydra.launcher.partition=, one of gpu" in found.text
 
 
 def test_a_cluster_that_does_not_answer_stops_only_its_own_jobs(

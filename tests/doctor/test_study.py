@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -10,13 +11,14 @@ import pytest
 from omegaconf import DictConfig
 
 from meld_lightning.corpus import load_corpus
-from meld_lightning.doctor import study
+from meld_lightning.doctor import memory, study
 from meld_lightning.doctor.duration import Timed, estimate, in_words
 from meld_lightning.doctor.examine import examine_study
 from tests.finished import SMALL
 from tests.running import call
 
 Compose = Callable[..., DictConfig]
+LIMITS_1 = ("limit_in_bytes", "usage_in_bytes", "total_inactive_file")  # of cgroups of version 1
 
 
 def test_a_corpus_that_is_not_there_stops_it(compose_train: Compose, tmp_path: Path) -> None:
@@ -39,6 +41,11 @@ def test_checkpoints_are_whole_or_said_what_will_become_of_them(
     assert [one.state for one in found] == ["ok", "ok", "stop", "stop"]
     assert found[0].text.startswith("whole, ")
     assert "HF_HUB_OFFLINE" in found[3].text
+    (local := tmp_path / "local").mkdir()
+    (local / "config.json").write_text("{}")
+    (local / "model.safetensors").write_bytes(b"damaged")
+    (damaged,) = study.examine_checkpoints([str(local)], prepared / "cache")
+    assert (damaged.state, "model.safetensors: damaged" in damaged.text) == ("stop", True)
     cache = tmp_path / "cache"
     shutil.copytree(prepared / "cache" / "checkpoints", cache / "checkpoints")
     (weights,) = cache.glob("checkpoints/mini-roberta-*/model.safetensors")
@@ -80,8 +87,8 @@ def test_disk_is_held_against_clips_and_runs(
 def test_memory_is_held_against_the_largest_run(
     free: float, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "memory_free", lambda: int(free))
-    found = study.examine_memory([100_000_000, 1], at_once=2, accelerator="cpu")
+    monkeypatch.setattr(memory, "memory_free", lambda: int(free))
+    found = memory.examine_memory([100_000_000, 1], at_once=2, accelerator="cpu")
     assert found.state == state
     assert found.text.startswith("6.2 GB needed: 2 at a time, each 1.5 GB and 1.6 GB")
 
@@ -98,17 +105,68 @@ def test_runs_whose_checkpoint_is_not_here_are_counted_apart(
         ([100_000_000, None], "0.4 for the weights of 1 run, 1.2 while it trains; "),
     ):
         disk = study.examine_disk(compose_train([]), None, runs, at_once=1)
-        memory = study.examine_memory(runs, 1, "cpu")
-        for found in (disk, memory):
+        of_memory = memory.examine_memory(runs, 1, "cpu")
+        for found in (disk, of_memory):
             assert found.state == "note"
             assert f"{runs.count(None)} run" in found.text
             assert "not counted, because the checkpoint is not here yet" in found.text
         assert said in disk.text
-        assert " at a time" not in memory.text
+        assert " at a time" not in of_memory.text
 
 
 def test_memory_free_is_that_of_this_machine() -> None:
-    assert 0 < study.memory_free() < 1e14
+    assert 0 < memory.memory_free() < 1e14
+
+
+@pytest.mark.parametrize(
+    ("groups", "folder", "files"),
+    [
+        ("0::/a/b", "a", ("max", "current", "inactive_file")),
+        ("4:cpu,memory:/a\n0::/", "memory/a", LIMITS_1),
+        ("4:memory:/of/the/host\n0::/", "memory", LIMITS_1),
+    ],
+    ids=["version 2, of a group above", "version 1", "in a container"],
+)
+def test_memory_free_is_what_a_control_group_leaves(
+    groups: str,
+    folder: str,
+    files: tuple[str, str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A limit of 5,000 bytes, of which 4,000 are used; 3,000 of these are files in the cache."""
+    limit, used, cached = files
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / f"memory.{limit}").write_text("5000\n")
+    (tmp_path / folder / f"memory.{used}").write_text("4000\n")
+    (tmp_path / folder / "memory.stat").write_text(f"anon 1000\n{cached} 3000\n")
+    (tmp_path / "cgroup").write_text(f"{groups}\n")
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "cgroup")
+    assert memory.memory_free() == 4000
+
+
+def test_disk_is_that_of_what_is_still_to_be_written(
+    prepared: Path, compose_train: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """5 GB are free for the cache, and any number for the runs, on another disk."""
+
+    def usage(path: Path) -> Any:
+        return SimpleNamespace(free=int(5e9 if Path("/dev/shm") in (path, *path.parents) else 1e12))
+
+    monkeypatch.setattr("shutil.disk_usage", usage)
+    elsewhere = compose_train(["paths.cache=/dev/shm"])
+    clips, runs = hour_of_clips(prepared), [100_000_000] * 100
+    found = study.examine_disk(elsewhere, clips, runs, at_once=1)
+    assert found.state == "ok"
+    assert "; 5.0 GB free for 1.5 of cache, 1000.0 GB free for 41.2 of runs" in found.text
+    clips.table["end_s"] *= 10
+    assert study.examine_disk(elsewhere, clips, runs, at_once=1).state == "stop"
+    found = study.examine_disk(elsewhere, clips, runs, at_once=1, decode=False)
+    assert (found.state, "needed: no clips to decode, 40.0" in found.text) == ("ok", True)
+    monkeypatch.setattr(study, "prepared_media", lambda *_: None)
+    found = study.examine_disk(elsewhere, clips, runs, at_once=1)
+    assert "no clips to decode, because all are in the cache" in found.text
 
 
 @pytest.mark.slow

@@ -277,6 +277,14 @@ class Ended:
         return 0
 
 
+def test_fewer_jobs_run_at_a_time_where_each_is_several_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local, "_gpus", lambda: 4)
+    of_two = OmegaConf.create({"numerics": {"world_size": 2}})
+    assert [local.default_jobs(configs) for configs in ([], [SMALL], [SMALL, of_two])] == [4, 4, 2]
+
+
 def test_a_number_of_jobs_below_zero_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"hydra.launcher.jobs=-1: expected 0 .* or more"):
         local.run_here([], -1, tmp_path)

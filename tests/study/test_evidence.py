@@ -69,6 +69,11 @@ def test_a_study_without_any_run_says_what_to_do(tmp_path: Path) -> None:
     assert "; run: meld-lightning reproduce study=meld_minilm (or" in done.stderr
 
 
+def test_a_study_without_seeds_is_refused(tmp_path: Path) -> None:
+    done = call(["report", "study=meld_minilm", "study.seeds=[]"], tmp_path)
+    assert done.stderr == "meld-lightning: study.seeds=[]: expected at least 1 value\n"
+
+
 def test_evidence_that_was_being_copied_is_none(tmp_path: Path) -> None:
     """A process was killed before it gave the folder its name."""
     [one, *others] = copied(tmp_path)

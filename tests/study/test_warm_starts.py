@@ -114,4 +114,4 @@ def test_reproduce_trains_the_source_first_and_starts_from_its_weights(
     assert later.result.digests["warm_start"] == first.result.hash
     pd.testing.assert_frame_equal(later.logits("test"), first.logits("test"))
     done = run(argv("doctor", *own), folder)
-    assert "ok    duration: 6 runs of the study, all finished" in done.stdout
+    assert "ok    duration: 2 runs of the study, all finished" in done.stdout
