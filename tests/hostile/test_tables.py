@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 
-from meld_lightning.corpus import vote_counts, votes
+from meld_lightning.corpus import emotionlines, vote_counts
 from meld_lightning.corpus.readers import manifest
 from meld_lightning.corpus.readers.csv_records import read_records
 from meld_lightning.corpus.readers.csv_text import is_blank
@@ -114,7 +114,7 @@ def test_a_list_of_items_is_read_or_refused(file: Path, content: bytes) -> None:
 @example(content=b"[" * 100_000)
 @example(content="[[{}]]".encode("utf-16"))
 def test_votes_of_readers_are_read_or_refused(file: Path, content: bytes) -> None:
-    found = answers(lambda: votes.read_votes(written(file, content)))
+    found = answers(lambda: emotionlines.read_emotionlines(written(file, content)))
     assert found is None or all(sum(line.votes) > 0 for part in found for line in part)
 
 
