@@ -23,6 +23,7 @@ from meld_lightning.storage.atomic import atomic_write, write_csv
 from meld_lightning.tracking.log import log_row
 from meld_lightning.training.checkpoint_file import save_tensors
 from meld_lightning.training.memory import MicrobatchProgress
+from meld_lightning.training.ranks import on_any_rank
 from meld_lightning.training.signals import StopRequest
 
 logger = logging.getLogger(__name__)
@@ -292,15 +293,6 @@ def between_steps(trainer: pl.Trainer) -> bool:
     validation comes first."""
     ready = trainer.fit_loop.epoch_loop.batch_progress.current.ready
     return ready != trainer.num_training_batches and ready % trainer.accumulate_grad_batches == 0
-
-
-def on_any_rank(trainer: pl.Trainer, flag: bool) -> bool:
-    """Whether `flag` is true on any rank: the same answer on all, which all have to ask."""
-    if trainer.world_size == 1:
-        return flag
-    shared = torch.tensor(flag, dtype=torch.int, device=trainer.strategy.root_device)
-    torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
-    return bool(shared.item())
 
 
 def _of_val(metrics: Mapping[str, float]) -> dict[str, float]:
