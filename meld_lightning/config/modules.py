@@ -140,6 +140,8 @@ def is_library(target: str) -> bool:
 def _file(name: str, installed: bool = False) -> Path | None:
     """The source file of a module, found without importing the packages above it."""
     top, *inner = name.split(".")
+    if not all(part.isidentifier() for part in inner):  # a slash would lead to another folder
+        return None
     for place in _folders_or_file(top, installed):
         if not inner and place.is_file():
             return place
@@ -160,7 +162,7 @@ def _is_there(file: Path) -> bool:
 def _folders_or_file(top: str, installed: bool = False) -> Iterator[Path]:
     """Where a top-level module lies; nothing for a library unless `installed`."""
     try:
-        spec = importlib.util.find_spec(top) if top else None
+        spec = importlib.util.find_spec(top) if top.isidentifier() else None
     except ValueError:  # a module such as __main__, which was not found by an import
         spec = None
     if spec is None or top in sys.stdlib_module_names:

@@ -119,6 +119,7 @@ def test_a_damaged_result_is_read_or_refused(run: Path, content: bytes) -> None:
 @example(content=b"a: &a [1,1,1,1,1,1,1,1,1,1]\n" + BOMB)
 @example(content=b"a: " + b"[" * 5000)
 @example(content=CONFIG.replace(b"meld_lightning.models", b"meld_lightning." + b"x" * 3000))
+@example(content=CONFIG.replace(b"models.text.", b"models.text../."))
 def test_a_damaged_config_is_read_or_refused(run: Path, content: bytes) -> None:
     (run / "result.json").write_text(json.dumps(RESULT))
     (run / "config.yaml").write_bytes(content)
