@@ -21,6 +21,7 @@ from meld_lightning.runs.run import Run
 from meld_lightning.storage.atomic import atomic_write
 
 FILE = "val_scores.safetensors"
+SUM = 1e-6  # by which a row of probabilities may differ from 1
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,17 @@ class ValScores:
         """Whether the most probable label of each utterance is not the true one (N,)."""
         return self.probabilities_NC.argmax(1) != self.labels_N
 
+    def check(self) -> None:
+        """ValueError unless the arrays are what the docstring of the class says."""
+        shape = (len(self.labels_N), len(self.labels))
+        if self.probabilities_NC.shape != shape or self.labels_N.dtype.kind != "i":
+            raise ValueError(f"probabilities {self.probabilities_NC.shape}, expected {shape}")
+        if not np.isin(self.labels_N, np.arange(len(self.labels))).all():
+            raise ValueError(f"a label outside 0 to {len(self.labels) - 1}")
+        sums_N = self.probabilities_NC.sum(1)
+        if not ((self.probabilities_NC >= 0).all() and (np.abs(sums_N - 1) < SUM).all()):
+            raise ValueError("probabilities that do not sum to 1")
+
     def save(self, folder: Path) -> None:
         """Writes FILE into `folder`, without the keys of utterances."""
         from safetensors.numpy import save
@@ -63,7 +75,9 @@ class ValScores:
         try:
             with safe_open(path, "numpy") as file:
                 labels = tuple(json.loads(file.metadata()["labels"]))
-                return cls(labels, file.get_tensor("probabilities"), file.get_tensor("labels"))
+                found = cls(labels, file.get_tensor("probabilities"), file.get_tensor("labels"))
+            found.check()
+            return found
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             said = first_line(error)
             raise UserError(f"{path}: missing or damaged ({said}); export it again") from error

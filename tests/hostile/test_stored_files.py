@@ -48,6 +48,7 @@ KEPT = Path(__file__).parents[1] / "backwards" / "kept"
 CONFIG = next(KEPT.glob("runs/text-bert/*/config.yaml")).read_bytes()
 RESULT = json.loads(next(KEPT.glob("runs/text-bert/*/result.json")).read_text())
 BUNDLE = json.loads((KEPT / "export" / "bundle.json").read_text())
+VAL_SCORES = (KEPT / "export" / FILE).read_bytes()
 WHOLE_LOGITS = pd.read_parquet(next(KEPT.glob("runs/text-bert/*/logits/test.parquet")))
 LOGITS = [
     frame.to_parquet()
@@ -175,12 +176,15 @@ def test_an_export_of_other_values_is_read_or_refused(export: Path, bundle: Any)
 
 
 @cases
-@given(content=mutated((KEPT / "export" / FILE).read_bytes()))
+@given(content=mutated(VAL_SCORES))
+@example(content=VAL_SCORES.replace(b'"shape":[9,3]', b'"shape":[3,9]'))
 def test_damaged_scores_of_val_are_read_or_refused(export: Path, content: bytes) -> None:
     (export / FILE).write_bytes(content)
     found = answers(lambda: ValScores.load(export))
     if found is not None:
         assert found.probabilities_NC.shape == (len(found.labels_N), len(found.labels))
+        assert found.mistakes.shape == found.labels_N.shape
+        assert ((found.confidences > 0) & (found.confidences <= 1 + 1e-6)).all()
 
 
 @cases
