@@ -23,7 +23,7 @@ def draw_intervals(table: Table, rows: Sequence[Row], path: Path) -> None:
     metric, header = next(iter(table.metrics.items()))
     models = [row for row in rows if row.key != BASELINE]
     (baseline,) = (row for row in rows if row.key == BASELINE)
-    with canvas(path, (4.6, 0.34 * len(models) + 1.0)) as (_, axes):
+    with canvas(path, (4.6, 0.34 * len(models) + 1.2)) as (_, axes):
         axis = axes[0, 0]
         constant = baseline.mean[metric].value
         axis.axvline(constant, color=GREY, linestyle="--", label=f"{baseline.label} {constant:.3f}")
@@ -46,7 +46,7 @@ def draw_intervals(table: Table, rows: Sequence[Row], path: Path) -> None:
         axis.set(
             xlim=(0, 1),
             ylim=(len(models) - 0.5, -0.7),
-            xlabel=f"{header} on {n} {split} utterances: mean of {seeds} seeds, 95 % interval",
+            xlabel=f"{header} on {n} {split} utterances\nmean of {seeds} seeds, 95 % interval",
         )
         axis.grid(axis="x", color="#EEEEEE")
         axis.set_axisbelow(True)
