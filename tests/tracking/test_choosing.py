@@ -3,6 +3,7 @@ hold no figure of test. The run is of a model that learns nothing and predicts o
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -82,11 +83,12 @@ def test_a_sweeps_results_hold_val_alone(finished: Path, tmp_path: Path) -> None
 def test_a_sweep_says_which_run_predicts_one_class_only(
     constant: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = only_run(constant)
+    folder = Path(shutil.copytree(only_run(constant), tmp_path / "run"))
     identity = Identity(folder=folder, hash=folder.name, config_hash="", digests={})
     job = Job("train", ["optimizer.lr=0"], OmegaConf.create(), identity, folder.name, rerun=True)
     with caplog.at_level("INFO"), Sweep([job], tmp_path) as sweep:
         sweep.begin(job, tmp_path / "log")
+        shutil.copyfile(only_run(constant) / "result.json", folder / "result.json")  # made again
         sweep.end(job, "")
     assert "[1/1] optimizer.lr=0: val/weighted_f1 0." in caplog.text
     assert "constant baseline (neutral) 0." in caplog.text
