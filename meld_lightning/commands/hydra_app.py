@@ -141,7 +141,8 @@ def check_values(arguments: Sequence[str]) -> None:
 
 
 def _refuse_launcher_without_multirun(command: str) -> None:
-    """Refuses a launcher outside of a sweep, where Hydra would silently ignore it."""
+    """Refuses a launcher outside of a sweep, where Hydra would silently ignore it. `reproduce`
+    starts its own sweeps, and `doctor` looks at the launcher that they would use."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -150,7 +151,7 @@ def _refuse_launcher_without_multirun(command: str) -> None:
         for override in HydraConfig.get().overrides.hydra
         if override.lstrip("+").startswith("hydra/launcher=")
     ]
-    if asked and command != "reproduce" and HydraConfig.get().mode == RunMode.RUN:
+    if asked and command not in ("reproduce", "doctor") and HydraConfig.get().mode == RunMode.RUN:
         raise UserError(
             f"{asked[0]}: without --multirun this process runs alone; add --multirun, or leave"
             " it out"

@@ -111,6 +111,8 @@ def _check_value(key: str, value: Any, annotation: Any) -> None:
             expected = range_in_words(annotation) or expected
         if first["type"] == "too_short":
             expected = f"at least {counted(first['ctx']['min_length'], 'value')}"
+        if first["type"] == "string_too_short":
+            expected = "text that is not empty"
         hint = near_miss(str(value), choices(annotation))
         raise UserError(f"{key}={_shown(value)}: expected {expected}{hint}") from None
 

@@ -10,7 +10,7 @@ class Fetch(Node):
 
     unused = ("hydra/launcher",)
 
-    to: str = Field("data/MELD", description="the folder that is to hold MELD")
+    to: str = Field("data/MELD", min_length=1, description="the folder that is to hold MELD")
     clips: bool = Field(True, description="get the clips, too; false: the CSV files alone, 1.5 MB")
     archive: str | None = Field(None, description="MELD.Raw.tar.gz at hand, instead of a download")
     url: str | None = Field(None, description="another address of MELD.Raw.tar.gz")

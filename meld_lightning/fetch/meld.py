@@ -173,7 +173,7 @@ def _unpack_users_own(archive: Path, request: Request, published: Published) -> 
     try:
         return _unpack(archive, request.to, published.archive, str(archive))
     except DamagedArchiveError as error:
-        raise UserError(f"{error}; remove it and run the command again") from error
+        raise UserError(f"{error}; get it again, or give another one with archive=") from error
     except RefusedArchiveError as error:
         if request.archive is not None:
             raise

@@ -4,6 +4,7 @@ Looks into the folder that is to hold MELD; writes nothing. Used by meld.py.
 """
 
 import logging
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from meld_lightning.fetch.unpack import Limits
 logger = logging.getLogger(__name__)
 
 UNPACKED = "MELD.Raw"
+ADDRESS = re.compile(r"https?://[^/\s]+/\S")
 GB = 1e9
 UNKNOWN_ARCHIVE = 11_000_000_000  # bytes: MELD's archive, where an address does not say
 
@@ -45,11 +47,17 @@ class Request:
 def check_request(request: Request) -> None:
     """UserError for what contradicts itself or names no file."""
     if request.archive is not None and not request.archive.is_file():
-        raise UserError(f"archive={request.archive}: no such file; give MELD's .tar.gz")
+        reason = "is a folder" if request.archive.is_dir() else "no such file"
+        raise UserError(f"archive={request.archive}: {reason}; give MELD's .tar.gz")
     if request.archive is not None and request.url is not None:
         raise UserError("archive= and url= exclude each other: leave one of them out")
     if not request.clips and (request.archive or request.url):
         raise UserError("clips=false needs no archive: leave out archive= and url=")
+    if request.url is not None and not ADDRESS.match(request.url):
+        raise UserError(
+            f"url={request.url}: expected an address such as https://HOST/MELD.Raw.tar.gz; a file"
+            " on this machine is given as archive="
+        )
     if request.to.exists() and not request.to.is_dir():
         raise UserError(f"to={request.to}: not a folder; give the one that is to hold MELD")
 

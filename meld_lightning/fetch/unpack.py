@@ -158,7 +158,8 @@ class _Unpacking:
         """The member's path below the folder; refused unless it is a file or a folder there."""
         path = PurePosixPath(member.name)
         if member.issparse() or not (member.isreg() or member.isdir()):
-            raise self._refused(f"{member.name!r}, which is neither a file nor a folder")
+            kind = "a link" if member.islnk() or member.issym() else "neither a file nor a folder"
+            raise self._refused(f"{member.name!r}, which is {kind}")
         if path.is_absolute() or ".." in path.parts or "\\" in member.name:
             raise self._refused(f"{member.name!r}, which lies outside of the archive's folder")
         try:

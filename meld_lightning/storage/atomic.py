@@ -21,11 +21,13 @@ from typing import Any
 from meld_lightning.errors import UserError
 
 FREE_SPACE = "free some space and run the command again: finished work is kept"
+RAISE_LIMIT = "raise ulimit -f and run the command again: finished work is kept"
 CHECK_DISK = "check the disk and run the command again: finished work is kept"
 # the system's numbers of errors that are the disk's, and what to do about each
 REMEDIES = {
     errno.ENOSPC: FREE_SPACE,
     errno.EDQUOT: FREE_SPACE,
+    errno.EFBIG: RAISE_LIMIT,
     errno.EIO: CHECK_DISK,
     errno.ESTALE: CHECK_DISK,  # a network file system lost the file
 }

@@ -240,3 +240,9 @@ def test_the_command_ends_with_1_where_something_stops_the_study(prepared: Path)
     assert done.returncode == 1
     assert "stop  corpus: corpus.root is not set" in done.stdout
     assert done.stderr.count("\n") == 1
+
+
+def test_the_cluster_is_looked_at_before_a_sweep_is_sent_there(prepared: Path) -> None:
+    asked = ["tables=[table_02]", "hydra/launcher=slurm", "measure_s=0"]
+    done = call(["doctor", "study=mini", *asked], prepared)
+    assert "  Slurm" in done.stdout, done.stderr

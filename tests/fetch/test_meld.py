@@ -159,6 +159,12 @@ def test_a_csv_file_with_another_digest_is_not_kept(tmp_path: Path, site: Site) 
     ("request_of", "message"),
     [
         (lambda at: Request(at, archive=at / "none.tar.gz"), "no such file"),
+        (lambda at: Request(at, archive=at), "is a folder"),
+        (lambda at: Request(at, url="http://"), "expected an address such as https://"),
+        (
+            lambda at: Request(at, url="host/x.tar.gz"),
+            "a file on this machine is given as archive=",
+        ),
         (lambda at: Request(at, archive=at / "a", url="http://x"), "exclude each other"),
         (lambda at: Request(at, clips=False, url="http://x"), "clips=false needs no archive"),
         (lambda at: Request(at / "a"), "not a folder"),

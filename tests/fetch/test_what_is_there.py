@@ -63,14 +63,14 @@ def test_an_archive_that_is_refused_is_removed_where_fetch_got_it(
 ) -> None:
     site.files["link.tar.gz"] = packed([file("first"), other("link", b"2", "/etc/passwd")])
     to = tmp_path / "MELD"
-    with pytest.raises(UserError, match="neither a file nor a folder"):
+    with pytest.raises(UserError, match="which is a link"):
         site.fetch(to, url=site.published.archive.urls[1].replace("MELD.Raw", "link"))
     assert not (to / NAME).exists()
     assert site.fetch(to) == ALL
     there = tmp_path / "there"
     there.mkdir()
     mine = written(there / NAME, site.files["link.tar.gz"])
-    with pytest.raises(UserError, match=r"neither a file nor.*remove it, or give.*archive="):
+    with pytest.raises(UserError, match=r"which is a link.*remove it, or give.*archive="):
         site.fetch(there)
     assert mine.is_file()
 

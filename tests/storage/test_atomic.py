@@ -24,7 +24,12 @@ def text_of(target: Path) -> str:
 @pytest.mark.parametrize("write", [write_text, write_folder])
 @pytest.mark.parametrize("call", ["fsync", "rename"])
 @pytest.mark.parametrize(
-    ("number", "remedy"), [(errno.EIO, "check the disk"), (errno.ENOSPC, "free some space")]
+    ("number", "remedy"),
+    [
+        (errno.EIO, "check the disk"),
+        (errno.ENOSPC, "free some space"),
+        (errno.EFBIG, "raise ulimit -f"),
+    ],
 )
 def test_a_failed_write_leaves_what_was_there(
     write: Callable[[Path, str], None],

@@ -74,8 +74,8 @@ def read_rows(path: Path, needed: Collection[str] | Mapping[str, str]) -> Sheet:
 def _file(path: Path, key: str) -> Path:
     if os.path.isdir(path):  # noqa: PTH112 -- Path.is_dir raises on what it may not see
         raise UserError(
-            f"{path}: is a folder; give the CSV or Parquet file as {key}, or layout=meld for a"
-            " folder with MELD's own files"
+            f"{path}: is a folder; give the CSV or Parquet file as {key}, or choose"
+            " corpus=meld for a folder with MELD's own files"
         )
     found, reason = Finder().find(path)
     if found is None:
