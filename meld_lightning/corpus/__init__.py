@@ -15,6 +15,7 @@ from meld_lightning.corpus.prepared import (
 )
 from meld_lightning.corpus.report.markdown import render_report
 from meld_lightning.corpus.report.missing import missing_files
+from meld_lightning.corpus.report.published import differs_from_published
 from meld_lightning.corpus.table import Corpus
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "SPLITS",
     "Corpus",
     "check_learnable",
+    "differs_from_published",
     "load_corpus",
     "missing_files",
     "prepare_corpus",

@@ -14,7 +14,13 @@ from omegaconf import DictConfig
 
 from meld_lightning.config.tree import plain
 from meld_lightning.config.words import counted
-from meld_lightning.corpus import SPLITS, Corpus, load_corpus, prepared_corpus
+from meld_lightning.corpus import (
+    SPLITS,
+    Corpus,
+    differs_from_published,
+    load_corpus,
+    prepared_corpus,
+)
 from meld_lightning.doctor.finding import Finding, stop_if_refused
 from meld_lightning.doctor.place import existing
 from meld_lightning.doctor.weights import FLOAT, GB, not_counted, parameters_in, state_of
@@ -33,7 +39,7 @@ def examine_corpus(cfg: DictConfig) -> tuple[Finding, Corpus | None]:
     """A finding about the corpus, and the corpus where it can be read."""
     try:
         corpus = prepared_corpus(cfg.corpus, Path(cfg.paths.cache))
-        return Finding("ok", "corpus", f"{_counts(corpus)}, prepared"), corpus
+        return _read(corpus, "prepared"), corpus
     except UserError as error:  # not prepared, or changed since: reproduce prepares it again
         is_new = isinstance(error, NotPrepared)
         what = "not prepared yet: reproduce does it" if is_new else CHANGED
@@ -43,7 +49,14 @@ def examine_corpus(cfg: DictConfig) -> tuple[Finding, Corpus | None]:
         corpus = _load(cfg.corpus)
     except UserError as error:
         return Finding("stop", "corpus", str(error)), None
-    return Finding("ok", "corpus", f"{_counts(corpus)}, {what}"), corpus
+    return _read(corpus, what), corpus
+
+
+def _read(corpus: Corpus, what: str) -> Finding:
+    """The finding about a corpus that can be read."""
+    if differs := differs_from_published(corpus.report):
+        return Finding("note", "corpus", f"{_counts(corpus)}, {what}. {differs}")
+    return Finding("ok", "corpus", f"{_counts(corpus)}, {what}")
 
 
 def _load(cfg_corpus: DictConfig) -> Corpus:

@@ -73,6 +73,7 @@ def prepare(
     from meld_lightning.corpus import (
         SPLITS,
         check_learnable,
+        differs_from_published,
         missing_files,
         prepare_corpus,
         prepared_folder,
@@ -84,6 +85,8 @@ def prepare(
     corpus = prepare_corpus(cfg.corpus, cache)
     if unlearnable := check_learnable(corpus):
         logger.warning("%s", unlearnable)
+    if differs := differs_from_published(corpus.report):
+        logger.warning("corpus %s: %s", corpus.name, differs)
     decode = decode and bool(cfg.media.keep)
     if decode and (missing := missing_files(corpus, bool(cfg.corpus.allow_missing))):
         logger.warning("%s", missing)

@@ -10,6 +10,7 @@ import pytest
 from meld_lightning.corpus import load_corpus, render_report
 from meld_lightning.errors import UserError
 from tests.repeats import few
+from tests.running import call
 
 Write = Callable[..., Path]
 HEADER = (
@@ -257,11 +258,20 @@ def test_options_of_the_other_layout_are_refused(meld_like: Write) -> None:
         load_corpus(meld_like(), layout="mold")
 
 
-def test_a_file_truncated_at_the_end_of_a_row_shows_in_table_1(meld_like: Write) -> None:
-    corpus = load_corpus(meld_like())
-    assert "not the published corpus: train has 1 rows instead of 9989" in render_report(
-        corpus.report
-    )
+def test_a_file_truncated_at_the_end_of_a_row_is_told(meld_like: Write, tmp_path: Path) -> None:
+    root = meld_like(train=HEADER + ROW + NEXT)
+    said = "not the published corpus: train has 2 rows instead of 9989"
+    assert said in render_report(load_corpus(root).report)
+    asked = ["study=meld_minilm", f"corpus.root={root}"]
+    prepared = call(["prepare", *asked], tmp_path)
+    assert f"warning: corpus meld: This is {said}" in prepared.stdout
+    [line] = [
+        line
+        for line in call(["doctor", *asked, "measure_s=0"], tmp_path).stdout.splitlines()
+        if "  corpus: " in line
+    ]
+    assert line.startswith("note")
+    assert said in line
 
 
 def test_labels_by_target(meld_like: Write) -> None:

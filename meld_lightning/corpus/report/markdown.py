@@ -8,6 +8,7 @@ from typing import Any
 
 from meld_lightning.corpus.labels import SPLITS
 from meld_lightning.corpus.report.grid import cell, grid
+from meld_lightning.corpus.report.published import differs_from_published
 from meld_lightning.corpus.report.votes import render_votes
 
 SHOWN = 20  # rows listed per reason; report.json lists all
@@ -153,14 +154,8 @@ def _table_01(report: dict[str, Any]) -> str:
         for name, counts in report["table_01"].items()
         if counts
     ]
-    found, official = report["table_01"]["found"], report["table_01"]["official"] or {}
-    off = [
-        f"{split} has {found[split]} rows instead of {count}"
-        for split, count in official.items()
-        if found[split] != count
-    ]
-    note = f"This is not the published corpus: {'; '.join(off)}. A CSV file may be truncated."
-    return grid(("utterances", *SPLITS), rows) + (f"\n\n{note}" if off else "")
+    note = differs_from_published(report)
+    return grid(("utterances", *SPLITS), rows) + (f"\n\n{note}" if note else "")
 
 
 def _balance(target: str, counts: dict[str, dict[str, int]]) -> str:
