@@ -21,11 +21,8 @@ from typing import Any, NoReturn
 from omegaconf import OmegaConf
 
 GOAL = 0.05
-STEPS = (
-    "run_training_batch",
-    "validation_step",
-    "predict_step",
-)  # Lightning's names, or their ends
+# the names that Lightning gives to its profiler, or their ends
+STEPS = ("run_training_batch", "validation_step", "predict_step")
 
 
 def main() -> int:

@@ -50,8 +50,10 @@ class ValScores:
     def check(self) -> None:
         """ValueError unless the arrays are what the docstring of the class says."""
         shape = (len(self.labels_N), len(self.labels))
-        if self.probabilities_NC.shape != shape or self.labels_N.dtype.kind != "i":
+        if self.probabilities_NC.shape != shape:
             raise ValueError(f"probabilities {self.probabilities_NC.shape}, expected {shape}")
+        if self.labels_N.ndim != 1 or self.labels_N.dtype.kind != "i":
+            raise ValueError("labels that are no list of whole numbers")
         if not np.isin(self.labels_N, np.arange(len(self.labels))).all():
             raise ValueError(f"a label outside 0 to {len(self.labels) - 1}")
         sums_N = self.probabilities_NC.sum(1)

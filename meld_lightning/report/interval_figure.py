@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from meld_lightning.config.words import counted
 from meld_lightning.report.figures import FRAME, GREY, INK, canvas
 from meld_lightning.report.rows import Row
 from meld_lightning.study.spec import BASELINE, Table
@@ -42,13 +43,13 @@ def draw_intervals(table: Table, rows: Sequence[Row], path: Path) -> None:
             )
         axis.set_yticks(range(len(models)), [row.label for row in models])
         split, n = table.split, models[0].n
-        seeds = len(models[0].runs)
+        seeds = counted(len(models[0].runs), "seed")
         axis.set(
             xlim=(0, 1),
             ylim=(len(models) - 0.5, -0.7),
-            xlabel=f"{header} on {n} {split} utterances\nmean of {seeds} seeds, 95 % interval",
+            xlabel=f"{header} on {n} {split} utterances\nmean of {seeds}, 95 % interval",
         )
         axis.grid(axis="x", color="#EEEEEE")
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, 1.2))
+        axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))

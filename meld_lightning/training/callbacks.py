@@ -23,7 +23,6 @@ from meld_lightning.storage.atomic import atomic_write, write_csv
 from meld_lightning.tracking.log import log_row
 from meld_lightning.training.checkpoint_file import save_tensors
 from meld_lightning.training.memory import MicrobatchProgress
-from meld_lightning.training.ranks import on_any_rank
 from meld_lightning.training.signals import StopRequest
 
 logger = logging.getLogger(__name__)
@@ -165,7 +164,7 @@ class LastCheckpoint(pl.Callback):
         return time.monotonic() - self._saved_at >= self.every_s
 
     def _save_if(self, trainer: pl.Trainer, wanted: bool) -> None:
-        if on_any_rank(trainer, wanted):
+        if trainer.strategy.reduce_boolean_decision(wanted, all=False):
             self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
@@ -241,7 +240,7 @@ class StopBetweenSteps(pl.Callback):
         self.request.deferred = False
 
     def _stop_if_asked(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not on_any_rank(trainer, self.request.asked):
+        if not trainer.strategy.reduce_boolean_decision(self.request.asked, all=False):
             return
         assert isinstance(pl_module, Classifier)
         if self.last.saved_step != trainer.global_step:

@@ -19,7 +19,6 @@ from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-import pytorch_lightning as pl
 import torch
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
@@ -179,12 +178,3 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def on_any_rank(trainer: pl.Trainer, flag: bool) -> bool:
-    """Whether `flag` is true on any rank: the same answer on all, which all have to ask."""
-    if trainer.world_size == 1:
-        return flag
-    shared = torch.tensor(flag, dtype=torch.int, device=trainer.strategy.root_device)
-    torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
-    return bool(shared.item())

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,8 +34,8 @@ class Site:
         self.asked.append(terms)
         return self.answer
 
-    def fetch(self, to: Path, **request: object) -> Contents:
-        return fetch(Request(to, **request), self.published, self.ask, QUICK)  # type: ignore[arg-type]
+    def fetch(self, to: Path, **request: Any) -> Contents:
+        return fetch(Request(to, **request), self.published, self.ask, QUICK)
 
     @property
     def requests(self) -> int:
