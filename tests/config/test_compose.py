@@ -48,7 +48,7 @@ def test_every_file_of_conf_is_composed_by_a_test_below() -> None:
     groups = Counter(name.rpartition("/")[0] for name in FILES)
     assert set(groups) == {"", "fusion", *OF_TRAIN, *OF_REPRODUCE}
     assert set(choices("")) == {*COMMANDS, "common", "plain"}
-    assert len(FILES) == 89
+    assert len(FILES) == 91
 
 
 @pytest.mark.parametrize("command", few(COMMANDS, 6))
