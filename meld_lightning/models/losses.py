@@ -31,7 +31,7 @@ def utterance_losses(
     class_weights_C, label_smoothing: as in torch.nn.CrossEntropyLoss.
     """
     if kind == "logit_adjusted":
-        logits_NC = logits_NC + log_prior_C
+        logits_NC = logits_NC + log_prior_C.float()  # the modules keep it in float64
     plain_N = functional.cross_entropy(
         logits_NC,
         targets,

@@ -43,13 +43,19 @@ def test_effective_weights_follow_the_paper_and_vary_less_than_inverse_ones() ->
 
 
 @pytest.mark.parametrize(
-    ("weighting", "smoothing"), [("none", 0.0), ("inverse", 0.0), ("inverse", 0.2)]
+    ("weighting", "smoothing", "kind"),
+    [
+        ("none", 0.0, "cross_entropy"),
+        ("inverse", 0.0, "cross_entropy"),
+        ("inverse", 0.2, "cross_entropy"),
+        ("none", 0.2, "logit_adjusted"),
+    ],
 )
 def test_the_loss_is_torchs_own(
-    weighting: str, smoothing: float, compose_train: Callable[..., Any]
+    weighting: str, smoothing: float, kind: str, compose_train: Callable[..., Any]
 ) -> None:
     """One process, several ranks and several microbatches all give torch.nn.CrossEntropyLoss with
-    class weights."""
+    class weights, of adjusted logits where that is asked for."""
     from meld_lightning.runs.inputs import read_inputs
     from meld_lightning.training.build import build
 
@@ -57,13 +63,18 @@ def test_the_loss_is_torchs_own(
         "model=roberta",
         f"model.class_weights={weighting}",
         f"model.label_smoothing={smoothing}",
+        f"model.loss={kind}",
     ]
     cfg = compose_train(asked)
-    _, _, datamodule, module = build(cfg, read_inputs(cfg))
+    table, _, datamodule, module = build(cfg, read_inputs(cfg))
     module.eval()
     batch = next(iter(datamodule.train_dataloader()))
     loss = torch.nn.CrossEntropyLoss(weight=module.class_weights_C, label_smoothing=smoothing)
-    expected = loss(module(batch), batch.labels_N).item()
+    logits_NC = module(batch)
+    if kind == "logit_adjusted":
+        counts_C = np.bincount(table["label"][table["split"] == "train"], minlength=7)
+        logits_NC = logits_NC + torch.tensor(np.log(counts_C + 1), dtype=torch.float32)
+    expected = loss(logits_NC, batch.labels_N).item()
     module._trainer = trainer(1, 1)
     assert module.training_step(batch, 0).item() == pytest.approx(expected, abs=1e-5)
     for world_size, microbatches in ((2, 1), (1, 2), (2, 3)):
