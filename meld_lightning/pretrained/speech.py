@@ -18,6 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     AutoModel,
@@ -28,6 +29,7 @@ from transformers import (
 
 from meld_lightning.errors import UserError
 from meld_lightning.pretrained.loading import load_config, load_feature_extractor, load_model
+from meld_lightning.pretrained.stem import convolved
 
 # Model types by how they are run; MMS is of type wav2vec2. tests/pretrained/test_speech.py compares
 # each with transformers' own output for the clip alone.
@@ -113,12 +115,11 @@ class SpeechEncoder(nn.Module):
     def _scored_one_by_one(self, stems: list[torch.Tensor], every_layer: bool) -> torch.Tensor:
         """Like `_transformed`, one clip at a time, which is faster on a CPU: its cache can hold a
         clip but not a batch."""
-        # Autocast would cast every weight again for each clip; it caches them, but not in inference
-        # mode.
+        # Cast weights once, not for each clip: autocast keeps them, but not in inference mode.
         keeping = torch.autocast(
             "cpu", enabled=torch.is_autocast_enabled("cpu"), cache_enabled=True
         )
-        with torch.inference_mode(False), torch.no_grad(), keeping:
+        with torch.inference_mode(False), torch.no_grad(), keeping, parametrize.cached():
             return self._one_by_one(stems, every_layer)
 
     def _one_by_one(self, stems: list[torch.Tensor], every_layer: bool) -> torch.Tensor:
@@ -137,9 +138,8 @@ class SpeechEncoder(nn.Module):
         model: Any = self.model
         if self.extractor.do_normalize:  # as Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm
             clip_T = (clip_T - clip_T.mean()) / torch.sqrt(clip_T.var(correction=0) + 1e-7)
-        return model.feature_extractor(
-            functional.pad(clip_T, (0, max(0, self._reach - len(clip_T))))[None]
-        )[0].T
+        padded_T = functional.pad(clip_T, (0, max(0, self._reach - len(clip_T))))
+        return convolved(model.feature_extractor, padded_T[None])[0].T
 
     @property
     def _reach(self) -> int:

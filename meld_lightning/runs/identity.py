@@ -29,6 +29,7 @@ FUSION_RESULT_VERSION = 2  # likewise, but moves fusions alone
 DRAWN_VOTES_RESULT_VERSION = 2  # likewise, but moves imports of drawn votes alone
 # likewise, but moves text models with a layer_decay and their architecture's own head alone
 OWN_HEAD_RESULT_VERSION = 2
+BF16_AUDIO_RESULT_VERSION = 2  # likewise, but moves runs on audio in bf16 alone
 
 # Left out of the hash: keys that change no result, and keys whose effect enters by digest
 # (checkpoints, runs, alternatives, predictions, warm_start) or is added below (media).
@@ -115,8 +116,12 @@ def _result_version(config: Mapping[str, Any]) -> int:
     if "fusion" in config:
         return FUSION_RESULT_VERSION
     model = config.get("model", {})
-    if is_import(model) and model.get("votes") is not None:
-        return DRAWN_VOTES_RESULT_VERSION
+    if is_import(model):
+        drawn = model.get("votes") is not None
+        return DRAWN_VOTES_RESULT_VERSION if drawn else RESULT_VERSION
+    bf16 = str(config["numerics"]["precision"]).startswith("bf16")
+    if bf16 and class_attribute(str(config["data"]["_target_"]), "decoded") == "audio":
+        return BF16_AUDIO_RESULT_VERSION
     if model.get("layer_decay", 1) != 1 and model.get("pooling", "classifier") == "classifier":
         return OWN_HEAD_RESULT_VERSION
     return RESULT_VERSION

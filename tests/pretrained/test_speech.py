@@ -27,7 +27,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 SLOW: dict[str, dict[str, Any]] = {
     "wav2vec2": {"feat_extract_norm": "group"},
-    "hubert": {},
+    "hubert": {"feat_extract_norm": "layer", "conv_bias": True},
     "wavlm": {},
     "unispeech": {},
     "unispeech-sat": {},
@@ -37,7 +37,10 @@ SLOW: dict[str, dict[str, Any]] = {
 def save_encoder(folder: Path, model_type: str, **changes: Any) -> Path:
     given = {**SPEECH, **{**FAMILIES, **SLOW}.get(model_type, {}), **changes}
     torch.manual_seed(0)
-    tf.AutoModel.from_config(tf.AutoConfig.for_model(model_type, **given)).save_pretrained(folder)
+    model = tf.AutoModel.from_config(tf.AutoConfig.for_model(model_type, **given))
+    for layer in model.feature_extractor.conv_layers if given.get("conv_bias") else ():
+        torch.nn.init.uniform_(layer.conv.bias)  # transformers starts with zeros
+    model.save_pretrained(folder)
     tf.Wav2Vec2FeatureExtractor(return_attention_mask=False).save_pretrained(folder)
     return folder
 
@@ -63,18 +66,23 @@ def test_a_clip_gets_transformers_own_output_whatever_the_batch(
     batched, mask_NF = encoder(wave_NT, samples_N)  # as in training and on GPUs
     with torch.inference_mode():
         scored, _ = encoder(wave_NT, samples_N, every_layer=False)  # as a CPU scores
+        with torch.autocast("cpu", torch.bfloat16):
+            bf16, _ = encoder(wave_NT, samples_N, every_layer=False)
         assert batched.shape == (3, 4, mask_NF.shape[1], 32)
         for row, count in enumerate(samples_N.tolist()):
             inputs = extractor(
                 wave_NT[row, :count].numpy(), sampling_rate=16000, return_tensors="pt"
             )
             expected = theirs(**inputs, output_hidden_states=True)
+            with torch.autocast("cpu", torch.bfloat16):
+                last_bf16 = theirs(**inputs).last_hidden_state[0]
             frames = int(mask_NF[row].sum())
             last = expected.last_hidden_state[0]
             assert len(last) == frames
             assert last.abs().max() > 0.1
             assert (batched[-1, row, :frames] - last).abs().max() < 1e-4
             assert (scored[-1, row, :frames] - last).abs().max() < 1e-4
+            assert (bf16[-1, row, :frames] - last_bf16).abs().max() < 0.02 * last.abs().max()
             if encoder.squeeze == 1:
                 lower = expected.hidden_states[1][0]
                 assert (batched[1, row, :frames] - lower).abs().max() < 1e-4

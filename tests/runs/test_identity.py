@@ -171,7 +171,9 @@ def test_a_kind_of_run_whose_result_changed_has_its_own_version() -> None:
 
     votes = ("model=imported", "model.scores=votes")
     assert version("model=bert") == version("model=bert_context") == version(*votes) == 1
+    assert version("model=wav2vec2") == version("model=bert", "numerics=bf16") == 1
     assert version(*votes, "model.votes=1") == version("model=bert", "model.layer_decay=0.9") == 2
+    assert version("model=wav2vec2", "numerics=bf16") == 2
 
 
 def test_a_users_model_is_hashed_with_its_source(
