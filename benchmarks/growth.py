@@ -6,7 +6,7 @@ Three stages, each at two sizes and every measurement in a process of its own:
 
     utterances  `prepare` of a table of texts
     clips       `prepare` of short clips
-    runs        the results of a table whose rows have three runs each, from the runs in memory
+    runs        the results of a table whose rows have three runs each
 
 Goal: at ten times the size at most 10.5 times the CPU time and 1.1 times the peak of memory. A few
 units are done before the clock starts, so that imports count at neither size; the peak is that of
@@ -54,7 +54,7 @@ def prepared(size: int, clip: bool, *more: str) -> Timing:
 
 
 def runs(size: int) -> Timing:
-    """Estimates and comparisons of a table; the runs' logits are in memory before."""
+    """Estimates and comparisons of a table, from the runs' logits on disk."""
     from benchmarks.page import TABLE, material_of
     from meld_lightning.report.results import study_results
 

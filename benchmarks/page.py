@@ -37,31 +37,40 @@ FILTERS = ("emotion=joy", "emotion=anger&predicted=neutral", "order=unsure", "")
 
 @dataclass(frozen=True)
 class Copied:
-    """A committed run under another hash, with noise on its logits, held in memory."""
+    """A committed run under another hash, with noise on its logits, which are read from disk at
+    each call like any run's."""
 
     folder: Path
     config: Any
     result: Any
-    frames: dict[str, Any]
+    run: Any
+    number: int
 
     def logits(self, split: str) -> Any:
-        return self.frames[split].copy()
+        return noisy(self.run, self.number, split)
+
+
+def noisy(run: Any, number: int, split: str) -> Any:
+    """The run's logits with the noise of the copy of that number; the first has none."""
+    frame = run.logits(split)
+    names = [name for name in frame.columns if name.startswith("logit.")]
+    random = np.random.default_rng([number, *split.encode()])
+    noise = random.normal(0, NOISE if number else 0, (len(frame), len(names)))
+    frame[names] = (frame[names] + noise).astype(np.float32)
+    return frame
 
 
 def copied(run: Any, number: int) -> Copied:
-    """The copy of that number; the first has no noise."""
+    """The copy of that number."""
     from meld_lightning.report.scored import scored_frame
 
-    frames = {split: run.logits(split) for split in ("val", "test")}
-    random, metrics = np.random.default_rng(number), dict(run.result.metrics)
-    for split, frame in frames.items():
-        names = [name for name in frame.columns if name.startswith("logit.")]
-        noise = random.normal(0, NOISE if number else 0, (len(frame), len(names)))
-        frame[names] = (frame[names] + noise).astype(np.float32)
+    metrics = dict(run.result.metrics)
+    for split in ("val", "test"):
+        frame = noisy(run, number, split)
         scores = scored_frame(frame, run.result.labels, str(run.folder), split).metrics()
         metrics[split] = {**metrics[split], **scores}
     result = replace(run.result, hash=f"{number:02}{run.result.hash[2:]}", metrics=metrics)
-    return Copied(run.folder, run.config, result, frames)
+    return Copied(run.folder, run.config, result, run, number)
 
 
 def material_of(runs: int) -> Any:

@@ -66,10 +66,11 @@ def weight_scores(
     counts = []
     for start in range(0, len(weights_WM), BLOCK):
         block_WM = weights_WM[start : start + BLOCK] * modalities
-        best_WN = block_WM @ evidence_CMN[0] + prior_C[0]
-        predicted_WN = np.zeros(best_WN.shape, dtype=np.uint8)
+        best_WN = block_WM @ evidence_CMN[0]
+        best_WN += prior_C[0]
+        score_WN, predicted_WN = np.empty_like(best_WN), np.zeros(best_WN.shape, dtype=np.uint8)
         for number in range(1, classes):
-            score_WN = block_WM @ evidence_CMN[number]
+            np.matmul(block_WM, evidence_CMN[number], out=score_WN)
             score_WN += prior_C[number]
             # of equal scores the first class, as argmax does
             np.maximum(predicted_WN, (score_WN > best_WN) * np.uint8(number), out=predicted_WN)

@@ -11,6 +11,7 @@ or utterances in a corpus without them), K labels.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -70,14 +71,19 @@ def scored_frame(frame: Any, labels: tuple[str, ...], name: str, split: str) -> 
     each utterance becomes a unit."""
     check_logits(frame, labels, f"{name} ({split})")
     frame = frame.sort_values("key", kind="stable")
-    logits, keys = logits_of(frame, labels), frame["key"].to_numpy(dtype=object)
+    logits, keys = logits_of(frame, labels), _shared(frame["key"])
     place = {label: index for index, label in enumerate(labels)}
     true = frame["label"].map(place).to_numpy(dtype=np.int64)
     present = frame["present"].to_numpy(dtype=bool)
-    units = frame["unit"].to_numpy(dtype=object)
+    units = _shared(frame["unit"])
     only = str(units[0]) if len(set(units)) == 1 else ""  # one unit alone would show no variance
     units = keys if only else units
     return Scored(name, labels, keys, units, true, logits.argmax(1), present, only)
+
+
+def _shared(texts: Any) -> NDArray[np.object_]:
+    """The texts, each of them in memory once however many runs name it."""
+    return np.array([sys.intern(text) for text in texts], dtype=object)
 
 
 def check_joined(runs: Sequence[Scored]) -> None:
