@@ -77,7 +77,9 @@ def _won(report: StudyReport, main: MainRow) -> Answer:
         return Answer(f"Which {kind} won?", f"{reaches} It scores highest {of_all}.", links)
     value = figure(best.mean[metric].value, table.percent)
     highest = f"{bold(best.label)} scores highest {of_all}, {value}{_beside(main, best, metric)}."
-    return Answer(f"Which {kind} won?", f"{reaches} {highest}", [*links, _compare(main, best)])
+    # val chose the main row, unless the study names it to compare the others with
+    both = f"{highest} {reaches}" if table.against else f"{reaches} {highest}"
+    return Answer(f"Which {kind} won?", both, [*links, _compare(main, best)])
 
 
 def _beside(main: MainRow, best: Row, metric: str) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from meld_lightning.page.answers import answers
 from meld_lightning.runs.run import load_run
 from tests.page.rendered import data_of, mistakes, page_of, unpacked
+from tests.page.reports import report_of
 
 STUDY, TABLE = "ravdess", "pipeline_fusion"
 WORDS = (f"tables=[{TABLE}]", "study.seeds=[1]")  # one seed: composing the others takes seconds
@@ -118,6 +120,15 @@ def test_the_overview_answers_what_a_reader_asks_first(data: dict[str, Any]) -> 
     )
     of_class = f"the interval overlaps that of {len(f1) - 1} other emotions."
     assert of_class in found["Which emotion fails?"]["text"]
+
+
+def test_the_highest_row_comes_first_where_the_study_names_what_it_compares_with(
+    tmp_path: Path,
+) -> None:
+    report = report_of("meld_imbalance", tmp_path, "table.imbalance.against=inverse")
+    won = next(one for one in answers(report) if one.question == "Which row won?")
+    assert won.text.startswith("**none** scores highest of the table's 6 rows, .6087, and is better")
+    assert " **inverse** reaches weighted F1 .5461 " in won.text
 
 
 def short(value: float) -> str:
