@@ -8,9 +8,10 @@ Three stages, each at two sizes and every measurement in a process of its own:
     clips       `prepare` of short clips
     runs        the results of a table whose rows have three runs each
 
-Goal: at ten times the size at most 10.5 times the CPU time and 1.1 times the peak of memory. A few
-units are done before the clock starts, so that imports count at neither size; the peak is that of
-the largest process. Writes to temporary folders. The last line printed is one JSON object.
+Goal: at ten times the size at most 10.5 times the CPU time and 1.1 times the peak of memory. Before
+the clock starts `prepare` is done for a few rows, and the results of the smaller size, so that
+imports count at neither size; the peak is that of the largest process. Writes to temporary folders.
+The last line printed is one JSON object.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from benchmarks.side_by_side import Timing, in_a_process, timed
 
 TIMES = 10
 GOAL_CPU, GOAL_PEAK = 10.5, 1.1  # at TIMES the work
-FEW = 5  # units done before the clock starts: no more than the smallest size
+FEW = 5  # rows prepared before the clock starts
 SIZES = {"utterances": 2_000, "clips": 8, "runs": 12}
 TEXT = "you said the same thing the last time we talked about number"
 EMOTIONS = ("neutral", "joy", "anger")

@@ -9,8 +9,8 @@ labels, and hands their confusion counts to the functions that the tables call: 
     ours          report/statistics.py and report/comparisons.py
     percentile    a percentile bootstrap over units with the seeds fixed, p counted on either side
     hierarchical  the same with seeds drawn, too; several seeds only
-    satterthwaite units and seeds in one t quantile, as ours before the mean with Banerjee's bound
-    banerjee      that bound
+    satterthwaite one t quantile for units and seeds together
+    banerjee      a t quantile for units and one for seeds; ours is the mean of both half-widths
 
 Prints for each number of units and seeds and each standard deviation (SD) over seeds: type I
 (the share of equal recipes found different, promised .05), coverage of a row's interval and of the

@@ -37,10 +37,12 @@ def _serve(start_s: float) -> NoReturn:
     print(f"imports of the server, once a sweep: {found['server_imports_s']} s of CPU", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for model in sys.argv[1:] or MODELS:
-            said = Path(folder, "said")
+            said = Path(folder, f"{len(found)}.said")
             if os.fork() == 0:
                 _start(model, Path(folder), said)
-            os.wait()
+            if not (os.wait() and said.is_file()):
+                print(f"{model}: the job ended before its first step", file=sys.stderr, flush=True)
+                os._exit(1)
             found[model] = float(said.read_text())
             print(f"{model:<20} {found[model]:5.2f} s before its first step (goal {GOAL_S})")
     print(json.dumps(found), flush=True)
@@ -66,8 +68,10 @@ def _start(model: str, folder: Path, said: Path) -> NoReturn:
         os._exit(0)
 
     setattr(LastCheckpoint, "on_train_start", end)  # noqa: B010 -- mypy refuses a plain one
-    run_job("train", str(file))
-    sys.exit(f"{model}: nothing was trained")
+    try:
+        run_job("train", str(file))
+    finally:
+        os._exit(1)  # not through the server's `with`, which would delete its folder
 
 
 if __name__ == "__main__":

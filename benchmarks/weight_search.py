@@ -8,7 +8,7 @@ turn, each in a process of its own:
     ours          fusion/searched.py's weight_scores
     scikit_learn  for every point the weighted sum, its argmax, and f1_score(average="weighted")
 
-Goal, in CPU time: scikit_learn takes 50 times ours, at 231 points (--steps 20) and as many
+Goal, in CPU time: scikit_learn takes 70 times ours, at 231 points (--steps 20) and as many
 utterances as MELD's test split. The logits are those that perfect models of the mini corpus would
 have. Scores are compared first; where one is more than 1e-12 apart or another point is the best,
 nothing is timed and the exit status is 1. Otherwise it is 0, however fast or slow. Reads and writes
@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.side_by_side import Timing, in_a_process, in_turn, one_thread, summary, timed
 
 TOLERANCE = 1e-12  # of F1
-GOALS = {"scikit_learn": 50.0}
+GOALS = {"scikit_learn": 70.0}
 REPEATS = 50  # searches that ours is timed over, since one takes milliseconds
 
 

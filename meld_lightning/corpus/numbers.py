@@ -17,6 +17,12 @@ def numbers_of(column: pd.Series) -> pd.Series:
         return column.map(_number).astype(np.float64)
 
 
+def shown(value: Any) -> str:
+    """A table's cell as a message quotes it, on one line."""
+    plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    return " ".join(repr(plain).split())
+
+
 def _number(value: Any) -> float:
     try:
         return float(value)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from meld_lightning.corpus.numbers import numbers_of
+from meld_lightning.corpus.numbers import numbers_of, shown
 from meld_lightning.errors import UserError, first_line, near_miss
 from meld_lightning.storage.parquet import read_parquet
 
@@ -82,13 +82,13 @@ def counts_of(path: Path, perceived: str, labels: Sequence[str]) -> pd.DataFrame
             f"{path}: no column {absent[0]}{near_miss(absent[0], map(str, frame.columns))};"
             f" expected one for each label of the corpus: {', '.join(names)}"
         )
-    counts = frame[names].apply(numbers_of)
+    counts = frame[names].apply(numbers_of).astype(np.float64)
     wrong = counts.isna() | (counts < 0) | (counts > MOST) | (counts % 1 != 0)
     if wrong.to_numpy().any():
         row, column = np.argwhere(wrong.to_numpy())[0]
         raise UserError(
-            f"{path}: {names[column]} of {counts.index[row]} is {frame[names].iloc[row, column]!r},"
-            " expected a number of votes"
+            f"{path}: {names[column]} of {counts.index[row]} is"
+            f" {shown(frame[names].iloc[row, column])}, expected a number of votes"
         )
     return counts.astype(np.int64).set_axis(list(labels), axis=1)
 

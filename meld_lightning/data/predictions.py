@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from meld_lightning.corpus.numbers import numbers_of
+from meld_lightning.corpus.numbers import numbers_of, shown
 from meld_lightning.errors import UserError, first_line, near_miss
 from meld_lightning.runs.logits import FIXED, PREFIX
 from meld_lightning.storage.parquet import read_parquet
@@ -44,7 +44,7 @@ def read_predictions(
     columns = _label_columns(path, frame, labels)
     frame[KEY] = frame[KEY].astype(str)
     _check_keys(path, frame[KEY], keys)
-    numbers = frame[columns].apply(numbers_of)
+    numbers = frame[columns].apply(numbers_of).astype(np.float64)  # True and False as 1 and 0
     _check_numbers(path, frame, columns, numbers)
     frame, numbers = frame[numbers.notna().all(axis=1)], numbers.dropna()
     if scores == "probabilities":
@@ -71,9 +71,9 @@ def _read(path: Path) -> pd.DataFrame:
     frame.columns = [str(name).strip() for name in frame.columns]
     if KEY not in frame:
         raise UserError(
-            f"predictions={path}: no column '{KEY}'{near_miss(KEY, frame.columns)}; its columns:"
-            f" {', '.join(frame.columns)}; {KEY} is the utterance, as predictions.csv of a run has"
-            " it"
+            f"predictions={path}: no column '{KEY}'{near_miss(KEY, frame.columns)}; its columns"
+            f" (separated by commas): {', '.join(frame.columns)}; {KEY} is the utterance, as"
+            " predictions.csv of a run has it"
         )
     if not len(frame):
         raise UserError(f"predictions={path}: no rows")
@@ -140,7 +140,7 @@ def _check_numbers(
             row, column = np.argwhere(odd.to_numpy())[0]
             raise UserError(
                 f"predictions={path}: {columns[column]} of {frame[KEY].iloc[row]} {what}"
-                f" ({frame[columns].iloc[row, column]!r})"
+                f" ({shown(frame[columns].iloc[row, column])})"
             )
 
 
@@ -157,5 +157,5 @@ def _check_probabilities(path: Path, keys: pd.Series, numbers: pd.DataFrame) -> 
         raise UserError(
             f"predictions={path}: the probabilities of {keys[odd].iloc[0]} sum to"
             f" {sums[odd].iloc[0]:.4g}, expected 1 ({int(odd.sum())} of {len(odd)} rows); divide"
-            f" votes by their number; {remedy}"
+            f" votes by their number and percentages by 100; {remedy}"
         )

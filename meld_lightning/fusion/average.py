@@ -17,14 +17,17 @@ class Average(Fusion):
     """A weighted mean of probabilities over the modalities that an utterance has.
 
     Args:
-        weights: the weight of each modality, divided by the sum over those that are present. A
-            modality without a weight is left out. null: all have the same weight.
+        weights: the weight of each modality, at least 0, divided by the sum over those that are
+            present. A modality without a weight is left out. null: all have the same weight.
     """
 
     fitted = ("weight_M",)
 
     def __init__(self, name: str, weights: Mapping[str, float] | None) -> None:
         super().__init__(name)
+        for modality, weight in (weights or {}).items():
+            if not 0 <= weight < np.inf:
+                raise UserError(f"fusion.weights.{modality}={weight}: expected a number from 0 up")
         self.weights = (
             None
             if weights is None

@@ -94,7 +94,7 @@ class Embeddings(TrainedFusion):
         """Sets the fitted weights; ValueError if they are another module's. A damaged file must not
         decide how large a module is made."""
         widths = [
-            arrays[f"{PREFIX}projections.{place}.linear.weight"].shape[1]
+            arrays[f"{PREFIX}projections.{place}.linear.weight"].shape[-1]
             for place in range(len(self.modalities))
         ]
         if arrays["width_M"].tolist() != widths:

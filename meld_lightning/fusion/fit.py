@@ -114,9 +114,10 @@ def fit_fusion(
 
 
 def _refuse_alternatives(name: str, alternatives: Mapping[str, Sequence[Run]]) -> None:
-    """UserError where a run was chosen over others: the choice is repeated without each fold, and
+    """UserError if any run was chosen over others: the choice is repeated without each fold, and
     embeddings of two runs cannot stand for each other as logits can."""
-    for modality in alternatives:
+    if alternatives:
+        modality = next(iter(alternatives))
         raise UserError(
             f"fusion={name}: the {modality} run was chosen on val over others, whose embeddings"
             " cannot replace its own when the choice is repeated: name one row in the table's"

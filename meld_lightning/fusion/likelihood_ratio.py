@@ -6,10 +6,10 @@ the paper's average builds on it. Where modalities are independent given the emo
 plus the sum of their evidence is the best possible fusion (Kittler et al., On combining
 classifiers, IEEE TPAMI 1998, equation 11). A missing modality is evidence of zero.
 
-This takes a run for one that was trained at val's class shares, so that its log-probabilities
-contain their logarithm. Of a run trained with model.loss=logit_adjusted, class weights or
-oversampling they do not, and the prior is subtracted from what never had it; a temperature cannot
-mend that, per-class parameters (matrix, stacked, the biases of learned) in part.
+This assumes that a run's probabilities contain the class prior, estimated by the shares of val.
+Those of a run trained with model.loss=logit_adjusted, class weights or oversampling do not, so that
+subtracting the log prior favours rare classes too much. A temperature cannot correct this;
+parameters per class (matrix, stacked, the biases of learned) can in part.
 
 Reads and writes no files. Axes: M modalities, N utterances, C classes.
 """

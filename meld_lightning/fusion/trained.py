@@ -81,16 +81,18 @@ class TrainedFusion(EvidenceFusion):
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Sets the fitted weights; ValueError if they are another module's."""
         super().restore(arrays)
-        with torch.random.fork_rng(devices=[]):  # making a module draws weights, overwritten here
-            self.module = self.make_module()
         weights = {
             name.removeprefix(PREFIX): torch.tensor(value)
             for name, value in arrays.items()
             if name.startswith(PREFIX)
         }
         try:
+            with torch.device("meta"):  # takes no memory, however large the settings make it
+                self.make_module().load_state_dict(weights, assign=True)
+            with torch.random.fork_rng(devices=[]):  # making it draws weights, overwritten here
+                self.module = self.make_module()
             self.module.load_state_dict(weights)
-        except RuntimeError as error:  # names or shapes of another module
+        except RuntimeError as error:  # sizes that cannot be, or names or shapes of another module
             raise ValueError(" ".join(str(error).split())) from error
         self.module.eval()
 

@@ -1,4 +1,4 @@
-"""Losses of single utterances: cross-entropy and two of its variants for rare classes.
+"""Losses of single utterances: cross-entropy, the focal loss and logit adjustment.
 
 Used by models/classifier.py. Axes: N utterances, C classes.
 """
@@ -27,11 +27,11 @@ def utterance_losses(
         5); `logit_adjusted`, which adds the log of the class shares to the logits, so that the
         logits alone learn to ignore them (Menon et al., ICLR 2021, equation 10, tau 1).
     targets: labels (N,) or probabilities (N, C).
-    log_prior_C: log of the classes' shares in train, up to a constant.
+    log_prior_C: log of the classes' shares in train, up to a constant, of any float type.
     class_weights_C, label_smoothing: as in torch.nn.CrossEntropyLoss.
     """
     if kind == "logit_adjusted":
-        logits_NC = logits_NC + log_prior_C.float()  # the modules keep it in float64
+        logits_NC = logits_NC + log_prior_C.float()  # float64 in modules, and so would be the loss
     plain_N = functional.cross_entropy(
         logits_NC,
         targets,

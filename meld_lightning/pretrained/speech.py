@@ -1,5 +1,4 @@
-"""Pretrained speech encoders whose output for a clip does not depend on the other clips of the
-batch.
+"""Pretrained speech encoders whose output for a clip is the same whatever the rest of its batch.
 
 Padding changes the output of encoders that normalise their convolutions over time (wav2vec2-base,
 HuBERT-base, WavLM). Their convolutions therefore run on each clip alone, without padding, and the
@@ -113,12 +112,11 @@ class SpeechEncoder(nn.Module):
             return self._transformed(stem_NFC, mask_NF, every_layer), mask_NF
 
     def _scored_one_by_one(self, stems: list[torch.Tensor], every_layer: bool) -> torch.Tensor:
-        """Like `_transformed`, one clip at a time, which is faster on a CPU: its cache can hold a
-        clip but not a batch."""
-        # Cast weights once, not for each clip: autocast keeps them, but not in inference mode.
-        keeping = torch.autocast(
-            "cpu", enabled=torch.is_autocast_enabled("cpu"), cache_enabled=True
-        )
+        """Like `_transformed`, one clip at a time, which is faster on a CPU: the processor's cache
+        can hold the activations of a clip but not of a batch."""
+        # autocast keeps cast weights, but not in inference mode
+        enabled = torch.is_autocast_enabled("cpu")
+        keeping = torch.autocast("cpu", enabled=enabled, cache_enabled=True)
         with torch.inference_mode(False), torch.no_grad(), keeping, parametrize.cached():
             return self._one_by_one(stems, every_layer)
 
@@ -153,10 +151,12 @@ class SpeechEncoder(nn.Module):
         return int(reach)
 
     def _whisper_stem(self, clip_T: torch.Tensor) -> torch.Tensor:
+        """Convolutions and positions on one clip (F, H), which is cut after Whisper's last position
+        (30 s), and padded with silence to two frames (40 ms)."""
         model: Any = self.model
-        longest = model.config.max_source_positions * 2 * self.extractor.hop_length
-        hop = self.extractor.hop_length
-        clip_T = functional.pad(clip_T[:longest], (0, max(0, 2 * hop * 2 - len(clip_T))))
+        frame = 2 * self.extractor.hop_length  # samples
+        clip_T = clip_T[: model.config.max_source_positions * frame]
+        clip_T = functional.pad(clip_T, (0, max(0, 2 * frame - len(clip_T))))
         mel_1MF = extracted(self.extractor, clip_T, padding="longest")["input_features"].to(
             clip_T.device
         )

@@ -1,8 +1,9 @@
 """The convolutions of a speech encoder on one clip, in bf16 on a CPU as fast as it can.
 
 PyTorch computes a bf16 convolution on a CPU with channels last in memory, and copies its input and
-output where they come otherwise: for wav2vec2-base these copies took more than half of the time
-(benchmarks/speech_inference.py). Used by pretrained/speech.py.
+output where they come otherwise. For wav2vec2-base these copies took two thirds of the time of all
+convolutions, and scoring takes .60 of its time without them (docs/log.md, 2026-11-27). Used by
+pretrained/speech.py.
 
 Axes: T samples, C channels, F frames.
 """
@@ -15,10 +16,12 @@ from torch.nn import functional
 
 
 def convolved(stem: Any, wave_1T: torch.Tensor) -> torch.Tensor:
-    """What transformers' feature encoder `stem` gives for the clip (1, C, F)."""
+    """The output (1, C, F) of transformers' feature encoder `stem` for one clip (1, T): computed
+    here under autocast on a CPU, by `stem` itself everywhere else."""
     if wave_1T.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return stem(wave_1T)
-    # A second channel, of zeros: a tensor with one channel does not tell how it lies in memory.
+    # A second channel, of zeros: one channel has the same strides whether it comes first or last,
+    # and PyTorch would take it for first.
     hidden_1C1F = _channels_last(functional.pad(wave_1T[:, None], (0, 0, 0, 1)))
     for layer in stem.conv_layers:
         conv: nn.Conv1d = layer.conv
@@ -33,12 +36,12 @@ def convolved(stem: Any, wave_1T: torch.Tensor) -> torch.Tensor:
 
 
 def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor of three axes with a third of size 1 before the last, channels last in memory."""
+    """A tensor (A, B, F) as (A, B, 1, F), channels last in memory."""
     return tensor[:, :, None].contiguous(memory_format=torch.channels_last)
 
 
 def _normalised(layer: Any, hidden_1C1F: torch.Tensor) -> torch.Tensor:
-    """With the layer's norm over time or over channels, where it has one."""
+    """After the layer's norm, if it has one: group norm over time or layer norm over channels."""
     norm = getattr(layer, "layer_norm", None)
     if isinstance(norm, nn.LayerNorm):
         return norm(hidden_1C1F.transpose(1, 3)).transpose(1, 3)

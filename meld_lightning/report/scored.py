@@ -1,6 +1,6 @@
 """The predictions of finished runs on one split, joined by utterance key.
 
-Reads a run's logits, writes nothing. Used by report/rows.py, report/folds.py and report/figures.py;
+Reads a run's logits, writes nothing. Used by report/, page/ and listing/;
 report/statistics.py computes intervals and tests from what is read here. Runs are joined by key,
 never by order; runs that score different utterances, or the same ones with different labels, are an
 error.
@@ -94,7 +94,8 @@ def check_joined(runs: Sequence[Scored]) -> None:
         both = f"{first.name} and {other.name}"
         if other.labels != first.labels:
             raise UserError(
-                f"{both} order their labels differently: {list(first.labels)}, {list(other.labels)}"
+                f"{both} have not the same labels in the same order: {list(first.labels)},"
+                f" {list(other.labels)}"
             )
         if not np.array_equal(other.keys, first.keys):
             odd = sorted(set(first.keys) ^ set(other.keys))

@@ -96,6 +96,12 @@ class Importing(RunRequest):
                 f"model.modality={self.modality!r}: expected a word of letters, digits and _ that"
                 f" begins with a letter and is not {FUSION!r}"
             )
+        if self.cfg.model.get("votes") is not None and not self.has_votes:
+            raise UserError(
+                f"model.votes={self.cfg.model.votes} draws people's votes, and model.scores="
+                f"{self.cfg.model.get('scores')} holds none: leave it out, or give"
+                " model.scores=votes"
+            )
 
     def execute(self) -> None:
         import torch

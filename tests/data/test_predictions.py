@@ -44,7 +44,7 @@ def test_logits_are_kept_and_an_empty_row_is_missing(tmp_path: Path) -> None:
         ("", "cannot be read (No columns to parse from file)"),
         (
             "Key,joy,neutral\na,1,0\n",
-            "no column 'key' (did you mean 'Key'?); its columns: Key, joy",
+            "no column 'key' (did you mean 'Key'?); its columns (separated by commas): Key, joy",
         ),
         ("key,joy,neutral\n", "no rows"),
         ("key,joy\nval/a,1\n", "no column for neutral; expected one for each label: neutral, joy"),
@@ -58,7 +58,7 @@ def test_logits_are_kept_and_an_empty_row_is_missing(tmp_path: Path) -> None:
         (GOOD + ",1,0\n,0,1\n", "no key in 2 of 4 rows, the first after row 2; expected one in"),
         (GOOD + "zzz,1,0\n", "such as 'zzz'; a key looks like 'val/a'"),
         (GOOD + "val/b,much,0\n", "joy of val/b is not a number ('much')"),
-        (GOOD + "val/b,inf,0\n", "joy of val/b is infinite"),
+        (GOOD + "val/b,inf,0\n", "joy of val/b is infinite (inf)"),
         (GOOD + f"val/b,{'9' * 400},0\n", "joy of val/b is infinite"),
         (GOOD + "val/b,1,\n", "neutral of val/b is empty, while other labels have a value"),
         (GOOD + "val/b,3,2\n", "the probabilities of val/b sum to 5, expected 1 (1 of 3 rows)"),
@@ -72,6 +72,16 @@ def test_a_wrong_file_is_refused_in_one_line(text: str, line: str, tmp_path: Pat
     assert str(error.value).startswith(f"predictions={path}: ")
     assert line in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_hard_votes_in_parquet_may_be_true_and_false(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"key": KEYS, "joy": [True, False, True], "neutral": [False, True, False]})
+    found = []
+    for name, kind in (("bool", bool), ("int", int)):
+        frame.astype({"joy": kind, "neutral": kind}).to_parquet(tmp_path / f"{name}.parquet")
+        path = tmp_path / f"{name}.parquet"
+        found.append(read_predictions(path, KEYS, LABELS, "probabilities").logits_NC)
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_text_in_parquet_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:

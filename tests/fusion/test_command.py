@@ -148,6 +148,8 @@ def test_modalities_may_have_any_name_and_the_average_leaves_out_those_without_a
     }
     assert main(["fuse", "fusion=average", *runs[1:]]) == 1
     assert "no weight for gaze or gesture" in capsys.readouterr().err
+    assert main(["fuse", "fusion=average", *runs, "+fusion.weights.gaze=-1"]) == 1
+    assert "fusion.weights.gaze=-1: expected a number from 0 up" in capsys.readouterr().err
     assert "sum to" not in said
     assert main(["fuse", "fusion=average", *runs, "+fusion.weights.gaze=1.5"]) == 0
     assert (

@@ -145,3 +145,18 @@ def test_weights_of_another_module_are_refused_in_one_line(tmp_path: Path) -> No
     with pytest.raises(UserError, match=r'damaged \(.*Missing key.*"bias_C"') as error:
         load_fusion(tmp_path)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("hidden", [-1, 6, 10**12])
+def test_sizes_that_the_weights_do_not_have_are_refused(hidden: int, tmp_path: Path) -> None:
+    """Before a module of that size is made."""
+    fusion = configured("stacked", "fusion.hidden=5", "fusion.steps=2")
+    fusion.fit(drawn(100)[0], seed=1)
+    save_fusion(fusion, tmp_path)
+    described = json.loads((tmp_path / DESCRIPTION).read_text())
+    assert described["settings"]["hidden"] == 5
+    described["settings"]["hidden"] = hidden
+    (tmp_path / DESCRIPTION).write_text(json.dumps(described))
+    with pytest.raises(UserError, match="damaged") as error:
+        load_fusion(tmp_path)
+    assert len(str(error.value).splitlines()) == 1

@@ -127,7 +127,9 @@ def test_the_highest_row_comes_first_where_the_study_names_what_it_compares_with
 ) -> None:
     report = report_of("meld_imbalance", tmp_path, "table.imbalance.against=inverse")
     won = next(one for one in answers(report) if one.question == "Which row won?")
-    assert won.text.startswith("**none** scores highest of the table's 6 rows, .6087, and is better")
+    assert won.text.startswith(
+        "**none** scores highest of the table's 6 rows, .6087, and is better"
+    )
     assert " **inverse** reaches weighted F1 .5461 " in won.text
 
 

@@ -33,7 +33,7 @@ def test_the_evidence_renders_to_the_committed_tables(
     committed = EXPERIMENTS / study
     found = rendered(study, tmp_path_factory) / "experiments" / study
     tables = sorted(path.relative_to(committed) for path in committed.glob("*/results.csv"))
-    assert len(tables) >= 3
+    assert tables
     for path in tables:
         assert figures(found / path) == figures(committed / path), path
     for path in [committed / "README.md", *committed.glob("*/*.*")]:

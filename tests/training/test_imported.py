@@ -112,6 +112,7 @@ def test_utterances_without_a_row_lack_the_modality(
                 "model.scores='vote': expected probabilities, logits o",
             ),
             (["model.scores=votes"], UserError, "no column votes_"),
+            (["model.votes=2"], UserError, "model.votes=2 draws people's votes, and model.scores"),
         ],
         4,
     ),
