@@ -36,7 +36,7 @@ def test_runs_that_do_not_match_are_refused_by_name(make_run: Make) -> None:
         ),
         "different true label": replace(other, true=(other.true + 1) % 7),
         "different unit": replace(other, units=other.units[::-1]),
-        "labels differently": replace(other, labels=other.labels[::-1]),
+        "not the same labels in the same order": replace(other, labels=other.labels[::-1]),
     }
     for message, broken in cases.items():
         for test in (
