@@ -25,9 +25,6 @@ class Average(Fusion):
 
     def __init__(self, name: str, weights: Mapping[str, float] | None) -> None:
         super().__init__(name)
-        for modality, weight in (weights or {}).items():
-            if not 0 <= weight < np.inf:
-                raise UserError(f"fusion.weights.{modality}={weight}: expected a number from 0 up")
         self.weights = (
             None
             if weights is None
@@ -35,6 +32,11 @@ class Average(Fusion):
         )
 
     def candidates(self, modalities: Sequence[str]) -> dict[str, Fusion]:
+        for modality, weight in (self.weights or {}).items():
+            if not 0 <= weight < np.inf:
+                raise UserError(
+                    f"fusion.weights.{modality}={weight:g}: expected a number from 0 up"
+                )
         left_out = self.left_out(modalities)
         if len(left_out) == len(modalities):
             raise UserError(

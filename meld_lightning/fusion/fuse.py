@@ -130,7 +130,7 @@ class Fusing(RunRequest):
         given = self.cfg.fusion.get("weights") or {}
         used = {name: float(given[name]) for name in self.runs if given.get(name)}
         total = sum(used.values())
-        if used and abs(total - 1) > 1e-9:
+        if abs(total - 1) > 1e-9 and min(used.values(), default=0) > 0:  # others are refused
             shares = ", ".join(f"{name} {weight / total:.3g}" for name, weight in used.items())
             logger.info(
                 "fusion.weights of %s sum to %.3g; they are divided by it: %s",
