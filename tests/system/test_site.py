@@ -86,7 +86,7 @@ def test_the_page_of_studies_lists_the_tables_of_each() -> None:
         "| [`table_10`](table.md#table_10) | Table 10: multimodal fusion on test: `T`, " in of_meld
     )
     assert "tables=[agreement]" in of_meld
-    assert page.count("# conf/study/tables/") == 7
+    assert page.count("# conf/study/tables/") == 8
 
 
 @pytest.mark.slow
