@@ -15,7 +15,7 @@ Five ways over the same clips, taken in turn, each in a process of its own:
                   could get below it
 
 Goals, in CPU time: opencv takes 2.8 times ours, and floor no less than 0.83 of it (ours is within
-1.7 of decoding alone). The clips are 1280x720, x264 as it comes, their pictures invented: textures
+1.2 of decoding alone). The clips are 1280x720, x264 as it comes, their pictures invented: textures
 that pan, tiles that move, grain and a cut every three seconds. Frames are compared first; where
 they are more than 2 levels of 256 apart nothing is timed and the exit status is 1. Otherwise it is
 0, however fast or slow. Writes to a temporary folder alone. The last line printed is one JSON

@@ -10,6 +10,7 @@ line printed is one JSON object.
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -35,18 +36,21 @@ def _serve(start_s: float) -> NoReturn:
 
     found: dict[str, Any] = {"server_imports_s": round(time.process_time() - start_s, 2)}
     print(f"imports of the server, once a sweep: {found['server_imports_s']} s of CPU", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        for model in sys.argv[1:] or MODELS:
-            said = Path(folder, f"{len(found)}.said")
-            if os.fork() == 0:
-                _start(model, Path(folder), said)
-            if not (os.wait() and said.is_file()):
-                print(f"{model}: the job ended before its first step", file=sys.stderr, flush=True)
-                os._exit(1)
-            found[model] = float(said.read_text())
-            print(f"{model:<20} {found[model]:5.2f} s before its first step (goal {GOAL_S})")
+    folder, status = Path(tempfile.mkdtemp()), 0
+    for model in sys.argv[1:] or MODELS:
+        said = folder / f"{len(found)}.said"
+        if os.fork() == 0:
+            _start(model, folder, said)
+        os.wait()
+        if not said.is_file():
+            print(f"{model}: the job ended before its first step", file=sys.stderr, flush=True)
+            status = 1
+            break
+        found[model] = float(said.read_text())
+        print(f"{model:<20} {found[model]:5.2f} s before its first step (goal {GOAL_S})")
+    shutil.rmtree(folder)
     print(json.dumps(found), flush=True)
-    os._exit(0)
+    os._exit(status)
 
 
 def _start(model: str, folder: Path, said: Path) -> NoReturn:
@@ -68,10 +72,8 @@ def _start(model: str, folder: Path, said: Path) -> NoReturn:
         os._exit(0)
 
     setattr(LastCheckpoint, "on_train_start", end)  # noqa: B010 -- mypy refuses a plain one
-    try:
-        run_job("train", str(file))
-    finally:
-        os._exit(1)  # not through the server's `with`, which would delete its folder
+    run_job("train", str(file))
+    sys.exit(f"{model}: nothing was trained")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from meld_lightning.pretrained.speech import RATE, SpeechEncoder, pooled
 from meld_lightning.storage.arrays import Arrays, cached_arrays
 
 Speed = Annotated[float, Field(ge=0.5, le=2)]
-WRITER_VERSION = 1  # to be raised if this file computes other features from the same clips
+WRITER_VERSION = 2  # to be raised if this file computes other features from the same clips
 
 
 class AudioFeaturesBatch(NamedTuple):

@@ -89,7 +89,7 @@ def load_fusion(folder: str | Path) -> Fusion:
         _check_shapes(arrays, len(fusion.modalities), len(fusion.labels))
         _check_values(arrays)
         fusion.restore(arrays)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise UserError(
             f"{folder / DESCRIPTION}: damaged ({error}); delete the folder and fuse again"
         ) from error

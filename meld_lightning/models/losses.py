@@ -31,7 +31,7 @@ def utterance_losses(
     class_weights_C, label_smoothing: as in torch.nn.CrossEntropyLoss.
     """
     if kind == "logit_adjusted":
-        logits_NC = logits_NC + log_prior_C.float()  # float64 in modules, and so would be the loss
+        logits_NC = logits_NC + log_prior_C.float()  # modules have it in float64
     plain_N = functional.cross_entropy(
         logits_NC,
         targets,

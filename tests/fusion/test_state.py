@@ -160,3 +160,23 @@ def test_sizes_that_the_weights_do_not_have_are_refused(hidden: int, tmp_path: P
     with pytest.raises(UserError, match="damaged") as error:
         load_fusion(tmp_path)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("weight", [np.zeros(3), np.array(0.0)], ids=["a row", "a number"])
+def test_weights_without_the_axes_of_a_matrix_are_refused(
+    weight: np.ndarray, tmp_path: Path
+) -> None:
+    arrays = {"prior_C": np.zeros(2), "known_M": np.array([True]), "temperature_M": np.ones(1)}
+    arrays |= {"width_M": np.array([3]), "gate_M": np.ones(1)}
+    save_file({**arrays, "module.projections.0.linear.weight": weight}, tmp_path / ARRAYS)
+    described = {
+        "format": 1,
+        "method": "Embeddings",
+        "settings": {"name": "embeddings"},
+        "modalities": ["text"],
+        "labels": ["neutral", "joy"],
+        "sha256": file_digest(tmp_path / ARRAYS),
+    }
+    (tmp_path / DESCRIPTION).write_text(json.dumps(described))
+    with pytest.raises(UserError, match="damaged"):
+        load_fusion(tmp_path)

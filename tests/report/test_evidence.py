@@ -33,6 +33,7 @@ def test_the_evidence_renders_to_the_committed_tables(
     committed = EXPERIMENTS / study
     found = rendered(study, tmp_path_factory) / "experiments" / study
     tables = sorted(path.relative_to(committed) for path in committed.glob("*/results.csv"))
+    assert tables == sorted(path.relative_to(found) for path in found.glob("*/results.csv"))
     assert tables
     for path in tables:
         assert figures(found / path) == figures(committed / path), path
